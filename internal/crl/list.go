@@ -1,0 +1,197 @@
+package crl
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
+)
+
+// list is one CertificateList.
+type list struct {
+	signed    []byte // the tbsCertList with its tag
+	signature []byte
+	algorithm x509.SignatureAlgorithm
+
+	rawIssuer  []byte
+	name       string // the normal form of the issuer's name
+	keyID      []byte // of the issuer's key; may be missing
+	number     *big.Int
+	thisUpdate time.Time
+	nextUpdate time.Time
+	point      distributionPoint
+	serials    serials
+	signers    signers
+}
+
+// parts are the fields of a CertificateList (RFC 5280 section 5.1), each with
+// its tag but for revoked.
+type parts struct {
+	signed, outerAlgorithm, signature               cryptobyte.String
+	algorithm, issuer, thisUpdate, nextUpdate, exts cryptobyte.String
+	revoked                                         cryptobyte.String
+	v1                                              bool
+}
+
+func parseList(der []byte) (*list, error) {
+	var whole asn1.RawValue
+	rest, err := asn1.Unmarshal(der, &whole)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("its DER is cut off or damaged: is it complete? (%w)", err)
+	case len(rest) > 0:
+		return nil, fmt.Errorf("%d bytes follow the list: write several lists as PEM", len(rest))
+	}
+	var p parts
+	if !p.read(der) {
+		if _, err := x509.ParseCertificate(der); err == nil {
+			return nil, errCertificate
+		}
+		return nil, errors.New("its DER is not a CertificateList (RFC 5280 section 5.1)")
+	}
+	header, err := p.header()
+	if err != nil {
+		return nil, err
+	}
+	l := &list{
+		signed:     bytes.Clone(p.signed), // the input is the caller's, and may be a larger piece of memory
+		signature:  header.Signature,
+		algorithm:  header.SignatureAlgorithm,
+		rawIssuer:  header.RawIssuer,
+		keyID:      header.AuthorityKeyId,
+		number:     header.Number,
+		thisUpdate: header.ThisUpdate,
+		nextUpdate: header.NextUpdate,
+		signers:    signers{known: map[string]signer{}},
+	}
+	if err := l.checkHeader(); err != nil {
+		return nil, err
+	}
+	if l.point, err = checkExtensions(header.Extensions); err != nil {
+		return nil, err
+	}
+	// The entries are where they were, in the copy.
+	end := len(p.signed) - len(p.exts)
+	if l.serials, err = readSerials(l.signed[end-len(p.revoked):end], p.v1); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// read takes the list apart. It may not be followed by anything.
+func (p *parts) read(der cryptobyte.String) bool {
+	var body, tbs cryptobyte.String
+	ok := der.ReadASN1(&body, cbasn1.SEQUENCE) && der.Empty() &&
+		body.ReadASN1Element(&p.signed, cbasn1.SEQUENCE) &&
+		body.ReadASN1Element(&p.outerAlgorithm, cbasn1.SEQUENCE) &&
+		body.ReadASN1Element(&p.signature, cbasn1.BIT_STRING) && body.Empty()
+	signed := p.signed
+	if !ok || !signed.ReadASN1(&tbs, cbasn1.SEQUENCE) {
+		return false
+	}
+	// `openssl ca -gencrl` writes version 1, which has no field for it, unless
+	// it is told to add extensions.
+	p.v1 = !tbs.PeekASN1Tag(cbasn1.INTEGER)
+	var version int
+	if !p.v1 && (!tbs.ReadASN1Integer(&version) || version != 1) {
+		return false
+	}
+	return tbs.ReadASN1Element(&p.algorithm, cbasn1.SEQUENCE) &&
+		tbs.ReadASN1Element(&p.issuer, cbasn1.SEQUENCE) &&
+		isTime(tbs) && readAny(&tbs, &p.thisUpdate) &&
+		(!isTime(tbs) || readAny(&tbs, &p.nextUpdate)) &&
+		tbs.ReadOptionalASN1(&p.revoked, new(bool), cbasn1.SEQUENCE) &&
+		(tbs.Empty() || !p.v1 && tbs.ReadASN1Element(&p.exts, cbasn1.Tag(0).Constructed().ContextSpecific())) &&
+		tbs.Empty()
+}
+
+func isTime(s cryptobyte.String) bool {
+	return s.PeekASN1Tag(cbasn1.UTCTime) || s.PeekASN1Tag(cbasn1.GeneralizedTime)
+}
+
+func readAny(s, out *cryptobyte.String) bool {
+	var tag cbasn1.Tag
+	return s.ReadAnyASN1Element(out, &tag)
+}
+
+// header reads everything but the entries. It has crypto/x509 read a list
+// without entries that is otherwise the same, which spares us a second table of
+// signature algorithms and a second reader of names and times.
+func (p *parts) header() (*x509.RevocationList, error) {
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1Int64(1) // crypto/x509 knows version 2 only
+			for _, element := range []cryptobyte.String{p.algorithm, p.issuer, p.thisUpdate, p.nextUpdate, p.exts} {
+				b.AddBytes(element)
+			}
+		})
+		b.AddBytes(p.outerAlgorithm)
+		b.AddBytes(p.signature)
+	})
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	header, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return nil, fmt.Errorf("its header cannot be read: %w", err)
+	}
+	return header, nil
+}
+
+// checkHeader refuses what cannot be judged later.
+func (l *list) checkHeader() error {
+	switch l.algorithm {
+	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
+		x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,
+		x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512, x509.PureEd25519:
+	case x509.UnknownSignatureAlgorithm:
+		return errors.New("it is signed with an algorithm that crypto/x509 does not know: have the authority sign with RSA, ECDSA or Ed25519 and SHA-2")
+	default: // as for certificates
+		return fmt.Errorf("it is signed with %s, which is not safe any more: have the authority sign with SHA-2", l.algorithm)
+	}
+	var err error
+	switch l.name, err = normalName(l.rawIssuer); {
+	case err != nil:
+		return fmt.Errorf("its issuer cannot be read: %w", err)
+	case l.nextUpdate.IsZero():
+		return errors.New("it does not say when the next one is due (nextUpdate, RFC 5280 section 5.1.2.5), so that nobody could tell when it is out of date: have the authority issue it with a date")
+	case !l.nextUpdate.After(l.thisUpdate):
+		return fmt.Errorf("its next update (%s) is not after this one (%s)", l.nextUpdate.Format(time.RFC3339), l.thisUpdate.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// compareAge is positive if l is newer than o.
+func (l *list) compareAge(o *list) int {
+	if c := l.thisUpdate.Compare(o.thisUpdate); c != 0 || l.number == nil || o.number == nil {
+		return cmp.Or(c, 0)
+	}
+	return l.number.Cmp(o.number)
+}
+
+func (l *list) equal(o *list) bool {
+	return l == o || bytes.Equal(l.signature, o.signature) && bytes.Equal(l.signed, o.signed)
+}
+
+func (l *list) info() Info {
+	issuer, _ := x500.Parse(l.rawIssuer) // was read in checkHeader
+	return Info{
+		Issuer:     issuer.String(),
+		Number:     l.number,
+		ThisUpdate: l.thisUpdate,
+		NextUpdate: l.nextUpdate,
+		Revoked:    l.serials.count,
+		Used:       len(l.signers.good()) > 0,
+	}
+}

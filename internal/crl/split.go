@@ -1,0 +1,56 @@
+package crl
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// split returns the DER of each list in the input.
+func split(data []byte) ([][]byte, error) {
+	const tooMany = "more than %d lists in one input: split it"
+	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
+	switch {
+	case len(data) > MaxSize:
+		return nil, fmt.Errorf("it has %d bytes, more than %d", len(data), MaxSize)
+	case len(text) == 0:
+		return nil, errors.New("it is empty: put the authority's list there, as DER or PEM")
+	case isDER(data):
+		return [][]byte{data}, nil
+	}
+	begun := bytes.Count(text, []byte("-----BEGIN "))
+	switch {
+	case begun == 0 && text[0] == '<':
+		return nil, errors.New("it is a web page, not a list: check its address")
+	case begun == 0:
+		return nil, errors.New("it is neither DER nor PEM: a list in PEM begins with -----BEGIN X509 CRL-----")
+	case begun > MaxLists:
+		return nil, fmt.Errorf(tooMany, MaxLists)
+	}
+	var lists [][]byte
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		switch block.Type {
+		case "X509 CRL":
+			lists = append(lists, block.Bytes)
+		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
+			return nil, errCertificate
+		default:
+			return nil, fmt.Errorf("it has a PEM block %.40q: leave only the blocks -----BEGIN X509 CRL----- in it", block.Type)
+		}
+	}
+	if len(lists) != begun { // pem.Decode skips what it cannot read
+		return nil, errors.New("a PEM block in it is damaged: is it complete?")
+	}
+	return lists, nil
+}
+
+var errCertificate = errors.New("it is a certificate, not a revocation list: use the list that the authority publishes; its address is in the CRL distribution points of the certificates")
+
+// isDER reports whether the input starts as a list in DER does: with a SEQUENCE
+// of more than 127 bytes. No text starts so.
+func isDER(data []byte) bool { return len(data) > 1 && data[0] == 0x30 && data[1] >= 0x80 }

@@ -1,0 +1,239 @@
+package denylist
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// maxProblems is how many problems of a file are reported at once.
+	maxProblems = 10
+
+	// maxLine bounds what an error can quote. No name that people use is near it.
+	maxLine = 8 << 10
+)
+
+// Parse reads the file. One without entries denies nobody. The error names the
+// lines to mend, and what to write.
+func Parse(data []byte) (*List, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("deny list: the file has %d bytes, more than %d", len(data), MaxSize)
+	}
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return nil, errors.New("deny list: the file is UTF-16: save it as UTF-8")
+	}
+	if bytes.Contains(data, []byte("-----BEGIN ")) {
+		return nil, errors.New("deny list: the file is PEM, and not a list: write a line for each certificate, such as `fingerprint <SHA-256>`, which `openssl x509 -noout -fingerprint -sha256 -in <file>` prints")
+	}
+	p := parser{list: &List{
+		fingerprints: map[[sha256.Size]byte]struct{}{},
+		spkis:        map[[sha256.Size]byte]struct{}{},
+		issuers:      map[nameKey]int{},
+		serials:      map[serialKey]struct{}{},
+		subjects:     map[nameKey]struct{}{},
+	}}
+	number := 0
+	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
+		number++
+		if err := p.line(line); err != nil {
+			p.problem(number, err)
+		}
+	}
+	if p.problems != nil {
+		return nil, p.err()
+	}
+	return p.list, nil
+}
+
+// parser collects the entries of a file and what is wrong with it.
+type parser struct {
+	list     *List
+	problems []error
+	more     int // problems that are only counted
+
+	// Lists of serial numbers tend to repeat the issuer.
+	lastIssuer string
+	lastNumber int
+}
+
+func (p *parser) problem(line int, err error) {
+	if len(p.problems) == maxProblems {
+		p.more++
+		return
+	}
+	p.problems = append(p.problems, fmt.Errorf("line %d: %w", line, err))
+}
+
+func (p *parser) err() error {
+	if p.more > 0 {
+		p.problems = append(p.problems, fmt.Errorf("and %d more", p.more))
+	}
+	return fmt.Errorf("deny list: %w", errors.Join(p.problems...))
+}
+
+func (p *parser) line(line []byte) error {
+	switch {
+	case len(line) > maxLine:
+		return fmt.Errorf("it has %d bytes, more than %d: deny a certificate with such a name by its fingerprint", len(line), maxLine)
+	case !utf8.Valid(line):
+		return errors.New("it is not UTF-8: save the file as UTF-8")
+	}
+	text := strings.Trim(string(line), blanks+"\r\n")
+	if text == "" || text[0] == '#' {
+		return nil
+	}
+	if i := strings.IndexFunc(text, invisible); i >= 0 {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		return fmt.Errorf("it has the invisible character %U: remove it, or where a name has it, write % X with a backslash before each byte", r, text[i:i+size])
+	}
+	keyword, value := cutWord(text)
+	switch strings.ToLower(keyword) {
+	case Fingerprint:
+		return p.fingerprint(value)
+	case SPKI:
+		return p.spki(value)
+	case Serial:
+		return p.serial(value)
+	case Subject:
+		return p.subject(value)
+	default:
+		return errors.New(advise(text))
+	}
+}
+
+// cutWord takes the first word off a text without spaces around it.
+func cutWord(text string) (word, rest string) {
+	end := strings.IndexAny(text, blanks)
+	if end < 0 {
+		return text, ""
+	}
+	return text[:end], strings.Trim(text[end:], blanks)
+}
+
+// blanks separate words.
+const blanks = " \t"
+
+// invisible is true for what an editor or a terminal may not show, so that the
+// line is another one than its reader sees. Text that is copied from a web page
+// or a mail has such characters.
+func invisible(r rune) bool {
+	return r != ' ' && r != '\t' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Z))
+}
+
+func (p *parser) fingerprint(value string) error {
+	sum, ok := parseHexSum(value)
+	if !ok {
+		return badSum(value, "fingerprint", "the certificate's SHA-256 fingerprint, 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` prints them")
+	}
+	p.list.fingerprints[sum] = struct{}{}
+	return nil
+}
+
+func (p *parser) spki(value string) error {
+	sum, ok := parseHexSum(value)
+	if !ok {
+		sum, ok = parsePin(value)
+	}
+	if !ok {
+		return badSum(value, "spki", "the SHA-256 of the certificate's SubjectPublicKeyInfo, as 64 hexadecimal digits or 44 characters of base64")
+	}
+	p.list.spkis[sum] = struct{}{}
+	return nil
+}
+
+// badSum says what a value should have been.
+func badSum(value, keyword, want string) error {
+	first, rest := cutWord(value)
+	digits := strings.ReplaceAll(first, ":", "")
+	switch {
+	case value == "":
+		return fmt.Errorf("%s without a value: write %s", keyword, want)
+	case strings.HasPrefix(rest, "#"):
+		return errors.New("a comment has a line of its own")
+	case len(digits) == 40 && isHex(digits):
+		return fmt.Errorf("%s with 40 digits, which is SHA-1: write %s", keyword, want)
+	default:
+		return fmt.Errorf("%s %s: write %s", keyword, excerpt(value), want)
+	}
+}
+
+func (p *parser) serial(value string) error {
+	text, rest := cutWord(value)
+	number, ok := parseSerial(text)
+	if ok && len(number) > maxSerial {
+		return fmt.Errorf("serial %s has %d bytes, and no authority may use more than %d (RFC 5280): if it is a fingerprint, write `fingerprint <SHA-256>`, or deny the certificate by its own", excerpt(text), len(number), maxSerial)
+	}
+	if !ok {
+		return fmt.Errorf("serial %s: write the number in hexadecimal as `openssl x509 -noout -serial` prints it, then issuer and the name of the authority", excerpt(text))
+	}
+	keyword, dn := cutWord(rest)
+	if !strings.EqualFold(keyword, "issuer") || dn == "" {
+		return errors.New("serial without an issuer, though each authority counts for itself: write `serial <number> issuer <name>`, such as `serial 4A:3F issuer CN=Users,O=Acme`")
+	}
+	if dn != p.lastIssuer {
+		key, err := textKey(dn)
+		if err != nil {
+			return badName("issuer", dn, err)
+		}
+		issuer, known := p.list.issuers[key]
+		if !known {
+			issuer = len(p.list.issuers)
+			p.list.issuers[key] = issuer
+		}
+		p.lastIssuer, p.lastNumber = dn, issuer
+	}
+	p.list.serials[serialKey{number, p.lastNumber}] = struct{}{}
+	return nil
+}
+
+func (p *parser) subject(dn string) error {
+	key, err := textKey(dn)
+	if err != nil {
+		return badName("subject", dn, err)
+	}
+	p.list.subjects[key] = struct{}{}
+	return nil
+}
+
+func badName(keyword, dn string, err error) error {
+	return fmt.Errorf("%s %s: %w; write the name as in RFC 2253, such as CN=alice,OU=data,O=Acme", keyword, excerpt(dn), err)
+}
+
+// advise says what to write for a line without a keyword.
+func advise(text string) string {
+	word, rest := cutWord(text)
+	_, isSum := parseHexSum(word)
+	_, isPin := parsePin(word)
+	_, isSerial := parseSerial(word)
+	_, notName := textKey(text)
+	switch {
+	case isSum:
+		return "64 hexadecimal digits without a keyword: write fingerprint before them, or spki if they are of the public key"
+	case isPin:
+		return "a hash in base64 without a keyword: write spki before it"
+	case isSerial && rest == "" && len(strings.ReplaceAll(word, ":", "")) == 40:
+		return "40 hexadecimal digits without a keyword: for a serial number write `serial <number> issuer <name>`; a SHA-1 fingerprint does not do, write `fingerprint <SHA-256>`"
+	case isSerial:
+		return "a number without a keyword: write `serial <number> issuer <name>`"
+	case notName == nil:
+		return "a name without a keyword: write subject before it"
+	default:
+		// What stands there is not quoted: the file could be one with a secret.
+		return "it begins with no keyword: write `fingerprint <SHA-256>`, `spki <SHA-256>`, `serial <number> issuer <name>` or `subject <name>`"
+	}
+}
+
+// excerpt quotes so much of a text that its writer finds it.
+func excerpt(s string) string {
+	const most = 60
+	runes := []rune(s[:min(len(s), most*utf8.UTFMax)])
+	if len(runes) <= most {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%q…", string(runes[:most]))
+}

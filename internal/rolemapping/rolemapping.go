@@ -1,0 +1,217 @@
+// Package rolemapping reads Elasticsearch's role_mapping.yml, the file in which
+// users of the PKI, LDAP and Active Directory realms say which roles a
+// distinguished name has. JWT realms do not read it.
+//
+//	monitoring:
+//	  - "cn=admins,dc=example,dc=com"
+//	user:
+//	  - "CN=Doe\\, John,OU=users,O=example"
+//
+// Names are compared as Elasticsearch compares them: see x500.Normalize.
+//
+// Elasticsearch skips what it does not understand in this file and reports it
+// in its log, and some of it means something else than it looks: a role whose
+// names are not a list is split at every comma, a role with a dot in its name is
+// ignored, an alias is taken for its own text. Here each of these is an error,
+// because a role that is silently lost or gained is worse than a file that is
+// refused.
+package rolemapping
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
+)
+
+const (
+	// MaxSize bounds the file; it has room for some 50,000 names.
+	MaxSize = 4 << 20
+
+	// maxRoleName is Elasticsearch's limit for the name of a role.
+	maxRoleName = 507
+
+	// maxProblems is how many problems of a file are reported at once.
+	maxProblems = 10
+)
+
+// Mapping says which roles a distinguished name has. It does not change after
+// Parse and may be used by many goroutines.
+type Mapping struct {
+	roles map[string][]string // by the normal form of the name, sorted
+}
+
+// Parse reads role_mapping.yml. An empty file is a mapping without names. The
+// error names the lines to mend.
+func Parse(data []byte) (*Mapping, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("role mapping: the file has %d bytes, more than %d", len(data), MaxSize)
+	}
+	root, err := document(data)
+	if err != nil {
+		return nil, fmt.Errorf("role mapping: %w", err)
+	}
+	p := parser{roles: map[string][]string{}, firstLine: map[string]int{}}
+	if root != nil {
+		p.file(root)
+	}
+	if err := p.err(); err != nil {
+		return nil, fmt.Errorf("role mapping: %w", err)
+	}
+	for _, roles := range p.roles {
+		slices.Sort(roles)
+	}
+	return &Mapping{roles: p.roles}, nil
+}
+
+// Roles returns the roles of a distinguished name, sorted. A text that is not a
+// distinguished name, or an empty one, has none.
+func (m *Mapping) Roles(dn string) []string {
+	normal, err := x500.Normalize(dn)
+	if err != nil {
+		return nil
+	}
+	return slices.Clone(m.roles[normal])
+}
+
+// Len is the number of distinguished names that have a role.
+func (m *Mapping) Len() int { return len(m.roles) }
+
+// document is the root of the only YAML document in data, or nil if there is
+// nothing in it.
+func document(data []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	err := decoder.Decode(&doc)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	if err == nil {
+		if err = decoder.Decode(&second); err == nil {
+			return nil, fmt.Errorf("line %d: a second YAML document; put all roles into one", second.Line)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("not YAML: %w", err)
+	}
+	if len(doc.Content) == 0 || doc.Content[0].ShortTag() == "!!null" {
+		return nil, nil
+	}
+	return doc.Content[0], nil
+}
+
+// parser collects the names of a file and what is wrong with it.
+type parser struct {
+	roles     map[string][]string
+	firstLine map[string]int // of each role
+	problems  []error
+}
+
+func (p *parser) problem(at *yaml.Node, format string, args ...any) {
+	p.problems = append(p.problems, fmt.Errorf("line %d: %w", at.Line, fmt.Errorf(format, args...)))
+}
+
+func (p *parser) err() error {
+	if extra := len(p.problems) - maxProblems; extra > 0 {
+		return errors.Join(append(p.problems[:maxProblems:maxProblems], fmt.Errorf("and %d more", extra))...)
+	}
+	return errors.Join(p.problems...)
+}
+
+// file reads the roles and their lists.
+func (p *parser) file(root *yaml.Node) {
+	if root.Kind != yaml.MappingNode || !p.plain(root) {
+		p.problem(root, "expected roles, each with a list of distinguished names:\n  role:\n    - \"cn=…\"")
+		return
+	}
+	for pair := range slices.Chunk(root.Content, 2) {
+		key, value := pair[0], pair[1]
+		if role, ok := p.role(key); ok {
+			p.names(role, value)
+		}
+	}
+}
+
+// plain refuses the parts of YAML that Elasticsearch reads otherwise.
+func (p *parser) plain(n *yaml.Node) bool {
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		p.problem(n, "anchors and aliases mean nothing to Elasticsearch; write the list out")
+	case n.Style&yaml.TaggedStyle != 0:
+		p.problem(n, "tag %s; write plain text", n.Tag)
+	default:
+		return true
+	}
+	return false
+}
+
+// role reads a key.
+func (p *parser) role(key *yaml.Node) (string, bool) {
+	if !p.plain(key) {
+		return "", false
+	}
+	role := key.Value
+	first, seen := p.firstLine[role]
+	switch {
+	case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!null" || key.ShortTag() == "!!merge":
+		p.problem(key, "expected the name of a role")
+	case seen:
+		p.problem(key, "role %q is already on line %d; put its names into one list", role, first)
+	case strings.Contains(role, "."):
+		p.problem(key, "role %q: Elasticsearch ignores a role with a dot in its name here; rename the role", role)
+	case !validRole(role):
+		p.problem(key, "role %q: the name of a role is 1 to %d printable ASCII characters without spaces around it", role, maxRoleName)
+	default:
+		p.firstLine[role] = key.Line
+		return role, true
+	}
+	return "", false
+}
+
+// validRole is Elasticsearch's rule for the names of roles.
+func validRole(role string) bool {
+	return role != "" && len(role) <= maxRoleName && strings.TrimSpace(role) == role &&
+		!strings.ContainsFunc(role, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// names reads the list of a role.
+func (p *parser) names(role string, list *yaml.Node) {
+	if !p.plain(list) {
+		return
+	}
+	if list.Kind != yaml.SequenceNode {
+		p.problem(list, "role %q: expected a list of distinguished names, one on each line after a \"- \" (Elasticsearch splits a text at its commas)", role)
+		return
+	}
+	for _, item := range list.Content {
+		switch {
+		case !p.plain(item):
+		case item.Kind != yaml.ScalarNode:
+			p.problem(item, "role %q: expected a distinguished name, found a list or a mapping", role)
+		default:
+			p.name(role, item)
+		}
+	}
+}
+
+// name reads one distinguished name.
+func (p *parser) name(role string, item *yaml.Node) {
+	normal, err := x500.Normalize(item.Value)
+	if err != nil {
+		p.problem(item, "role %q: %q: %w", role, item.Value, err)
+		return
+	}
+	if normal == "" || item.ShortTag() == "!!null" {
+		p.problem(item, "role %q: an empty name, which every certificate without a subject would match", role)
+		return
+	}
+	if !slices.Contains(p.roles[normal], role) {
+		p.roles[normal] = append(p.roles[normal], role)
+	}
+}
