@@ -1,0 +1,183 @@
+package conformance
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	_ "crypto/sha512" // for the algorithms 384 and 512
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// Members are members of a JSON object.
+type Members map[string]any
+
+// At is a time from now, written as whole seconds since the epoch.
+type At time.Duration
+
+// Absent takes a member out.
+const Absent = absent(0)
+
+type absent int
+
+// JSON is a value's JSON text, for what Go would not write.
+type JSON string
+
+// Token says how a token differs from a good one.
+type Token struct {
+	// Realm is the realm whose good token this starts from.
+	Realm string
+	// Header and Claims replace members.
+	Header, Claims Members
+	// HeaderText and ClaimsText replace the JSON text.
+	HeaderText, ClaimsText func(string) string
+	// Key signs, instead of the realm's; Alg is the header's alg and how to sign.
+	Key, Alg string
+	// Encoded replaces the first two parts before they are signed.
+	Encoded func(header, payload string) (string, string)
+	// Signature replaces the signature's bytes.
+	Signature func([]byte) []byte
+	// Signer makes the signature in a way of its own.
+	Signer func(signingInput []byte, payload []byte) []byte
+	// Compact replaces the finished token.
+	Compact func(string) string
+
+	fixed string
+}
+
+// Text is the token in its compact form.
+func (t Token) Text(now time.Time) string {
+	if t.fixed != "" {
+		return t.fixed
+	}
+	return t.make(now)
+}
+
+// Fixed is the token with its text made up: one that is random, or signed with
+// ECDSA, would be another each time.
+func (t Token) Fixed(now time.Time) Token {
+	t.fixed = t.Text(now)
+	return t
+}
+
+func (t Token) make(now time.Time) string {
+	realm := goodTokens[t.Realm]
+	alg, name := realm.alg, realm.key
+	if t.Alg != "" {
+		alg = t.Alg
+	}
+	if t.Key != "" {
+		name = t.Key
+	}
+	k := keys()[name]
+	header := text(merge(Members{"typ": "JWT", "alg": alg, "kid": k.kid}, t.Header), now, t.HeaderText)
+	payload := text(merge(realm.claims, t.Claims), now, t.ClaimsText)
+	first, second := b64([]byte(header)), b64([]byte(payload))
+	if t.Encoded != nil {
+		first, second = t.Encoded(first, second)
+	}
+	input := []byte(first + "." + second)
+	var signature []byte
+	if t.Signer != nil {
+		signature = t.Signer(input, []byte(payload))
+	} else {
+		signature = k.sign(alg, input)
+	}
+	if t.Signature != nil {
+		signature = t.Signature(signature)
+	}
+	compact := first + "." + second + "." + b64(signature)
+	if t.Compact != nil {
+		compact = t.Compact(compact)
+	}
+	return compact
+}
+
+func merge(base, more Members) Members {
+	m := Members{}
+	for _, set := range []Members{base, more} {
+		for name, v := range set {
+			if m[name] = v; v == Absent {
+				delete(m, name)
+			}
+		}
+	}
+	return m
+}
+
+func text(m Members, now time.Time, replace func(string) string) string {
+	plain := map[string]any{}
+	for name, v := range m {
+		switch v := v.(type) {
+		case At:
+			plain[name] = now.Add(time.Duration(v)).Unix()
+		case JSON:
+			plain[name] = json.RawMessage(v)
+		default:
+			plain[name] = v
+		}
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(plain); err != nil {
+		panic(fmt.Sprintf("%v: %v", plain, err))
+	}
+	s := string(bytes.TrimSpace(b.Bytes()))
+	if replace != nil {
+		s = replace(s)
+	}
+	return s
+}
+
+func hashOf(alg string) crypto.Hash {
+	return map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[alg[2:]]
+}
+
+// sign makes a signature as RFC 7518 has it.
+func (k *key) sign(alg string, input []byte) []byte {
+	return k.signPSS(alg, input, rsa.PSSSaltLengthEqualsHash)
+}
+
+// signPSS is sign, with another length of the salt for PS*.
+func (k *key) signPSS(alg string, input []byte, salt int) []byte {
+	hash := hashOf(alg)
+	if k.secret != nil {
+		mac := hmac.New(hash.New, k.secret)
+		mac.Write(input)
+		return mac.Sum(nil)
+	}
+	digest := hash.New()
+	digest.Write(input)
+	var options crypto.SignerOpts = hash
+	switch private := k.private.(type) {
+	case *ecdsa.PrivateKey:
+		r, s, err := ecdsa.Sign(rand.Reader, private, digest.Sum(nil))
+		if err != nil {
+			panic(err)
+		}
+		return concat(r, s, (private.Params().BitSize+7)/8)
+	case *rsa.PrivateKey:
+		if alg[0] == 'P' {
+			options = &rsa.PSSOptions{SaltLength: salt, Hash: hash}
+		}
+	}
+	signature, err := k.private.Sign(rand.Reader, digest.Sum(nil), options)
+	if err != nil {
+		panic(err)
+	}
+	return signature
+}
+
+// concat is an ECDSA signature as RFC 7518 section 3.4 has it.
+func concat(r, s *big.Int, size int) []byte {
+	out := make([]byte, 2*size)
+	r.FillBytes(out[:size])
+	s.FillBytes(out[size:])
+	return out
+}

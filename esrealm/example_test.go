@@ -1,0 +1,63 @@
+package esrealm_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
+)
+
+// A realm with a symmetric key, a role mapping, and a token that it takes.
+func Example() {
+	key := []byte("a symmetric key of thirty-two bytes or more")
+	node, err := esrealm.New(esrealm.Config{
+		Realms: []esrealm.Realm{{
+			Name:                       "jwt1",
+			AllowedIssuer:              "https://issuer.example.com",
+			AllowedAudiences:           []string{"elasticsearch"},
+			AllowedSignatureAlgorithms: []string{"HS256"},
+			HMACKey:                    string(key),
+			Claims:                     esrealm.Claims{Principal: "sub", Groups: "roles"},
+			ClientAuthentication:       esrealm.ClientAuthentication{Type: esrealm.ClientAuthenticationNone},
+		}},
+		RoleMappings: map[string]esrealm.RoleMapping{
+			"analysts": {Roles: []string{"viewer"}, Rules: []byte(`{"field":{"groups":"analysts"}}`)},
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer node.Close()
+
+	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: key}, nil))
+	token := must(jwt.Signed(signer).Claims(map[string]any{
+		"iss": "https://issuer.example.com", "sub": "alice", "aud": "elasticsearch", "roles": []string{"analysts"},
+		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
+	}).Serialize())
+
+	request := must(http.NewRequest(http.MethodGet, node.URL+"/_security/_authenticate", http.NoBody))
+	request.Header.Set("Authorization", "Bearer "+token)
+	response := must(node.Client().Do(request))
+	defer response.Body.Close()
+	var user struct {
+		Username string
+		Roles    []string
+	}
+	if err := json.NewDecoder(response.Body).Decode(&user); err != nil {
+		panic(err)
+	}
+	fmt.Println(response.StatusCode, user.Username, user.Roles)
+	// Output: 200 alice [viewer]
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -1,0 +1,104 @@
+package esrealm
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// fetcher returns what reads the realm's JWK set: a file below the folder, or
+// a URL.
+func (r *realm) fetcher(dir string, hosts map[string]string) func(context.Context) ([]byte, error) {
+	if !strings.HasPrefix(r.PKCJWKSetPath, "https") {
+		path := r.PKCJWKSetPath
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		return func(context.Context) ([]byte, error) { return os.ReadFile(path) }
+	}
+	client := &http.Client{
+		Timeout: r.HTTPTimeout,
+		Transport: &http.Transport{
+			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return dialAsJava(ctx, network, address, hosts, r.SSL, r.HTTPTimeout)
+			},
+			DisableCompression: true,
+		},
+	}
+	return func(ctx context.Context) ([]byte, error) { return get(ctx, client, r.PKCJWKSetPath) }
+}
+
+// get fetches with no header but Host and User-Agent. Any status but 200 is an
+// error, after redirects.
+func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "esrealm")
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", res.StatusCode)
+	}
+	return io.ReadAll(res.Body)
+}
+
+// dialAsJava makes a TLS connection as Java does: HTTP/1.1 without ALPN, and no
+// server name indication for an address or for a name without a dot, such as
+// localhost or a compose service.
+func dialAsJava(ctx context.Context, network, address string, hosts map[string]string, ssl SSL, timeout time.Duration) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if ip, ok := hosts[host]; ok {
+		address = net.JoinHostPort(ip, port)
+	}
+	config := &tls.Config{
+		RootCAs:    ssl.CertificateAuthorities,
+		ServerName: host,
+		MinVersion: tls.VersionTLS12,
+	}
+	if ssl.Certificate != nil {
+		config.Certificates = []tls.Certificate{*ssl.Certificate}
+	}
+	if !strings.Contains(host, ".") {
+		// Go verifies the name only where it also sends it.
+		config.ServerName = ""
+		config.InsecureSkipVerify = true
+		config.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, host, ssl.CertificateAuthorities) }
+	}
+	dialer := &net.Dialer{Timeout: timeout}
+	plain, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(plain, config) // tls.Dialer would fill in the server's name
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, plain.Close())
+	}
+	return conn, nil
+}
+
+// verifyServer does what crypto/tls would have done.
+func verifyServer(state tls.ConnectionState, host string, roots *x509.CertPool) error {
+	options := x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, cert := range state.PeerCertificates[1:] {
+		options.Intermediates.AddCert(cert)
+	}
+	_, err := state.PeerCertificates[0].Verify(options)
+	return err
+}

@@ -1,0 +1,150 @@
+package esrealm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+)
+
+// header is a JOSE header (RFC 7515 section 4), as far as it decides anything.
+type header struct {
+	alg       string
+	typ       string
+	hasType   bool
+	kid       string
+	hasKeyID  bool
+	crit      []string
+	unencoded bool // b64 is false (RFC 7797)
+}
+
+// maxHeader is the length from which on a header is refused.
+const maxHeader = 20_000
+
+// parseHeader reads the header. It checks the types of the registered members
+// even where their values mean nothing to a realm.
+func parseHeader(text []byte, mode gson.Mode) (header, error) {
+	s := gson.DecodeUTF8(text)
+	if len([]rune(s)) > maxHeader {
+		return header{}, errors.New("too long")
+	}
+	m, err := gson.ParseObject(s, mode)
+	if errors.Is(err, gson.ErrNull) {
+		return header{}, errHeaderNull
+	}
+	if err != nil {
+		return header{}, err
+	}
+	members := object(m)
+	var h header
+	alg, err := members.string("alg")
+	if err != nil {
+		return header{}, err
+	}
+	_, encrypted := m["enc"]
+	if alg == nil || *alg == "none" || encrypted {
+		return header{}, errors.New("alg is not that of a signature")
+	}
+	h.alg = *alg
+	typ, err := members.string("typ")
+	if err != nil {
+		return header{}, err
+	}
+	if typ != nil {
+		h.typ, h.hasType = *typ, true
+	}
+	kid, err := members.string("kid")
+	if err != nil {
+		return header{}, err
+	}
+	if kid != nil {
+		h.kid, h.hasKeyID = *kid, true
+	}
+	if h.crit, err = members.strings("crit"); err != nil {
+		return header{}, err
+	}
+	if b64, ok := m["b64"]; ok {
+		encoded, ok := b64.(bool)
+		if !ok {
+			return header{}, errors.New("b64 is no boolean")
+		}
+		h.unencoded = !encoded
+	}
+	return h, checkUnusedMembers(members)
+}
+
+// checkUnusedMembers refuses registered members of a wrong type.
+func checkUnusedMembers(members object) error {
+	for _, name := range []string{"cty", "x5t", "x5t#S256"} {
+		if _, err := members.string(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"jku", "x5u"} {
+		u, err := members.string(name)
+		if err != nil {
+			return err
+		}
+		if u != nil && !isURI(*u) {
+			return fmt.Errorf("%s is no URI", name)
+		}
+	}
+	switch chain := members["x5c"].(type) {
+	case nil:
+	case []any:
+		if slices.ContainsFunc(chain, func(v any) bool { _, ok := v.(string); return !ok }) {
+			return errors.New("x5c holds something else than strings")
+		}
+	default:
+		return errors.New("x5c is no array")
+	}
+	switch key := members["jwk"].(type) {
+	case nil:
+	case map[string]any:
+		k, err := parseJWK(key)
+		if err != nil {
+			return fmt.Errorf("jwk: %w", err)
+		}
+		if k.private {
+			return errors.New("jwk is not a public key")
+		}
+	default:
+		return errors.New("jwk is no object")
+	}
+	return nil
+}
+
+// object is a JSON object.
+type object map[string]any
+
+// string returns a member that must be a string where it is there and not null.
+func (o object) string(name string) (*string, error) {
+	switch v := o[name].(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return &v, nil
+	}
+	return nil, fmt.Errorf("%s is no string", name)
+}
+
+// strings returns a member that must be an array of strings where it is there
+// and not null. A null in it counts as an empty string.
+func (o object) strings(name string) ([]string, error) {
+	v, ok := o[name]
+	if !ok || v == nil {
+		return nil, nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, fmt.Errorf("%s is no array", name)
+	}
+	out := make([]string, len(list))
+	for i, e := range list {
+		if out[i], ok = e.(string); !ok && e != nil {
+			return nil, fmt.Errorf("%s holds something else than strings", name)
+		}
+	}
+	return out, nil
+}

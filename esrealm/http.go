@@ -1,0 +1,212 @@
+package esrealm
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+const (
+	maxHeaderBytes = 16 * 1024 // http.max_header_size
+	maxLineBytes   = 4 * 1024  // http.max_initial_line_length
+)
+
+// singleValued are the headers that a request may repeat only with the same
+// value, as the error spells them.
+var singleValued = []string{
+	"Authorization", "ES-Client-Authentication", "es-security-runas-user", "es-secondary-authorization",
+	"es-secondary-x-client-authentication", "X-Opaque-Id", "X-elastic-product-origin", "traceparent",
+}
+
+// ServeHTTP answers a request as the node does.
+func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	seen := Request{
+		Time: n.config.Now(), Proto: r.Proto, Method: r.Method, Host: r.Host, URI: r.RequestURI,
+		Header: r.Header.Clone(), Status: http.StatusOK,
+	}
+	answer := &statusWriter{ResponseWriter: w, status: &seen.Status}
+	n.serve(answer, r, &seen)
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)) // trailers come after the body
+	seen.Trailer = r.Trailer.Clone()
+	n.record.add(seen)
+}
+
+// statusWriter notes the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status *int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	*w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// serve passes a request through the checks in a node's order: the headers'
+// size and number, authentication, the route, the right to run as another, and
+// at last the handler, which checks the right to its action.
+func (n *Node) serve(w http.ResponseWriter, r *http.Request, seen *Request) {
+	w.Header()[productHeaderName] = []string{"Elasticsearch"}
+	if len(r.Method)+len(r.RequestURI)+len(r.Proto)+2 > maxLineBytes {
+		badRequest("too_long_http_line_exception", fmt.Sprintf("An HTTP line is larger than %d bytes.", maxLineBytes)).write(w)
+		return
+	}
+	if headerBytes(r) > maxHeaderBytes {
+		badRequest("too_long_http_header_exception", fmt.Sprintf("HTTP header is larger than %d bytes.", maxHeaderBytes)).write(w)
+		return
+	}
+	if err := checkSingleValues(r.Header); err != nil {
+		err.write(w)
+		return
+	}
+	auth, refused := n.authenticate(r)
+	if refused != nil {
+		seen.Reason = refused.why.Error()
+		refused.answer.write(w)
+		return
+	}
+	seen.Username = auth.effective.name
+	route, params, unknown := n.match(r)
+	if unknown != nil {
+		unknown(w)
+		return
+	}
+	a := access{n, auth}
+	err := route.checkParameters(r)
+	if err == nil {
+		err = a.runAs(route.action)
+	}
+	if err == nil {
+		err = route.handle(w, &call{Request: r, access: a, params: params})
+	}
+	if err != nil {
+		err.write(w)
+	}
+}
+
+// headerBytes is the size of the header lines as Netty counts them: without
+// line ends. Go keeps Host apart, and does not keep the spaces around a value.
+func headerBytes(r *http.Request) int {
+	size := len("Host: ") + len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			size += len(name) + len(": ") + len(v)
+		}
+	}
+	for _, v := range r.TransferEncoding {
+		size += len("Transfer-Encoding: ") + len(v)
+	}
+	return size
+}
+
+func checkSingleValues(h http.Header) *apiError {
+	for _, name := range singleValued {
+		values := h.Values(name)
+		if slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
+			return badRequest("illegal_argument_exception", fmt.Sprintf("multiple values for single-valued header [%s].", name))
+		}
+	}
+	return nil
+}
+
+// route is one method and path of the REST API.
+type route struct {
+	method string
+	path   []string // segments; one in braces is a parameter
+	action string
+	handle func(w http.ResponseWriter, c *call) *apiError
+	// parameters are those of the URL that the route knows, beside the common
+	// ones. Nil stands for any.
+	parameters []string
+}
+
+// call is a request that has found its route.
+type call struct {
+	*http.Request
+	access access
+	params map[string]string
+}
+
+func newRoute(method, path, action string, handle func(http.ResponseWriter, *call) *apiError) route {
+	return route{method: method, path: segments(path), action: action, handle: handle}
+}
+
+// knows lists the parameters of a route, of which others are refused.
+func (rt route) knows(parameters ...string) route {
+	rt.parameters = append([]string{}, parameters...)
+	return rt
+}
+
+func (rt *route) checkParameters(r *http.Request) *apiError {
+	if rt.parameters == nil {
+		return nil
+	}
+	booleans := []string{"pretty", "human", "error_trace"}
+	known := slices.Concat(booleans, []string{"filter_path", "format"}, rt.parameters)
+	for name, values := range r.URL.Query() {
+		if !slices.Contains(known, name) {
+			return badRequest("illegal_argument_exception", fmt.Sprintf("request [%s] contains unrecognized parameter: [%s]", r.URL.Path, name))
+		}
+		if v := values[len(values)-1]; slices.Contains(booleans, name) && v != "" && v != "true" && v != "false" {
+			return badRequest("illegal_argument_exception", fmt.Sprintf("Failed to parse value [%s] as only [true] or [false] are allowed.", v))
+		}
+	}
+	return nil
+}
+
+func segments(path string) []string {
+	return slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" })
+}
+
+// match finds the route of a request, or the answer to one that has none.
+func (n *Node) match(r *http.Request) (*route, map[string]string, func(http.ResponseWriter)) {
+	var allowed []string
+	path := segments(r.URL.Path)
+	for i := range n.routes {
+		route := &n.routes[i]
+		params, ok := route.matchPath(path)
+		if !ok {
+			continue
+		}
+		if route.method == r.Method {
+			return route, params, nil
+		}
+		allowed = append(allowed, route.method)
+	}
+	return nil, nil, func(w http.ResponseWriter) {
+		if len(allowed) == 0 {
+			writeJSON(w, http.StatusBadRequest, map[string]any{"error": fmt.Sprintf("no handler found for uri [%s] and method [%s]", r.RequestURI, r.Method)})
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ","))
+		writeJSON(w, http.StatusMethodNotAllowed, map[string]any{
+			"error":  fmt.Sprintf("Incorrect HTTP method for uri [%s] and method [%s], allowed: [%s]", r.RequestURI, r.Method, strings.Join(allowed, ", ")),
+			"status": http.StatusMethodNotAllowed,
+		})
+	}
+}
+
+// matchPath compares a path segment by segment. A parameter takes no segment
+// that starts with an underscore, except where the whole path is one segment,
+// which is then an index with an invalid name.
+func (rt *route) matchPath(path []string) (map[string]string, bool) {
+	if len(path) != len(rt.path) {
+		return nil, false
+	}
+	params := map[string]string{}
+	for i, s := range rt.path {
+		if !strings.HasPrefix(s, "{") {
+			if s != path[i] {
+				return nil, false
+			}
+			continue
+		}
+		if s == "{index}" && strings.HasPrefix(path[i], "_") && path[i] != "_all" && len(path) > 1 {
+			return nil, false
+		}
+		params[strings.Trim(s, "{}")] = path[i]
+	}
+	return params, true
+}

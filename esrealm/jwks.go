@@ -1,0 +1,92 @@
+package esrealm
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+)
+
+// keySet are the usable keys of a JWK set, and the hash of the document, by
+// which a realm decides whether a set is a new one.
+type keySet struct {
+	keys []*jwk
+	hash [sha256.Size]byte
+}
+
+// parseKeySet reads a JWK set (RFC 7517 section 5). A blank document is an
+// empty set. Keys of unknown types are left out, and so are those that none of
+// the algorithms can use; any malformed key refuses the set.
+func parseKeySet(document []byte, algorithms []string, mode gson.Mode) (*keySet, error) {
+	text := gson.DecodeUTF8(document)
+	set := &keySet{hash: sha256.Sum256([]byte(text))}
+	if strings.TrimFunc(text, isJavaWhitespace) == "" {
+		return set, nil
+	}
+	m, err := gson.ParseObject(text, mode)
+	if err != nil {
+		return nil, fmt.Errorf("JWK set: %w", err)
+	}
+	list, ok := m["keys"].([]any)
+	if !ok {
+		return nil, errors.New(`JWK set: the member "keys" is no array`)
+	}
+	for i, e := range list {
+		member, ok := e.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("JWK set: key %d is no object", i)
+		}
+		k, err := parseJWK(member)
+		if errors.Is(err, errKeyType) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("JWK set: key %d: %w", i, err)
+		}
+		if k.verifies() && slices.ContainsFunc(algorithms, k.fits) {
+			set.keys = append(set.keys, k)
+		}
+	}
+	return set, nil
+}
+
+// verifies reports whether the key is one for checking signatures.
+func (k *jwk) verifies() bool {
+	return (k.use == nil || *k.use == "sig") && (!k.hasOps || slices.Contains(k.ops, "verify"))
+}
+
+// fits reports whether the key is of the type and strength for an algorithm.
+// The key's own "alg" plays no part here.
+func (k *jwk) fits(alg string) bool {
+	switch key := k.key.(type) {
+	case *rsa.PublicKey:
+		return slices.Contains(rsaAlgorithms, alg) && key.N.BitLen() > 2040
+	case *ecdsa.PublicKey:
+		bits := map[string]int{"ES256": 256, "ES384": 384, "ES512": 521}
+		return bits[alg] == key.Params().BitSize
+	case []byte:
+		bits := map[string]int{"HS256": 256, "HS384": 384, "HS512": 512}
+		return bits[alg] > 0 && len(key)*8 >= bits[alg]
+	}
+	return false
+}
+
+// candidates are the keys to try on a token.
+func (s *keySet) candidates(h header) []*jwk {
+	return slices.DeleteFunc(slices.Clone(s.keys), func(k *jwk) bool {
+		return (h.hasKeyID && k.kid != nil && *k.kid != h.kid) || (k.alg != nil && *k.alg != h.alg) || !k.fits(h.alg)
+	})
+}
+
+func (s *keySet) equal(o *keySet) bool { return bytes.Equal(s.hash[:], o.hash[:]) }
+
+// isJavaWhitespace is Character.isWhitespace for what a document may hold.
+func isJavaWhitespace(r rune) bool {
+	return strings.ContainsRune("\t\n\v\f\r\x1c\x1d\x1e\x1f ", r)
+}

@@ -1,0 +1,102 @@
+package esrealm
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/pattern"
+)
+
+// role is a compiled role.
+type role struct {
+	cluster []string
+	indices []indexGrant
+	runAs   *pattern.Pattern
+}
+
+type indexGrant struct {
+	names      *pattern.Pattern
+	privileges []string
+}
+
+// builtInRoles are the two of Elasticsearch's reserved roles that examples use.
+var builtInRoles = map[string]Role{
+	"superuser": {
+		Cluster: []string{"all"},
+		Indices: []IndexPrivileges{{Names: []string{"*"}, Privileges: []string{"all"}}},
+		RunAs:   []string{"*"},
+	},
+	"viewer": {
+		Indices: []IndexPrivileges{{Names: []string{"/~(([.]|ilm-history-).*)/"}, Privileges: []string{"read", "view_index_metadata"}}},
+	},
+}
+
+func compileRoles(roles map[string]Role) (map[string]*role, error) {
+	all := maps.Clone(builtInRoles)
+	for name, r := range roles {
+		if _, reserved := builtInRoles[name]; reserved {
+			return nil, fmt.Errorf("role %q is reserved", name)
+		}
+		all[name] = r
+	}
+	compiled := make(map[string]*role, len(all))
+	for name, r := range all {
+		c, err := compileRole(r)
+		if err != nil {
+			return nil, fmt.Errorf("role %q: %w", name, err)
+		}
+		compiled[name] = c
+	}
+	return compiled, nil
+}
+
+func compileRole(r Role) (*role, error) {
+	c := &role{cluster: r.Cluster}
+	var err error
+	if c.runAs, err = pattern.CompileAll(r.RunAs); err != nil {
+		return nil, err
+	}
+	if err := knownPrivileges(r.Cluster, clusterActions); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	for _, i := range r.Indices {
+		if err := knownPrivileges(i.Privileges, indexActions); err != nil {
+			return nil, fmt.Errorf("indices: %w", err)
+		}
+		names, err := pattern.CompileAll(i.Names)
+		if err != nil {
+			return nil, err
+		}
+		c.indices = append(c.indices, indexGrant{names, i.Privileges})
+	}
+	return c, nil
+}
+
+func knownPrivileges(privileges []string, actions map[string][]string) error {
+	known := map[string]bool{}
+	for _, granting := range actions {
+		for _, p := range granting {
+			known[p] = true
+		}
+	}
+	for _, p := range privileges {
+		if !known[p] {
+			return fmt.Errorf("the privilege %q is not among those known here: %s", p, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+	}
+	return nil
+}
+
+// rolesOf are the roles of a user that exist.
+func (n *Node) rolesOf(u *user) (found []*role, names, missing []string) {
+	for _, name := range u.roles {
+		if r, ok := n.roles[name]; ok {
+			found, names = append(found, r), append(names, name)
+		} else {
+			missing = append(missing, name)
+		}
+	}
+	return found, names, missing
+}
