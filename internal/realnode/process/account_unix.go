@@ -1,0 +1,92 @@
+//go:build unix
+
+package process
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// nobody is the numeric account of a system that names none.
+const nobody = 65534
+
+// Account is the system account a process runs as. The zero Account is the
+// caller's own.
+type Account struct {
+	UID, GID int
+}
+
+// Unprivileged is the account for a program that refuses to run as root: the
+// caller's own, or "nobody" if the caller is root.
+func Unprivileged() Account {
+	if os.Geteuid() != 0 {
+		return Account{}
+	}
+	if u, err := user.Lookup("nobody"); err == nil {
+		uid, uidErr := strconv.Atoi(u.Uid)
+		gid, gidErr := strconv.Atoi(u.Gid)
+		if uidErr == nil && gidErr == nil && uid > 0 && gid > 0 {
+			return Account{UID: uid, GID: gid}
+		}
+	}
+	return Account{UID: nobody, GID: nobody}
+}
+
+// RunAs makes cmd run as the account.
+func RunAs(cmd *exec.Cmd, account Account) {
+	if account == (Account{}) {
+		return
+	}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(account.UID), Gid: uint32(account.GID)}
+}
+
+// Own gives a folder and everything in it to the account.
+func Own(path string, account Account) error {
+	if account == (Account{}) {
+		return nil
+	}
+	return filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, account.UID, account.GID)
+	})
+}
+
+// CheckReach reports the first folder on the way to path that the account may
+// not pass.
+func CheckReach(path string, account Account) error {
+	if account == (Account{}) {
+		return nil
+	}
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		switch mode := info.Mode(); {
+		case int(owner.Uid) == account.UID && mode&0o100 != 0:
+		case int(owner.Gid) == account.GID && mode&0o010 != 0:
+		case mode&0o001 != 0:
+		default:
+			return fmt.Errorf("the unprivileged user %d, who has to run it because root may not, cannot pass the folder %s", account.UID, dir)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
