@@ -1,0 +1,213 @@
+package esjwt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func init() {
+	caddy.RegisterModule(new(adminAPI))
+}
+
+// adminAPI serves, on Caddy's admin endpoint:
+//
+//	GET  /elasticsearch_jwt/keys                 every key set
+//	GET  /elasticsearch_jwt/keys/<set>           one of them
+//	GET  /elasticsearch_jwt/keys/<set>/jwks      its JWK Set (RFC 7517)
+//	POST /elasticsearch_jwt/keys/<set>/rotate    the successor signs as soon as every cache can know it
+//	POST /elasticsearch_jwt/keys/<set>/revoke    {"kid": "…", "now": false} or {"all": true}
+//	POST /elasticsearch_jwt/explain              what each handler makes of the certificate in the body (PEM)
+//
+// Nothing private is in any answer.
+type adminAPI struct {
+	running func() *App // the app of the configuration that runs, or nil
+}
+
+const (
+	adminBase   = "/elasticsearch_jwt"
+	adminPath   = adminBase + "/keys"
+	explainPath = adminBase + "/explain"
+)
+
+// CaddyModule returns the Caddy module information.
+func (*adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.elasticsearch_jwt",
+		New: func() caddy.Module { return &adminAPI{running: running.last} },
+	}
+}
+
+// Routes implements [caddy.AdminRouter].
+func (a *adminAPI) Routes() []caddy.AdminRoute {
+	handler := caddy.AdminHandlerFunc(a.serve)
+	return []caddy.AdminRoute{
+		{Pattern: adminPath, Handler: handler},
+		{Pattern: adminPath + "/", Handler: handler},
+		{Pattern: explainPath, Handler: caddy.AdminHandlerFunc(a.explain)},
+	}
+}
+
+// maxCertificates bounds the body of an explanation: more than a TLS handshake can carry.
+const maxCertificates = 1 << 19
+
+func (a *adminAPI) explain(w http.ResponseWriter, r *http.Request) error {
+	app, err := a.app()
+	if err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
+	}
+	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCertificates))
+	if err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("reading the certificate: %w", err)}
+	}
+	return post(w, r, func() (any, error) {
+		certs, err := parseCertificates(content)
+		if err != nil {
+			return nil, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+		}
+		explanations, err := app.explain(certs, time.Now())
+		if err != nil {
+			return nil, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+		}
+		return explanations, nil
+	})
+}
+
+// revokeRequest is the body of a revocation.
+type revokeRequest struct {
+	KeyID string `json:"kid,omitempty"`
+	Now   bool   `json:"now,omitempty"`
+	All   bool   `json:"all,omitempty"`
+}
+
+func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
+	app, err := a.app()
+	if err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
+	}
+	parts := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.Path, adminPath), "/"), "/")
+	if parts[0] == "" {
+		return a.list(w, r, app)
+	}
+	ks, ok := app.sets[parts[0]]
+	if !ok {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errUnknownKeySet(parts[0], maps.Keys(app.sets))}
+	}
+	switch {
+	case len(parts) == 1:
+		return get(w, r, func() (any, error) { return ks.status(time.Now()), nil })
+	case len(parts) == 2 && parts[1] == "jwks":
+		return a.jwks(w, r, ks)
+	case len(parts) == 2 && parts[1] == "rotate":
+		return change(w, r, ks.rotate)
+	case len(parts) == 2 && parts[1] == "revoke":
+		return a.revoke(w, r, ks)
+	default:
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("there is nothing at %s", r.URL.Path)}
+	}
+}
+
+// app finds the app of the configuration that runs now.
+func (a *adminAPI) app() (*App, error) {
+	app := a.running()
+	if app == nil {
+		return nil, errors.New("the running configuration has no elasticsearch_jwt in it")
+	}
+	return app, nil
+}
+
+func (*adminAPI) list(w http.ResponseWriter, r *http.Request, app *App) error {
+	return get(w, r, func() (any, error) {
+		sets := []setStatus{}
+		for _, name := range slices.Sorted(maps.Keys(app.sets)) {
+			sets = append(sets, app.sets[name].status(time.Now()))
+		}
+		return sets, nil
+	})
+}
+
+// errNotPublic says why there is no JWKS of a set.
+var errNotPublic = errors.New("it has no public key that a cluster could read; give it the secret itself, as `hmac_key` in its keystore")
+
+func (*adminAPI) jwks(w http.ResponseWriter, r *http.Request, ks *keySet) error {
+	return get(w, r, func() (any, error) {
+		if !ks.source.Public() {
+			return nil, fmt.Errorf("the key set %s is a shared secret: %w", ks.name, errNotPublic)
+		}
+		doc, err := renderJWKS([]*keySet{ks}, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		return json.RawMessage(doc.body), nil
+	})
+}
+
+func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *keySet) error {
+	return change(w, r, func(ctx context.Context) (Rotation, error) {
+		var request revokeRequest
+		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&request); err != nil {
+			return Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf(`write {"kid": "…"} or {"all": true}: %w`, err)}
+		}
+		if (request.KeyID == "") != request.All {
+			return Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New(`write {"kid": "…"} or {"all": true}, and not both`)}
+		}
+		return ks.revoke(ctx, request)
+	})
+}
+
+// changeTimeout bounds a rotation or a revocation: keys wait for each other, and those that are
+// read again must not wait for ever for a storage that does not answer.
+const changeTimeout = time.Minute
+
+// change does something about the keys. What was begun is not given up because the one who asked
+// for it has left.
+func change(w http.ResponseWriter, r *http.Request, do func(context.Context) (Rotation, error)) error {
+	return post(w, r, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
+		defer cancel()
+		return do(ctx)
+	})
+}
+
+func get(w http.ResponseWriter, r *http.Request, answer func() (any, error)) error {
+	return respond(w, r, http.MethodGet, answer)
+}
+
+func post(w http.ResponseWriter, r *http.Request, answer func() (any, error)) error {
+	return respond(w, r, http.MethodPost, answer)
+}
+
+func respond(w http.ResponseWriter, r *http.Request, method string, answer func() (any, error)) error {
+	if r.Method != method {
+		w.Header().Set("Allow", method)
+		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("use %s here, not %s", method, r.Method)}
+	}
+	value, err := answer()
+	switch {
+	case errors.Is(err, errNoPublicKey):
+		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+	case errors.Is(err, errNotRotator), errors.Is(err, errKeyState), errors.Is(err, errNotPublic):
+		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: err}
+	case err != nil:
+		if refused, ok := errors.AsType[caddy.APIError](err); ok {
+			return refused
+		}
+		return caddy.APIError{HTTPStatus: http.StatusInternalServerError, Err: err}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(value)
+}
+
+// Interface guards
+var _ caddy.AdminRouter = (*adminAPI)(nil)

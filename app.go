@@ -1,0 +1,322 @@
+package esjwt
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// defaultKeySet is the set that is used where no other is named.
+const defaultKeySet = "default"
+
+// App owns the key sets that the elasticsearch_jwt handlers sign with and that the
+// elasticsearch_jwks handlers publish.
+type App struct {
+	// The key sets, by name. A name has lowercase letters, digits, hyphens and underscores.
+	// The set "default" is used where no other is named; if it is not configured, it is of
+	// the source `storage` with that source's defaults.
+	KeysRaw map[string]json.RawMessage `json:"keys,omitempty" caddy:"namespace=elasticsearch_jwt.keys inline_key=source"`
+
+	// How many different clients' tokens are remembered for each key set, and how many
+	// certificates for each handler. What does not fit costs a signature again. Default: 100000.
+	CacheSize int `json:"cache_size,omitempty"`
+
+	ctx       caddy.Context
+	logger    *zap.Logger
+	sets      map[string]*keySet
+	stateKeys []string
+	listKeys  [][sha256.Size]byte
+	events    *caddyevents.App
+	metrics   keyMetrics
+	cancel    context.CancelFunc
+
+	mu       sync.Mutex
+	handlers []*Handler
+	watchers []watcher
+	started  bool // Caddy has: the events app takes no more subscriptions
+	pending  []func()
+
+	running sync.WaitGroup
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "elasticsearch_jwt",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+var keySetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+// Provision loads the key sources. It makes no keys: that is for Start.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	a.logger = ctx.Logger()
+	if timeScale != 1 {
+		a.logger.Warn("this Caddy is built for tests: keys and tokens live a fraction of their time")
+	}
+	if a.CacheSize < 0 {
+		return fmt.Errorf("cache_size %d: it must be positive", a.CacheSize)
+	}
+	if a.CacheSize == 0 {
+		a.CacheSize = 100_000
+	}
+	if err := provisionMetrics(ctx, &a.metrics); err != nil {
+		return err
+	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("loading the app events: %w", err)
+	}
+	a.events = events.(*caddyevents.App)
+	if err := a.events.On("started", startedHandler{a}); err != nil {
+		return fmt.Errorf("waiting for Caddy's start: %w", err)
+	}
+	configured := maps.Clone(a.KeysRaw)
+	modules, err := ctx.LoadModule(a, "KeysRaw")
+	if err != nil {
+		return fmt.Errorf("loading the key sources: %w", err)
+	}
+	a.sets = make(map[string]*keySet, len(configured))
+	for name, module := range modules.(map[string]any) {
+		if !keySetName.MatchString(name) {
+			return fmt.Errorf("key set %q: a name has lowercase letters, digits, hyphens and underscores", name)
+		}
+		source, ok := module.(KeySource)
+		if !ok {
+			return fmt.Errorf("key set %s: %T is no source of keys", name, module)
+		}
+		a.addSet(name, source)
+	}
+	return nil
+}
+
+func (a *App) addSet(name string, source KeySource) {
+	if named, ok := source.(interface{ setName(string) }); ok {
+		named.setName(name)
+	}
+	key := stateKey(name, source, a.ctx.Storage())
+	state, _ := keyStates.LoadOrStore(key, newKeyState(a.CacheSize, observeSignature))
+	a.stateKeys = append(a.stateKeys, key)
+	a.sets[name] = &keySet{
+		name:       name,
+		source:     source,
+		sourceName: caddy.GetModuleName(source),
+		state:      state.(*keyState),
+		logger:     a.logger.With(zap.String("keys", name)),
+		emit:       a.emit,
+		now:        time.Now,
+		asking:     make(chan struct{}, 1),
+	}
+}
+
+// emit tells the subscribers of Caddy's events. Its events are elasticsearch_jwt.key_created,
+// .key_signing, .key_revoked, .key_retired and .key_failed, with the set's name and the kid.
+func (a *App) emit(event string, data map[string]any) {
+	send := func() {
+		if a.events.ShouldEmit(event) {
+			a.events.Emit(a.ctx, event, data)
+		}
+	}
+	a.mu.Lock()
+	if !a.started {
+		// The apps start in no particular order, and the events app may not know its
+		// subscribers yet.
+		a.pending = append(a.pending, send)
+		a.mu.Unlock()
+		return
+	}
+	a.mu.Unlock()
+	send()
+}
+
+// startedHandler sends the events that happened before Caddy had started.
+type startedHandler struct{ app *App }
+
+// Handle implements [caddyevents.Handler].
+func (s startedHandler) Handle(context.Context, caddy.Event) error {
+	s.app.mu.Lock()
+	pending := s.app.pending
+	s.app.started, s.app.pending = true, nil
+	s.app.mu.Unlock()
+	for _, send := range pending {
+		send()
+	}
+	return nil
+}
+
+// watch looks at something for changes while the configuration runs.
+func (a *App) watch(w watcher) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.watchers = append(a.watchers, w)
+}
+
+// addDefaultSet adds the set that is used where no other is named.
+func (a *App) addDefaultSet() error {
+	module, err := a.ctx.LoadModuleByID(keySources+".storage", nil)
+	if err != nil {
+		return err
+	}
+	source, ok := module.(KeySource)
+	if !ok {
+		return fmt.Errorf("%T is no source of keys", module)
+	}
+	a.addSet(defaultKeySet, source)
+	return nil
+}
+
+// stateKey tells whether a set of another configuration in this process is the same one: it
+// has the same name and kind of source, on the same storage.
+func stateKey(name string, source KeySource, storage certmagic.Storage) string {
+	where, err := json.Marshal(storage)
+	if err != nil || string(where) == "{}" {
+		where = fmt.Appendf(nil, "%p", storage) // cannot be compared: each configuration has its own
+	}
+	// A storage's configuration can have a password in it: only its hash is kept.
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %T %q", name, caddy.GetModuleID(source), storage, where))
+	return hex.EncodeToString(sum[:])
+}
+
+// keySet returns the set of a name. The default set is there whenever it is asked for, which
+// is before Start.
+func (a *App) keySet(name string) (*keySet, error) {
+	if ks, ok := a.sets[name]; ok {
+		return ks, nil
+	}
+	if name == defaultKeySet {
+		if err := a.addDefaultSet(); err != nil {
+			return nil, fmt.Errorf("key set %s: %w", name, err)
+		}
+		return a.sets[name], nil
+	}
+	return nil, inSetting("keys", errUnknownKeySet(name, maps.Keys(a.sets)))
+}
+
+func errUnknownKeySet(name string, known iter.Seq[string]) error {
+	names := slices.Sorted(known)
+	if name != defaultKeySet && !slices.Contains(names, defaultKeySet) {
+		names = append(names, defaultKeySet)
+	}
+	return fmt.Errorf("there is no key set %q: configure it in the global option elasticsearch_jwt with `keys %s storage`, or use one of %s", name, name, strings.Join(names, ", "))
+}
+
+// running are the apps that have been started, for the admin API: Caddy gives that the context of a
+// configuration before it is known whether it will run. The last one is of the configuration that
+// runs: one that another app keeps from running is stopped again.
+var running startedApps
+
+type startedApps struct {
+	mu   sync.Mutex
+	apps []*App
+}
+
+func (s *startedApps) add(a *App) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apps = append(s.apps, a)
+}
+
+func (s *startedApps) remove(a *App) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apps = slices.DeleteFunc(s.apps, func(other *App) bool { return other == a })
+}
+
+// last is the app of the configuration that runs, or nil.
+func (s *startedApps) last() *App {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.apps) == 0 {
+		return nil
+	}
+	return s.apps[len(s.apps)-1]
+}
+
+// Start begins to load and make keys. It does not wait for them: a storage that is out of
+// reach must not keep the other sites of this server from being served.
+func (a *App) Start() error {
+	ctx, cancel := context.WithCancel(a.ctx)
+	a.cancel = cancel
+	for _, w := range a.watchers {
+		a.running.Go(func() { w.watch(ctx) })
+	}
+	running.add(a)
+	a.metrics.show(a.sets)
+	for _, ks := range a.sets {
+		ks.state.signer.slots.Resize(a.CacheSize)
+		if ks.signs.Load() && !ks.shown.Load() && ks.source.Public() {
+			ks.logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: unless another server does, no cluster can verify the tokens")
+		}
+		if !ks.signs.Load() && !ks.shown.Load() {
+			ks.logger.Warn("nothing uses these keys: name the set in elasticsearch_jwt with `keys " + ks.name + "`, or leave it out")
+		}
+		a.running.Go(func() { ks.run(ctx) })
+	}
+	return nil
+}
+
+// stopTimeout bounds how long Stop waits for a storage that does not heed its context.
+const stopTimeout = 5 * time.Second
+
+// Stop ends what Start began.
+func (a *App) Stop() error {
+	if a.cancel == nil {
+		return nil
+	}
+	a.cancel()
+	running.remove(a)
+	done := make(chan struct{})
+	go func() {
+		a.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(stopTimeout):
+		a.logger.Warn("a key source is still busy; it is left behind")
+	}
+	return nil
+}
+
+// Cleanup lets go of the state that the next configuration may still use.
+func (a *App) Cleanup() error {
+	var errs []error
+	for _, key := range a.stateKeys {
+		_, err := keyStates.Delete(key)
+		errs = append(errs, err)
+	}
+	for _, key := range a.listKeys {
+		_, err := fetchedLists.Delete(key)
+		errs = append(errs, err)
+	}
+	a.stateKeys, a.listKeys = nil, nil
+	return errors.Join(errs...)
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

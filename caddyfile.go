@@ -1,0 +1,484 @@
+package esjwt
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("elasticsearch_jwt", parseGlobalOption)
+
+	httpcaddyfile.RegisterDirective("elasticsearch_jwt", parseHandlerDirective)
+	httpcaddyfile.RegisterDirectiveOrder("elasticsearch_jwt", httpcaddyfile.After, "request_header")
+
+	httpcaddyfile.RegisterDirective("elasticsearch_jwks", parseJWKSDirective)
+	httpcaddyfile.RegisterDirectiveOrder("elasticsearch_jwks", httpcaddyfile.Before, "redir")
+}
+
+// parseGlobalOption parses the global option:
+//
+//	elasticsearch_jwt {
+//	    keys <name> <source> {
+//	        …
+//	    }
+//	    cache_size <n>
+//	}
+func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		d.Next()
+		return nil, d.Err("the global option elasticsearch_jwt is there twice: put everything into one")
+	}
+	app := &App{KeysRaw: make(map[string]json.RawMessage)}
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "elasticsearch_jwt", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile sets up the app from Caddyfile tokens. See parseGlobalOption.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	if d.NextArg() {
+		return d.Errf("elasticsearch_jwt takes no %q: write its settings in a block", d.Val())
+	}
+	return parseBlock(d, map[string]func(*caddyfile.Dispenser) error{
+		"keys": a.unmarshalKeys,
+		"cache_size": func(d *caddyfile.Dispenser) error {
+			if err := parseInt(d, &a.CacheSize); err != nil {
+				return err
+			}
+			if a.CacheSize < 1 {
+				return d.Errf("cache_size %d: it must be positive", a.CacheSize)
+			}
+			return nil
+		},
+	}, "keys")
+}
+
+func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
+	var name, source string
+	if !d.Args(&name, &source) {
+		return d.Errf("write `keys <name> <source> { … }`, where the source is one of %s", strings.Join(moduleNames(keySources), ", "))
+	}
+	if _, ok := a.KeysRaw[name]; ok {
+		return d.Errf("the key set %s is there twice: give each set a name of its own", name)
+	}
+	if !keySetName.MatchString(name) {
+		return d.Errf("key set %q: a name has lowercase letters, digits, hyphens and underscores", name)
+	}
+	unmarshaled, err := unmarshalModule(d, keySources, source)
+	if err != nil {
+		return fmt.Errorf("keys %s: %w", name, err)
+	}
+	module, ok := unmarshaled.(KeySource)
+	if !ok {
+		return d.Errf("%s is no source of keys", source)
+	}
+	a.KeysRaw[name] = caddyconfig.JSONModuleObject(module, "source", source, nil)
+	return nil
+}
+
+// parseHandlerDirective parses elasticsearch_jwt. It refuses a matcher.
+func parseHandlerDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // the directive
+	if matcher, ok, err := h.MatcherToken(); err != nil {
+		return nil, err
+	} else if ok && matcher != nil {
+		return nil, h.Errf("elasticsearch_jwt takes no matcher, since what it does not match would reach Elasticsearch with the headers that the client chose: for a part of a site, put it into a handle block together with its reverse_proxy, as in `handle %s { … }`", h.Val())
+	} else if ok {
+		h.Delete() // "*"
+	}
+	h.Reset()
+	handler := new(Handler)
+	lines, err := handler.unmarshal(h.Dispenser)
+	if err != nil {
+		return nil, err
+	}
+	if handler.Keys != "" {
+		if err := checkKeySets(h, handler.Keys); err != nil {
+			return nil, lines.wrap(err)
+		}
+	}
+	return h.NewRoute(nil, handler), nil
+}
+
+func parseJWKSDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	jwks := new(JWKS)
+	lines, err := jwks.unmarshal(h.Dispenser)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKeySets(h, jwks.Keys...); err != nil {
+		return nil, lines.wrap(err)
+	}
+	return h.NewRoute(nil, jwks), nil
+}
+
+// checkKeySets looks key sets up in the global option.
+func checkKeySets(h httpcaddyfile.Helper, names ...string) error {
+	var app App
+	if option, ok := h.Option("elasticsearch_jwt").(httpcaddyfile.App); ok {
+		if err := json.Unmarshal(option.Value, &app); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if _, ok := app.KeysRaw[name]; !ok && name != defaultKeySet {
+			return inSetting("keys", errUnknownKeySet(name, maps.Keys(app.KeysRaw)))
+		}
+	}
+	return nil
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens:
+//
+//	elasticsearch_jwt {
+//	    issuer          <issuer>
+//	    audience        <audiences...>
+//	    keys            <set>
+//	    token_type      id_token|access_token
+//	    lifetime        <duration>
+//	    certificate     required|optional
+//	    trust_pool      <source> …
+//	    principal       <value>
+//	    username_pattern [<regexp>]
+//	    username_rdn    <attribute>
+//	    groups          <values...>
+//	    group_pattern   <regexps...>
+//	    role_mapping    <file>
+//	    principal_claim <name>
+//	    audience_claim  <name>
+//	    groups_claim    <name>
+//	    claim           <name> <values...>
+//	    required_claim  <name> <values...>
+//	    confirmation
+//	    jti
+//	    shared_secret   <placeholder>
+//	    deny            <files...>
+//	    crl             <files or URLs...>
+//	    crl_stale       refuse|allow
+//	    header          <name> <value>
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	_, err := h.unmarshal(d)
+	return err
+}
+
+func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
+	d.Next() // the directive
+	if d.NextArg() {
+		return nil, d.Errf("elasticsearch_jwt takes no %q: write its settings in a block", d.Val())
+	}
+	text := func(field *string) func(*caddyfile.Dispenser) error {
+		return func(d *caddyfile.Dispenser) error { return parseString(d, field) }
+	}
+	texts := func(field *[]string) func(*caddyfile.Dispenser) error {
+		return func(d *caddyfile.Dispenser) error { return parseStrings(d, field) }
+	}
+	lines := newSettingLines(d)
+	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
+		"issuer":           text(&h.Issuer),
+		"audience":         texts(&h.Audience),
+		"keys":             text(&h.Keys),
+		"token_type":       text(&h.TokenType),
+		"lifetime":         func(d *caddyfile.Dispenser) error { return parseDuration(d, &h.Lifetime) },
+		"certificate":      text(&h.Certificate),
+		"trust_pool":       h.unmarshalTrustPool,
+		"principal":        text(&h.Principal),
+		"username_pattern": h.unmarshalUsernamePattern,
+		"username_rdn":     text(&h.UsernameRDN),
+		"groups":           texts(&h.Groups),
+		"group_pattern":    texts(&h.GroupPatterns),
+		"role_mapping":     text(&h.RoleMapping),
+		"principal_claim":  text(&h.PrincipalClaim),
+		"audience_claim":   text(&h.AudienceClaim),
+		"groups_claim":     text(&h.GroupsClaim),
+		"claim":            h.unmarshalClaim,
+		"required_claim":   h.unmarshalClaim,
+		"confirmation":     func(d *caddyfile.Dispenser) error { return parseFlag(d, &h.Confirmation) },
+		"jti":              func(d *caddyfile.Dispenser) error { return parseFlag(d, &h.TokenID) },
+		"shared_secret":    h.unmarshalSharedSecret,
+		"deny":             texts(&h.Deny),
+		"crl":              texts(&h.CRL),
+		"crl_stale":        text(&h.CRLStale),
+		"header":           h.unmarshalHeader,
+	}), "audience", "groups", "group_pattern", "claim", "required_claim", "deny", "crl", "header")
+	if err != nil {
+		return nil, err
+	}
+	if err := h.check(); err != nil {
+		return nil, lines.wrap(err)
+	}
+	return lines, nil
+}
+
+// check finds what is wrong with the handler's settings. It is what Provision does, but without
+// the variables and files of the machine that will run it.
+func (h *Handler) check() error {
+	encoded, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	trial := new(Handler)
+	if err := json.Unmarshal(encoded, trial); err != nil {
+		return err
+	}
+	trial.setDefaults()
+	_, err = trial.profile(keepPlaceholder)
+	return err
+}
+
+// settingLines remembers where in the Caddyfile a block's settings are, for an error that is
+// only found when all of them are known.
+type settingLines struct {
+	block    func(error) error
+	settings map[string]func(error) error
+}
+
+func newSettingLines(d *caddyfile.Dispenser) *settingLines {
+	return &settingLines{block: position(d), settings: make(map[string]func(error) error)}
+}
+
+// position remembers where in the Caddyfile the dispenser is.
+func position(d *caddyfile.Dispenser) func(error) error {
+	here := caddyfile.NewDispenser([]caddyfile.Token{d.Token()})
+	here.Next()
+	return here.WrapErr
+}
+
+// of makes the settings of a block known as they are parsed. Of `claim` and `header`, each has
+// a place of its own.
+func (l *settingLines) of(settings map[string]func(*caddyfile.Dispenser) error) map[string]func(*caddyfile.Dispenser) error {
+	for name, parse := range settings {
+		settings[name] = func(d *caddyfile.Dispenser) error {
+			at := position(d)
+			l.settings[name] = at
+			if d.NextArg() {
+				one := strings.TrimPrefix(name, "required_")
+				l.settings[one+" "+d.Val()] = at
+				l.settings[one+" "+http.CanonicalHeaderKey(d.Val())] = at
+				d.Prev()
+			}
+			return parse(d)
+		}
+	}
+	return settings
+}
+
+// wrap adds the line to an error: that of the setting, or that of the block.
+func (l *settingLines) wrap(err error) error {
+	if setting, ok := errors.AsType[*settingError](err); ok {
+		if at, ok := l.settings[setting.setting]; ok {
+			return at(err)
+		}
+	}
+	return l.block(err)
+}
+
+// Namespaces of the modules that a setting can name.
+const (
+	keySources     = "elasticsearch_jwt.keys"
+	trustPoolKinds = "tls.ca_pool.source"
+)
+
+// unmarshalModule is [caddyfile.UnmarshalModule] with an error that says what there is.
+func unmarshalModule(d *caddyfile.Dispenser, namespace, name string) (caddyfile.Unmarshaler, error) {
+	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
+		return nil, d.Errf("unknown source %q: use one of %s", name, strings.Join(moduleNames(namespace), ", "))
+	}
+	return caddyfile.UnmarshalModule(d, namespace+"."+name)
+}
+
+// moduleNames are the names of the modules in a namespace.
+func moduleNames(namespace string) []string {
+	var names []string
+	for _, module := range caddy.GetModules(namespace) {
+		names = append(names, module.ID.Name())
+	}
+	return names
+}
+
+func (h *Handler) unmarshalTrustPool(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Err("write `trust_pool file clients-ca.pem`, or another source of authorities")
+	}
+	source := d.Val()
+	if strings.ContainsAny(source, "./") && !slices.Contains(moduleNames(trustPoolKinds), source) {
+		return d.Errf("trust_pool %s: a file is written as `trust_pool file %[1]s`", source)
+	}
+	unmarshaled, err := unmarshalModule(d, trustPoolKinds, source)
+	if err != nil {
+		return fmt.Errorf("trust_pool: %w", err)
+	}
+	pool, ok := unmarshaled.(caddytls.CA)
+	if !ok {
+		return d.Errf("%s is no source of certificate authorities", source)
+	}
+	h.TrustPoolRaw = caddyconfig.JSONModuleObject(pool, "provider", source, nil)
+	return nil
+}
+
+func (h *Handler) unmarshalUsernamePattern(d *caddyfile.Dispenser) error {
+	if d.CountRemainingArgs() == 0 {
+		h.UsernamePattern = defaultUsernamePattern
+		return nil
+	}
+	return parseString(d, &h.UsernamePattern)
+}
+
+func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
+	setting := d.Val()
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Errf("write `%[1]s <name> <value>`, as in `%[1]s email {cert.san.email}`", setting)
+	}
+	name, values := args[0], args[1:]
+	if setting == "required_claim" {
+		h.RequiredClaims = append(h.RequiredClaims, name)
+	}
+	if _, ok := h.Claims[name]; ok {
+		return d.Errf("the claim %s is there twice: put all of its values into one line", name)
+	}
+	if h.Claims == nil {
+		h.Claims = make(map[string]any)
+	}
+	if len(values) == 1 {
+		h.Claims[name] = values[0]
+	} else {
+		h.Claims[name] = values
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalSharedSecret(d *caddyfile.Dispenser) error {
+	if err := parseString(d, &h.SharedSecret); err != nil {
+		return err
+	}
+	return checkSecretPlaceholder(d, h.SharedSecret)
+}
+
+func (h *Handler) unmarshalHeader(d *caddyfile.Dispenser) error {
+	var name, value string
+	if !d.AllArgs(&name, &value) {
+		return d.Err("write `header <name> <value>`, as in `header Authorization \"Bearer {jwt}\"`")
+	}
+	for other := range h.Headers {
+		if strings.EqualFold(other, name) {
+			return d.Errf("the header %s is there twice: the upstream gets exactly one value", name)
+		}
+	}
+	if h.Headers == nil {
+		h.Headers = make(map[string]string)
+	}
+	h.Headers[name] = value
+	return nil
+}
+
+// checkSecretPlaceholder keeps secrets out of the adapted JSON.
+func checkSecretPlaceholder(d *caddyfile.Dispenser, value string) error {
+	if err := checkSecret(value); err != nil {
+		return d.WrapErr(inSetting("shared_secret", err))
+	}
+	return nil
+}
+
+// parseBlock parses a block of settings. Those in repeatable can be there more than once.
+func parseBlock(d *caddyfile.Dispenser, settings map[string]func(*caddyfile.Dispenser) error, repeatable ...string) error {
+	seen := make(map[string]bool)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		parse, ok := settings[name]
+		if !ok {
+			known := slices.Sorted(maps.Keys(settings))
+			if meant := nearest(name, known); meant != "" {
+				return d.Errf("unknown setting %q: did you mean %s? Otherwise use one of %s", name, meant, strings.Join(known, ", "))
+			}
+			return d.Errf("unknown setting %q: use one of %s", name, strings.Join(known, ", "))
+		}
+		if seen[name] && !slices.Contains(repeatable, name) {
+			return d.Errf("%s is there twice: keep one of them", name)
+		}
+		seen[name] = true
+		if err := parse(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseString(d *caddyfile.Dispenser, field *string) error {
+	name := d.Val()
+	if !d.AllArgs(field) {
+		return d.Errf("%s takes exactly one value", name)
+	}
+	return nil
+}
+
+// parseFlag parses a setting that says all by being there.
+func parseFlag(d *caddyfile.Dispenser, field *bool) error {
+	name := d.Val()
+	if d.NextArg() {
+		return d.Errf("%s takes no value", name)
+	}
+	*field = true
+	return nil
+}
+
+func parseStrings(d *caddyfile.Dispenser, field *[]string) error {
+	name := d.Val()
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.Errf("%s takes at least one value", name)
+	}
+	*field = append(*field, args...)
+	return nil
+}
+
+func parseInt(d *caddyfile.Dispenser, field *int) error {
+	name := d.Val()
+	var s string
+	if err := parseString(d, &s); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return d.Errf("%s %q: it must be a whole number", name, s)
+	}
+	*field = n
+	return nil
+}
+
+func parseDuration(d *caddyfile.Dispenser, field *caddy.Duration) error {
+	name := d.Val()
+	var s string
+	if err := parseString(d, &s); err != nil {
+		return err
+	}
+	duration, err := caddy.ParseDuration(s)
+	if err != nil {
+		return d.WrapErr(fmt.Errorf("%s %q: write a duration such as 10m or 30d: %w", name, s, err))
+	}
+	if duration <= 0 {
+		return d.Errf("%s %q: it must be longer than nothing", name, s)
+	}
+	*field = caddy.Duration(duration)
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddyfile.Unmarshaler = (*App)(nil)
+	_ caddyfile.Unmarshaler = (*Handler)(nil)
+)

@@ -1,0 +1,190 @@
+package esjwt
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
+)
+
+// certValue reads all values of one kind from a certificate, in the certificate's order. None
+// is not an error.
+type certValue func(*certificate) ([]string, error)
+
+// certificate is a client certificate with its names as the certificate's bytes have them:
+// crypto/x509's own names drop the order and all but the last CN.
+type certificate struct {
+	*x509.Certificate
+	subject, issuer x500.Name
+}
+
+func newCertificate(cert *x509.Certificate) (*certificate, error) {
+	subject, err := x500.Parse(cert.RawSubject)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate's subject: %w", err)
+	}
+	issuer, err := x500.Parse(cert.RawIssuer)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate's issuer: %w", err)
+	}
+	return &certificate{Certificate: cert, subject: subject, issuer: issuer}, nil
+}
+
+func (c *certificate) fingerprint() [sha256.Size]byte { return sha256.Sum256(c.Raw) }
+
+// serial is the serial number as openssl and Elasticsearch's audit trail write it: hexadecimal.
+func serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
+
+// certValues are the {cert.*} values by name.
+var certValues = func() map[string]certValue {
+	values := map[string]certValue{
+		"serial": one(func(c *certificate) string { return serial(c.Certificate) }),
+		"fingerprint": one(func(c *certificate) string {
+			sum := c.fingerprint()
+			return hex.EncodeToString(sum[:])
+		}),
+		"san.dns":   func(c *certificate) ([]string, error) { return c.DNSNames, nil },
+		"san.email": func(c *certificate) ([]string, error) { return c.EmailAddresses, nil },
+		"san.uri":   uriNames,
+		"san.ip":    ipNames,
+		"spiffe_id": spiffeID,
+	}
+	maps.Copy(values, nameValues(func(c *certificate) x500.Name { return c.subject }))
+	for name, v := range nameValues(func(c *certificate) x500.Name { return c.issuer }) {
+		values["issuer."+name] = v
+	}
+	return values
+}()
+
+// dnValues are those of certValues that are whole distinguished names.
+var dnValues = []string{
+	"dn", "dn_rfc2253", "dn_opensearch",
+	"issuer.dn", "issuer.dn_rfc2253", "issuer.dn_opensearch",
+}
+
+func nameValues(name func(*certificate) x500.Name) map[string]certValue {
+	// A certificate whose names are all alternative ones has an empty subject, which is no name.
+	whole := func(render func(x500.Name) string) certValue {
+		return func(c *certificate) ([]string, error) {
+			n := name(c)
+			if len(n) == 0 {
+				return nil, nil
+			}
+			text, err := rendered(n, render)
+			return []string{text}, err
+		}
+	}
+	values := map[string]certValue{
+		"dn":            whole(x500.Name.String),
+		"dn_rfc2253":    whole(x500.Name.RFC2253),
+		"dn_opensearch": whole(x500.Name.OpenSearch),
+	}
+	for attr, oid := range map[string]x500.OID{
+		"cn":    x500.CommonName,
+		"o":     x500.Organization,
+		"ou":    x500.OrganizationalUnit,
+		"c":     x500.Country,
+		"l":     x500.Locality,
+		"st":    x500.Province,
+		"email": x500.EmailAddress,
+		"uid":   x500.UserID,
+		"dc":    x500.DomainComponent,
+	} {
+		values[attr] = func(c *certificate) ([]string, error) { return name(c).Strings(oid) }
+	}
+	return values
+}
+
+// rendered renders a name, unless a value in it has a control character: not every rendering shows
+// that, and for a pattern what stands behind a line's end is as good as a name.
+func rendered(name x500.Name, render func(x500.Name) string) (string, error) {
+	for _, rdn := range name {
+		for _, attribute := range rdn {
+			if err := attribute.Err(); errors.Is(err, x500.ErrControl) {
+				return "", err
+			}
+		}
+	}
+	return render(name), nil
+}
+
+func one(f func(*certificate) string) certValue {
+	return func(c *certificate) ([]string, error) { return []string{f(c)}, nil }
+}
+
+// uriNames returns the URIs as the certificate has them: net/url writes some of them in another
+// way, and two names could become one.
+func uriNames(c *certificate) ([]string, error) {
+	const uniformResourceIdentifier = 6 // RFC 5280 section 4.2.1.6
+	var uris []string
+	for _, extension := range c.Extensions {
+		if !extension.Id.Equal(oidSubjectAltName) {
+			continue
+		}
+		input := cryptobyte.String(extension.Value)
+		var names cryptobyte.String
+		if !input.ReadASN1(&names, cbasn1.SEQUENCE) {
+			return nil, errors.New("the certificate's alternative names cannot be read")
+		}
+		for !names.Empty() {
+			var name cryptobyte.String
+			var tag cbasn1.Tag
+			if !names.ReadAnyASN1(&name, &tag) {
+				return nil, errors.New("the certificate's alternative names cannot be read")
+			}
+			if tag == cbasn1.Tag(uniformResourceIdentifier).ContextSpecific() {
+				uris = append(uris, string(name))
+			}
+		}
+	}
+	return uris, nil
+}
+
+var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+func ipNames(c *certificate) ([]string, error) {
+	ips := make([]string, len(c.IPAddresses))
+	for i, ip := range c.IPAddresses {
+		ips[i] = ip.String()
+	}
+	return ips, nil
+}
+
+// spiffeID is the URI of an X.509-SVID. SPIFFE allows exactly one URI SAN: with another beside
+// it, the certificate is none.
+func spiffeID(c *certificate) ([]string, error) {
+	uris, err := uriNames(c)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, uri := range uris {
+		if strings.HasPrefix(uri, "spiffe://") && !strings.ContainsAny(uri, "?#") {
+			ids = append(ids, uri)
+		}
+	}
+	if len(ids) > 0 && len(uris) > 1 {
+		return nil, errors.New("the certificate has a SPIFFE ID beside other URIs, which the SPIFFE X.509-SVID standard forbids")
+	}
+	return ids, nil
+}
+
+// certValueNames lists the {cert.*} placeholders for an error message.
+func certValueNames() string {
+	names := slices.Sorted(maps.Keys(certValues))
+	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "issuer.") })
+	for i, n := range names {
+		names[i] = "{cert." + n + "}"
+	}
+	return strings.Join(names, " ") + " and {cert.issuer.cn} and the like"
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/example/internal/pki"
+)
+
+const (
+	// siteName has a dot: Java sends no server name for one without, and Caddy insists on one.
+	siteName = "es.example.com"
+	issuer   = "https://es.example.com"
+	audience = "https://elasticsearch.example.com:9200"
+)
+
+//go:embed Caddyfile
+var caddyfile string
+
+// proxy is Caddy with the module, in this process, and the folder with all certificates.
+type proxy struct {
+	dir  string
+	port int
+	ca   *pki.Authority
+}
+
+// writeCertificates makes an authority for everything, and certificates for the site, for alice
+// and for bob.
+func (p *proxy) writeCertificates() (err error) {
+	if p.ca, err = pki.New("Quickstart CA", 24*time.Hour); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "ca.pem"), p.ca.PEM(), 0o600); err != nil {
+		return err
+	}
+	pairs := map[string]func() (pki.Pair, error){
+		"site":  func() (pki.Pair, error) { return p.ca.Server(siteName) },
+		"alice": func() (pki.Pair, error) { return p.ca.Client("alice", "analysts") },
+		"bob":   func() (pki.Pair, error) { return p.ca.Client("bob", "operators") },
+	}
+	for name, issue := range pairs {
+		pair, err := issue()
+		if err != nil {
+			return err
+		}
+		if err := pair.Write(p.dir, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start runs Caddy in front of a node, and waits until the JWKS is there: a node does not start
+// without it.
+func (p *proxy) start(ctx context.Context, upstream string) error {
+	text := strings.NewReplacer("{$DIR}", p.dir, "{$PORT}", fmt.Sprint(p.port), "{$ELASTICSEARCH}", upstream).Replace(caddyfile)
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return err
+	}
+	// Caddy writes an identifier of its own beside the storage.
+	if err := os.Setenv("XDG_DATA_HOME", p.dir); err != nil {
+		return err
+	}
+	// The first one is for quiet: where the log goes would be announced on standard error.
+	for _, c := range []string{`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"ERROR"}}}}`, string(config)} {
+		if err := caddy.Load([]byte(c), true); err != nil {
+			return fmt.Errorf("caddy: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	anybody := newClient(p, nil)
+	for {
+		status, _, err := anybody.get(ctx, jwksPath, nil)
+		if err == nil && status == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("the JWKS cannot be had, see %s", p.logFile()), err, context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+const jwksPath = "/.well-known/jwks.json"
+
+func (*proxy) stop() error { return caddy.Stop() }
+
+func (p *proxy) url(path string) string {
+	return fmt.Sprintf("https://%s:%d%s", siteName, p.port, path)
+}
+
+func (p *proxy) logFile() string { return filepath.Join(p.dir, "caddy.log") }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// scene is one request, and what must come of it.
+type scene struct {
+	title  string
+	who    string // whose certificate; "" for none
+	path   string
+	header http.Header
+
+	status int
+	shows  func(body []byte) string // one line about the answer
+	expect string                   // what that line is
+}
+
+const authenticate = "/_security/_authenticate"
+
+// scenes are what the quickstart shows. The administrator's password is the right one: it would
+// work if it got through.
+func scenes(n *node) []scene {
+	basic := new(http.Request)
+	basic.Header = http.Header{}
+	basic.SetBasicAuth(n.user, n.password)
+	return []scene{
+		{
+			title: "alice shows her certificate (CN=alice, O=analysts) and nothing else",
+			who:   "alice", path: authenticate,
+			status: 200, shows: user, expect: "user alice, roles sales_reader, realm jwt1",
+		},
+		{
+			title: "bob shows his (CN=bob, O=operators)",
+			who:   "bob", path: authenticate,
+			status: 200, shows: user, expect: "user bob, roles cluster_watcher, realm jwt1",
+		},
+		{
+			title: "alice's role lets her search",
+			who:   "alice", path: "/sales/_search",
+			status: 200, shows: hits, expect: "2 documents",
+		},
+		{
+			title: "bob's does not",
+			who:   "bob", path: "/sales/_search",
+			status: 403, shows: errorType, expect: "security_exception",
+		},
+		{
+			title: "somebody without a certificate does not reach Elasticsearch",
+			path:  authenticate, status: 401,
+		},
+		{
+			title: "nor with the administrator's password",
+			path:  authenticate, header: basic.Header, status: 401,
+		},
+		{
+			title: "alice says that she is the administrator, with the right password",
+			who:   "alice", path: authenticate, header: basic.Header,
+			status: 200, shows: user, expect: "user alice, roles sales_reader, realm jwt1",
+		},
+		{
+			title: "alice asks to run as the administrator",
+			who:   "alice", path: authenticate, header: http.Header{"Es-Security-Runas-User": {n.user}},
+			status: 200, shows: user, expect: "user alice, roles sales_reader, realm jwt1",
+		},
+	}
+}
+
+// play sends the scenes' requests, prints what came of them, and counts what went wrong.
+func play(ctx context.Context, out io.Writer, site *proxy, all []scene) (failures int) {
+	for _, s := range all {
+		fmt.Fprintf(out, "\n%s\n  GET %s\n", s.title, s.path)
+		for name := range s.header {
+			fmt.Fprintf(out, "  %s: %s\n", name, abbreviate(s.header.Get(name)))
+		}
+		status, shown, err := s.send(ctx, site)
+		switch {
+		case err != nil:
+			failures++
+			fmt.Fprintf(out, "  FAILED: %v\n", err)
+		case status != s.status || shown != s.expect:
+			failures++
+			fmt.Fprintf(out, "  FAILED: %d %s\n  instead of: %d %s\n", status, shown, s.status, s.expect)
+		default:
+			fmt.Fprintf(out, "  -> %s\n", strings.TrimSpace(fmt.Sprintf("%d %s", status, shown)))
+		}
+	}
+	return failures
+}
+
+func (s scene) send(ctx context.Context, site *proxy) (status int, shown string, err error) {
+	c := newClient(site, nil)
+	if s.who != "" {
+		if c, err = holder(site, s.who); err != nil {
+			return 0, "", err
+		}
+	}
+	status, body, err := c.get(ctx, s.path, s.header)
+	switch {
+	case err != nil:
+		return 0, "", err
+	case status != s.status:
+		return status, string(body), nil
+	case s.shows != nil:
+		shown = s.shows(body)
+	}
+	return status, shown, nil
+}
+
+// user sums up an answer of _security/_authenticate.
+func user(body []byte) string {
+	var u struct {
+		Username string
+		Roles    []string
+		Realm    struct{ Name string } `json:"authentication_realm"`
+	}
+	if err := json.Unmarshal(body, &u); err != nil {
+		return string(body)
+	}
+	return fmt.Sprintf("user %s, roles %s, realm %s", u.Username, strings.Join(u.Roles, ", "), u.Realm.Name)
+}
+
+// hits sums up an answer of _search.
+func hits(body []byte) string {
+	var a struct {
+		Hits struct{ Hits []any }
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return string(body)
+	}
+	return fmt.Sprintf("%d documents", len(a.Hits.Hits))
+}
+
+// errorType sums up a refusal of Elasticsearch.
+func errorType(body []byte) string {
+	var a struct{ Error struct{ Type string } }
+	if err := json.Unmarshal(body, &a); err != nil {
+		return string(body)
+	}
+	return a.Error.Type
+}
+
+func abbreviate(s string) string {
+	if len(s) > 24 {
+		return s[:24] + "…"
+	}
+	return s
+}

@@ -1,0 +1,222 @@
+package esjwt
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// explanation is what a handler makes of a certificate: who it is and why, or why it is nobody.
+type explanation struct {
+	Issuer   string   `json:"issuer"`
+	Audience []string `json:"audience"`
+
+	// Trust says what the certificate's chain was checked against.
+	Trust string `json:"trust"`
+
+	// Reason and Advice say why the certificate is refused, and Setting what in the configuration
+	// decided that, if it was one setting; they are empty if it is not.
+	Reason  string `json:"reason,omitempty"`
+	Advice  string `json:"advice,omitempty"`
+	Setting string `json:"setting,omitempty"`
+
+	Principal string           `json:"principal,omitempty"`
+	Groups    []string         `json:"groups,omitempty"`
+	Claims    []explainedClaim `json:"claims,omitempty"`
+}
+
+// explainedClaim is a claim of the token, and the setting that it comes from.
+type explainedClaim struct {
+	Name  string `json:"name"`
+	Value any    `json:"value"`
+	From  string `json:"from"`
+}
+
+// explain says what the handler would make of a client with this certificate, followed by the
+// intermediates that it sends along. It signs nothing.
+func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
+	e := explanation{Issuer: h.Issuer, Audience: h.Audience}
+	origins := h.origins()
+	pool, err := h.identifier.trustPool()
+	var v verified
+	switch {
+	case err != nil:
+		e.Trust = "the handler's own trust_pool is empty"
+	case pool != nil:
+		e.Trust = "checked against the handler's own trust_pool"
+		v, err = verifyChains(sent, pool, "elasticsearch_jwt", now)
+	default:
+		e.Trust, v, err = verifyAt(h.sites, sent, now)
+	}
+	if err == nil {
+		_, err = h.identifier.newClient(sent[0], pool, v.chains, now)
+	}
+	if err != nil {
+		return e.refused(err, origins, h.GroupsClaim)
+	}
+	cert, err := newCertificate(sent[0])
+	if err != nil {
+		return e.refused(err, origins, h.GroupsClaim)
+	}
+	who, err := h.identifier.read(cert)
+	if err != nil {
+		return e.refused(err, origins, h.GroupsClaim)
+	}
+	e.Principal, e.Groups = who.principal, who.groups
+	for _, c := range who.claims {
+		if c.value != nil {
+			e.Claims = append(e.Claims, explainedClaim{c.name, c.value, origins[c.name]})
+		}
+	}
+	return e
+}
+
+// verifyAt verifies a certificate as the TLS layer does for the sites around a handler, of which
+// the handler may be in any. It is verified if one of them takes it.
+func verifyAt(sites []site, sent []*x509.Certificate, now time.Time) (trust string, v verified, err error) {
+	if len(sites) == 0 {
+		if chainsEnd([][]*x509.Certificate{sent}, sent[0], now) == 0 {
+			err = refuseExpired()
+		}
+		return "not checked: whether the certificate is trusted is for client_auth to say", verified{chains: [][]*x509.Certificate{sent}}, err
+	}
+	var taken, refused []string
+	for _, s := range sites {
+		if !s.verifies() {
+			continue
+		}
+		at, refusal := verifyChains(sent, s.policy.TLSConfig.ClientCAs, "client_auth", now)
+		if refusal != nil {
+			refused = append(refused, s.String())
+			err = refusal
+			continue
+		}
+		taken, v = append(taken, s.String()), at
+	}
+	switch {
+	case len(taken) > 0 && len(refused) > 0:
+		return fmt.Sprintf("checked against the client_auth of %s; that of %s ends the handshake", strings.Join(taken, ", "), strings.Join(refused, ", ")), v, nil
+	case len(taken) > 0:
+		return "checked against the client_auth of " + strings.Join(taken, ", "), v, nil
+	case len(refused) > 0:
+		return fmt.Sprintf("checked against the client_auth of %s, which ends the handshake", strings.Join(refused, ", ")), verified{}, err
+	default:
+		return "not checked: no site of the server has a client_auth that verifies", verified{}, refuseNobodyVerified()
+	}
+}
+
+// refused says why the certificate is nobody.
+func (e explanation) refused(err error, origins map[string]string, groupsClaim string) explanation {
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		e.Reason, e.Advice = "error", err.Error()
+		return e
+	}
+	e.Reason, e.Advice = refusal.Reason, refusal.Detail
+	switch reason(refusal.Reason) {
+	case noPrincipal:
+		e.Setting = origins["sub"]
+	case invalidGroup:
+		e.Setting = origins[groupsClaim]
+	case revoked:
+		if refusal.cause != nil {
+			e.Setting = refusal.cause.Error()
+		}
+	default: // the advice names it, or there is none
+	}
+	return e
+}
+
+// origins says of each claim which setting it comes from.
+func (h *Handler) origins() map[string]string {
+	principal := h.Principal
+	setDefault(&principal, defaultPrincipal)
+	from := "principal " + principal
+	switch {
+	case h.UsernamePattern != "":
+		from = "username_pattern " + h.UsernamePattern
+	case h.UsernameRDN != "":
+		from = "username_rdn " + h.UsernameRDN
+	}
+	var groups []string
+	if len(h.Groups) > 0 {
+		groups = append(groups, "groups "+strings.Join(h.Groups, " "))
+	}
+	if len(h.GroupPatterns) > 0 {
+		groups = append(groups, "group_pattern "+strings.Join(h.GroupPatterns, " "))
+	}
+	if h.RoleMapping != "" {
+		groups = append(groups, "role_mapping "+h.RoleMapping)
+	}
+	if len(groups) == 0 {
+		groups = append(groups, "groups "+defaultGroups)
+	}
+	origins := map[string]string{
+		"iss":            "issuer",
+		"sub":            from,
+		h.PrincipalClaim: from,
+		h.AudienceClaim:  "audience",
+		h.GroupsClaim:    strings.Join(groups, ", "),
+		"cnf":            "confirmation",
+	}
+	for name, value := range h.Claims {
+		origins[name] = fmt.Sprintf("claim %s %v", name, value)
+	}
+	return origins
+}
+
+// parseCertificates reads a certificate and its intermediates from PEM.
+func parseCertificates(content []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, content = pem.Decode(content); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue // a private key beside it is none of our business
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d of the file cannot be read, nor would a TLS handshake accept it: %w", len(certs)+1, err)
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("there is no certificate in PEM in it")
+	}
+	return certs, nil
+}
+
+func encodeCertificates(certs []*x509.Certificate) []byte {
+	var out []byte
+	for _, c := range certs {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return out
+}
+
+// explain asks every handler of the configuration about a certificate.
+func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]explanation, error) {
+	a.mu.Lock()
+	handlers := a.handlers
+	a.mu.Unlock()
+	if len(handlers) == 0 {
+		return nil, errors.New("the configuration has no elasticsearch_jwt handler")
+	}
+	explanations := make([]explanation, len(handlers))
+	for i, h := range handlers {
+		explanations[i] = h.explain(certs, now)
+	}
+	return explanations, nil
+}
+
+// register makes a handler known to the app, for explain.
+func (a *App) register(h *Handler) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.handlers = append(a.handlers, h)
+}

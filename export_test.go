@@ -1,0 +1,80 @@
+package esjwt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// What the admin API answers, for tests that read it.
+type (
+	SetStatus = setStatus
+	KeyStatus = keyStatus
+)
+
+// AdminRoutes are the routes of the admin API of this app, in a process that has several.
+func (a *App) AdminRoutes() []caddy.AdminRoute {
+	api := &adminAPI{running: func() *App { return a }}
+	return api.Routes()
+}
+
+// Started tells the app, as Caddy does, that all apps have started.
+func (a *App) Started() { _ = startedHandler{a}.Handle(context.Background(), caddy.Event{}) }
+
+// SetClock gives the app, before it starts, a clock of its own for its keys.
+func (a *App) SetClock(now func() time.Time) {
+	for _, ks := range a.sets {
+		ks.now = now
+	}
+}
+
+// ClockedSet is what the default key set of an app does at an instant, whatever the clock says.
+type ClockedSet struct{ ks *keySet }
+
+// DefaultSet is the app's default key set.
+func (a *App) DefaultSet() ClockedSet { return ClockedSet{a.sets[defaultKeySet]} }
+
+// Ready reports whether there is a key to sign with.
+func (c ClockedSet) Ready(now time.Time) bool {
+	current := c.ks.state.current.Load()
+	return current != nil && current.signing(now) != nil
+}
+
+// Published are the kids of the JWKS.
+func (c ClockedSet) Published(now time.Time) []string {
+	var kids []string
+	for _, r := range c.ks.state.current.Load().published(now) {
+		kids = append(kids, r.ID)
+	}
+	return kids
+}
+
+// Document is the JWKS.
+func (c ClockedSet) Document(now time.Time) (string, error) {
+	document, err := renderJWKS([]*keySet{c.ks}, now)
+	if err != nil {
+		return "", err
+	}
+	return string(document.body), nil
+}
+
+// Signs is which key signs for a client, and until when the client's token lives.
+func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires time.Time) {
+	w := windowAt(now.Unix(), defaultLifetime, clientClaims(client), 1<<62)
+	return c.ks.state.current.Load().signingWindow(time.Unix(w.start, 0), now).ID, time.Unix(w.expires, 0)
+}
+
+// Token is a new client's token.
+func (c ClockedSet) Token(client string, now time.Time) (string, error) {
+	token, err := c.ks.state.signer.token(context.Background(), &subject{claims: clientClaims(client), lifetime: defaultLifetime}, now, 1<<62, func(*token) {})
+	if err != nil {
+		return "", err
+	}
+	return token.jwt(), nil
+}
+
+func clientClaims(client string) claimSet {
+	return claimSet{members: fmt.Appendf(nil, `"sub":%q,`, client)}
+}

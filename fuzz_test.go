@@ -1,0 +1,243 @@
+package esjwt
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+)
+
+func FuzzDecodeStoredKey(f *testing.F) {
+	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS512} {
+		private := fuzzKey(f, alg)
+		key, err := NewKey(alg, private)
+		require.NoError(f, err)
+		object, err := encodeStoredKey(KeyRecord{
+			Key: key, Turn: 3, Created: at(0), SignsFrom: at(time.Hour), Appears: at(time.Minute), Replaces: "another third", Grace: time.Hour,
+		}, private)
+		require.NoError(f, err)
+		f.Add(object)
+		f.Add(bytes.ReplaceAll(object, []byte(`"version": 1`), []byte(`"version": 2`)))
+		f.Add(bytes.ReplaceAll(object, []byte(`"grace_seconds": 3600`), []byte(`"grace_seconds": 9223372036854775807`)))
+		f.Add(bytes.ReplaceAll(object, []byte(`"turn": 3`), []byte(`"turn": 9223372036854775807`)))
+		f.Add(object[:len(object)-1])
+	}
+	f.Add([]byte(`{"version":1,"key":{"kty":"oct","k":"AAAA"}}`))
+	f.Add([]byte(`null`))
+
+	f.Fuzz(func(t *testing.T, object []byte) {
+		record, err := decodeStoredKey(object)
+		if err != nil {
+			requireNoSecretOf(t, object, err)
+			return
+		}
+		require.Positive(t, record.Turn)
+		require.Positive(t, record.Turn+1)
+		require.GreaterOrEqual(t, record.Grace, time.Duration(0))
+		require.False(t, record.Created.IsZero())
+		require.True(t, record.public.IsPublic(), "the JWKS would show the private key")
+		thumbprint, err := record.public.Thumbprint(crypto.SHA256)
+		require.NoError(t, err)
+		require.Equal(t, base64.RawURLEncoding.EncodeToString(thumbprint), record.ID)
+		require.NoError(t, record.selfTest())
+	})
+}
+
+func FuzzDecodeStoredMark(f *testing.F) {
+	for _, name := range []string{"elasticsearch_jwt/default/a" + promotedSuffix, "a" + revokedSuffix, "a" + keySuffix} {
+		object, err := encodeStoredMark(storedMark{KeyID: "a", At: at(0), Withdrawn: at(time.Hour)})
+		require.NoError(f, err)
+		f.Add(name, object)
+		f.Add(name, object[:len(object)/2])
+	}
+	f.Fuzz(func(t *testing.T, name string, object []byte) {
+		mark, err := decodeStoredMark(name, object)
+		if err != nil {
+			return
+		}
+		kid, kind := splitStoredName(name)
+		require.Equal(t, kid, mark.KeyID)
+		r := KeyRecord{Key: fakeKey(kid)}
+		mark.apply(kind, &r)
+		require.False(t, mark.At.IsZero())
+		if kind == revokedSuffix {
+			require.False(t, r.Withdrawn.Before(r.Revoked), "it would be out of the JWKS while it signs")
+		}
+	})
+}
+
+func FuzzParsePrivateKeys(f *testing.F) {
+	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.ES512, jose.RS256} {
+		private := fuzzKey(f, alg)
+		der, err := x509.MarshalPKCS8PrivateKey(private)
+		require.NoError(f, err)
+		encoded := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+		f.Add(encoded, "")
+		f.Add(append(bytes.Clone(encoded), encoded...), "RS512")
+		jwk, err := json.Marshal(jose.JSONWebKey{Key: private, Algorithm: string(alg)})
+		require.NoError(f, err)
+		f.Add(jwk, "")
+		f.Add([]byte(`{"keys":[`+string(jwk)+`]}`), "PS256")
+		switch key := private.(type) {
+		case *rsa.PrivateKey:
+			f.Add(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), "ES256")
+		case *ecdsa.PrivateKey:
+			der, err := x509.MarshalECPrivateKey(key)
+			require.NoError(f, err)
+			f.Add(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), "")
+		}
+	}
+	f.Add([]byte("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"), "")
+	f.Add([]byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"), "")
+	f.Add([]byte(`{"keys":[]}`), "")
+	f.Add([]byte(`{"keys":null}`), "")
+
+	f.Fuzz(func(t *testing.T, content []byte, algorithm string) {
+		parsed, err := parsePrivateKeys(content)
+		if err != nil {
+			require.Empty(t, parsed)
+			requireNoSecretOf(t, content, err)
+			return
+		}
+		require.NotEmpty(t, parsed)
+		keys, err := parseKeyFile(content, algorithm)
+		if err != nil {
+			requireNoSecretOf(t, content, err)
+			return
+		}
+		require.Len(t, keys, len(parsed))
+		for _, key := range keys {
+			require.Contains(t, asymmetricAlgorithms, key.Algorithm)
+			require.True(t, key.public.IsPublic(), "the JWKS would show the private key")
+			require.NoError(t, key.selfTest())
+		}
+	})
+}
+
+// fuzzKey is a private key for an algorithm.
+func fuzzKey(f *testing.F, alg jose.SignatureAlgorithm) any {
+	f.Helper()
+	var key any
+	var err error
+	switch alg {
+	case jose.ES256:
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.ES384:
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case jose.ES512:
+		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	default:
+		key, err = rsa.GenerateKey(rand.Reader, minRSABits)
+	}
+	require.NoError(f, err)
+	return key
+}
+
+// requireNoSecretOf checks that an error shows nothing of the private keys in a content.
+func requireNoSecretOf(t *testing.T, content []byte, err error) {
+	t.Helper()
+	require.NotEmpty(t, err.Error())
+	for rest := content; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if encoded := base64.StdEncoding.EncodeToString(block.Bytes); len(encoded) > 24 {
+			require.NotContains(t, err.Error(), encoded[8:24])
+		}
+	}
+	var jwk, set struct {
+		jwkSecrets
+		Key  jwkSecrets   `json:"key"`
+		Keys []jwkSecrets `json:"keys"`
+	}
+	if json.Unmarshal(bytes.TrimSpace(content), &jwk) != nil {
+		return
+	}
+	_ = json.Unmarshal(content, &set)
+	for _, secrets := range append(set.Keys, jwk.jwkSecrets, jwk.Key) {
+		for _, s := range []string{secrets.D, secrets.P, secrets.Q, secrets.K} {
+			if len(s) > 8 && !strings.Contains(secrets.Alg, s) {
+				require.NotContains(t, err.Error(), s)
+			}
+		}
+	}
+}
+
+type jwkSecrets struct {
+	D   string `json:"d"`
+	P   string `json:"p"`
+	Q   string `json:"q"`
+	K   string `json:"k"`
+	Alg string `json:"alg"`
+}
+
+func FuzzParseTemplate(f *testing.F) {
+	for _, s := range []string{
+		"", "text", "{cert.cn}", "{cert.o}/{cert.ou}", "user-{cert.cn}@{env.DOMAIN}", "Bearer {jwt}", "{file./run/secrets/x}",
+		`\{cert.cn\}`, "{cert.issuer.cn}", "{cert.dn}", "{", "}", "{}", "{{cert.cn}}", "{http.request.uri}",
+		"{http.request.uri.path.file.x}", "{cert.", `\`, `\\{cert.cn}`, "{cert.cn", "{env.{cert.cn}}", "a\x00b", "{jwt}{jwt}",
+	} {
+		f.Add(s, true)
+		f.Add(s, false)
+	}
+	const secret = "resolved-secret-value"
+	f.Fuzz(func(t *testing.T, s string, allowJWT bool) {
+		resolved := 0
+		parsed, err := parseTemplate(s, allowJWT, func(placeholder string) (string, error) {
+			require.True(t, strings.HasPrefix(placeholder, "{env.") || strings.HasPrefix(placeholder, "{file."), placeholder)
+			require.Contains(t, s, placeholder)
+			resolved++
+			return secret, nil
+		})
+		if err != nil {
+			if !strings.Contains(s, secret) {
+				require.NotContains(t, err.Error(), secret, "a secret in an error")
+			}
+			return
+		}
+		require.False(t, parsed.hasJWT() && !allowJWT)
+		require.Equal(t, !parsed.isStatic(), strings.Contains(s, "{jwt}") && parsed.hasJWT() || hasValue(parsed))
+		for _, p := range parsed.parts {
+			kinds := 0
+			for _, is := range []bool{p.text != "", p.value != nil, p.jwt} {
+				if is {
+					kinds++
+				}
+			}
+			require.Equal(t, 1, kinds, "a part is one thing")
+		}
+		if !strings.ContainsAny(s, `{\`) {
+			values, err := parsed.values(nil)
+			require.NoError(t, err)
+			require.Equal(t, []string{s}, values, "text is itself")
+		}
+		if parsed.isStatic() {
+			values, err := parsed.values(nil)
+			require.NoError(t, err)
+			require.Len(t, values, 1)
+			require.GreaterOrEqual(t, strings.Count(values[0], secret), resolved)
+		}
+	})
+}
+
+func hasValue(t template) bool {
+	for _, p := range t.parts {
+		if p.value != nil {
+			return true
+		}
+	}
+	return false
+}

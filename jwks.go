@@ -1,0 +1,309 @@
+package esjwt
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/go-jose/go-jose/v4"
+)
+
+func init() {
+	caddy.RegisterModule(new(JWKS))
+}
+
+// JWKS serves the public keys of key sets as a JWK Set (RFC 7517 section 5), for the
+// pkc_jwkset_path of Elasticsearch's JWT realm and the jwks_uri of OpenSearch. What is asked
+// for elsewhere goes to the next handler.
+//
+// The answer comes from memory and is the same to the byte until a key comes or goes: a
+// cluster takes any other byte for new keys, and flushes its token cache. When there is no key
+// to show, the answer is 503: an empty set would wipe the cluster's keys.
+type JWKS struct {
+	// The key sets to publish. Default: the set "default".
+	Keys []string `json:"keys,omitempty"`
+
+	// The path to answer on. Default: /.well-known/jwks.json.
+	Path string `json:"path,omitempty"`
+
+	// How long a cache may keep the answer (Cache-Control and Expires). Default: 1m. At most
+	// 24h: a new key does not sign before every cache must have let go of the old answer.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	// The issuer, an https URL without a path on this site, for which to serve an OpenID
+	// Provider document at /.well-known/openid-configuration (OpenID Connect Discovery 1.0):
+	// for the openid_connect_url of OpenSearch, and other readers that find the JWKS by it.
+	// Default: none.
+	OpenIDConfiguration string `json:"openid_configuration,omitempty"`
+
+	sets         []*keySet
+	cacheControl string
+	document     atomic.Pointer[jwksDocument]
+}
+
+// jwksDocument is a rendered JWK Set.
+type jwksDocument struct {
+	body       []byte
+	etag       string
+	schedules  []*schedule
+	algorithms []jose.SignatureAlgorithm
+	until      time.Time // when it is no longer right, or zero
+	discovery  *jwksDocument
+}
+
+const (
+	defaultJWKSPath   = "/.well-known/jwks.json"
+	defaultJWKSMaxAge = time.Minute
+	maxJWKSMaxAge     = 24 * time.Hour
+	maxJWKSWait       = 3 * time.Second
+)
+
+// CaddyModule returns the Caddy module information.
+func (*JWKS) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.elasticsearch_jwks",
+		New: func() caddy.Module { return new(JWKS) },
+	}
+}
+
+// Provision finds the key sets and fills in the defaults.
+func (j *JWKS) Provision(ctx caddy.Context) error {
+	if err := j.check(); err != nil {
+		return err
+	}
+	if len(j.Keys) == 0 {
+		j.Keys = []string{defaultKeySet}
+	}
+	setDefault(&j.Path, defaultJWKSPath)
+	if j.MaxAge == 0 {
+		j.MaxAge = caddy.Duration(defaultJWKSMaxAge)
+	}
+	j.cacheControl = fmt.Sprintf("public, max-age=%d", int(time.Duration(j.MaxAge).Seconds()))
+
+	app, err := ctx.App("elasticsearch_jwt")
+	if err != nil {
+		return fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
+	}
+	for _, name := range j.Keys {
+		ks, err := app.(*App).keySet(name)
+		if err != nil {
+			return err
+		}
+		if !ks.source.Public() {
+			return fmt.Errorf("the key set %s is a shared secret, which is never published: give it to the cluster with `elasticsearch-keystore add xpack.security.authc.realms.jwt.<realm>.hmac_key`, and take it out of elasticsearch_jwks", name)
+		}
+		ks.needs.add(0, time.Duration(j.MaxAge))
+		if err := ks.checkNeeds(); err != nil {
+			return inSetting("max_age", err)
+		}
+		ks.shown.Store(true)
+		j.sets = append(j.sets, ks)
+	}
+	j.warnOfSites(sitesAround(ctx), ctx.Logger())
+	return nil
+}
+
+func (j *JWKS) check() error {
+	for i, name := range j.Keys {
+		if slices.Contains(j.Keys[:i], name) {
+			return inSetting("keys", fmt.Errorf("%s is there twice: keep one of them", name))
+		}
+	}
+	if j.Path != "" && (!strings.HasPrefix(j.Path, "/") || strings.ContainsAny(j.Path, "*?#{}")) {
+		return inSetting("path", fmt.Errorf("%q: write one path that begins with a slash, such as %s", j.Path, defaultJWKSPath))
+	}
+	if age := time.Duration(j.MaxAge); age != 0 && (age < time.Second || age > maxJWKSMaxAge) {
+		return inSetting("max_age", fmt.Errorf("use 1s to %s, not %s", short(maxJWKSMaxAge), short(age)))
+	}
+	if j.OpenIDConfiguration != "" {
+		if err := checkDiscoveryIssuer(j.OpenIDConfiguration); err != nil {
+			return inSetting("openid_configuration", err)
+		}
+		if j.Path == discoveryPath {
+			return inSetting("path", fmt.Errorf("%s is where the openid_configuration is: choose another", j.Path))
+		}
+	}
+	return nil
+}
+
+// ServeHTTP implements [caddyhttp.MiddlewareHandler].
+func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	discovery := j.OpenIDConfiguration != "" && r.URL.Path == discoveryPath
+	if r.URL.Path != j.Path && !discovery {
+		return next.ServeHTTP(w, r)
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		metrics.jwks.methodNotAllowed.Inc()
+		w.Header().Set("Allow", "GET, HEAD")
+		return caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("a JWKS is read with GET or HEAD, not with %q", r.Method))
+	}
+	if r.ProtoMajor == 1 {
+		// The next fetch is at the next rotation. If a node kept the connection until then, a Caddy
+		// that reloads or ends at that moment would close it under the fetch, and the node would
+		// refuse the clients who wait for the keys, although a balancer has others to ask.
+		w.Header().Set("Connection", "close")
+	}
+	now := time.Now()
+	doc, err := j.current(now)
+	if errors.Is(err, errNoPublicKey) {
+		j.awaitKeys(r.Context())
+		now = time.Now()
+		doc, err = j.current(now)
+	}
+	if err != nil {
+		metrics.jwks.unavailable.Inc()
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Retry-After", "5")
+		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+	}
+	metrics.jwks.served.Inc()
+	contentType := "application/jwk-set+json"
+	if discovery {
+		doc, contentType = doc.discovery, "application/json"
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", j.cacheControl)
+	h.Set("Expires", now.Add(time.Duration(j.MaxAge)).UTC().Format(http.TimeFormat))
+	h.Set("ETag", doc.etag)
+	h.Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(doc.body))
+	return nil
+}
+
+// errNoPublicKey says that there is nothing to publish.
+var errNoPublicKey = errors.New("no public key to show yet: see the log of elasticsearch_jwt for why the keys could not be loaded or made")
+
+// awaitKeys waits for the first keys of the sets, for as long as a node may wait: Elasticsearch
+// asks when it starts, does not start without an answer, and waits five seconds for it.
+func (j *JWKS) awaitKeys(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, maxJWKSWait)
+	defer cancel()
+	for _, ks := range j.sets {
+		if _, err := ks.state.schedule(ctx); err != nil {
+			return
+		}
+	}
+}
+
+// current returns the document for an instant, and renders it if the keys have changed.
+func (j *JWKS) current(now time.Time) (*jwksDocument, error) {
+	if doc := j.document.Load(); doc != nil && j.isCurrent(doc, now) {
+		return doc, nil
+	}
+	doc, err := renderJWKS(j.sets, now)
+	if err != nil {
+		return nil, err
+	}
+	if j.OpenIDConfiguration != "" {
+		if doc.discovery, err = renderDiscovery(j.OpenIDConfiguration, j.Path, doc.algorithms); err != nil {
+			return nil, err
+		}
+	}
+	j.document.Store(doc)
+	return doc, nil
+}
+
+// renderJWKS renders the public keys of the sets as of an instant.
+func renderJWKS(sets []*keySet, now time.Time) (*jwksDocument, error) {
+	doc := &jwksDocument{}
+	set := jose.JSONWebKeySet{}
+	for _, ks := range sets {
+		current := ks.state.current.Load()
+		if current == nil {
+			// Without this set's keys the document would look as if they were gone.
+			return nil, errNoPublicKey
+		}
+		doc.schedules = append(doc.schedules, current)
+		doc.until = earliestAfter(now, doc.until, current.nextChange(now))
+		for _, key := range current.published(now) {
+			if slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == key.ID && k.Algorithm == key.public.Algorithm }) {
+				continue // two sets can hold one key
+			}
+			set.Keys = append(set.Keys, *key.public)
+			if !slices.Contains(doc.algorithms, key.Algorithm) {
+				doc.algorithms = append(doc.algorithms, key.Algorithm)
+			}
+		}
+	}
+	if len(set.Keys) == 0 {
+		return nil, errNoPublicKey
+	}
+	var err error
+	doc.body, err = json.Marshal(set)
+	if err != nil {
+		return nil, fmt.Errorf("rendering the JWKS: %w", err)
+	}
+	doc.body = append(doc.body, '\n')
+	doc.etag = etag(doc.body)
+	return doc, nil
+}
+
+func etag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+}
+
+func (j *JWKS) isCurrent(doc *jwksDocument, now time.Time) bool {
+	for i, ks := range j.sets {
+		if ks.state.current.Load() != doc.schedules[i] {
+			return false
+		}
+	}
+	return !reached(doc.until, now)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens:
+//
+//	elasticsearch_jwks {
+//	    keys    <sets...>
+//	    path    <path>
+//	    max_age <duration>
+//	    openid_configuration <issuer>
+//	}
+func (j *JWKS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	_, err := j.unmarshal(d)
+	return err
+}
+
+func (j *JWKS) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
+	d.Next() // the directive
+	if d.NextArg() {
+		return nil, d.Errf("elasticsearch_jwks takes no %q: write its settings in a block, among them the path to answer on, as in `path %s`", d.Val(), defaultJWKSPath)
+	}
+	lines := newSettingLines(d)
+	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
+		"keys":    func(d *caddyfile.Dispenser) error { return parseStrings(d, &j.Keys) },
+		"path":    func(d *caddyfile.Dispenser) error { return parseString(d, &j.Path) },
+		"max_age": func(d *caddyfile.Dispenser) error { return parseDuration(d, &j.MaxAge) },
+		"openid_configuration": func(d *caddyfile.Dispenser) error {
+			return parseString(d, &j.OpenIDConfiguration)
+		},
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if err := j.check(); err != nil {
+		return nil, lines.wrap(err)
+	}
+	return lines, nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*JWKS)(nil)
+	_ caddyhttp.MiddlewareHandler = (*JWKS)(nil)
+	_ caddyfile.Unmarshaler       = (*JWKS)(nil)
+)

@@ -1,0 +1,114 @@
+package esjwt
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// keysSeen is what was last told about a set's keys.
+type keysSeen struct {
+	mu        sync.Mutex
+	signing   string
+	published []string // kids
+	revoked   []string // kids
+}
+
+// tell logs one line, and emits an event, for each thing that has happened to the keys since it
+// was last called: a key was created, began to sign, was revoked or retired, or could not be read
+// or made.
+func (ks *keySet) tell(now time.Time, failure error) {
+	if failure != nil {
+		ks.event("key_failed", zap.Stringer("reason", failureOf(ks.source, failure)), zap.Error(failure))
+	}
+	if current := ks.state.current.Load(); current != nil {
+		// Whoever hears an event may act upon the keys: nothing is locked meanwhile.
+		for _, tell := range ks.news(current, now) {
+			tell()
+		}
+	}
+}
+
+// news is what there is to tell, once.
+func (ks *keySet) news(current *schedule, now time.Time) []func() {
+	seen := &ks.state.seen
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+
+	first := seen.signing == "" // what is old now was told before this process began
+	var news []func()
+	var published []string
+	for _, r := range current.published(now) {
+		published = append(published, r.ID)
+		if !slices.Contains(seen.published, r.ID) {
+			news = append(news, func() { ks.tellNew(r, first && now.Sub(r.Created) > 2*pollInterval) })
+		}
+	}
+	if signing := current.signing(now); signing != nil && signing.identity != seen.signing {
+		if seen.signing != "" {
+			ks.state.counts.rotations.Add(1)
+		}
+		seen.signing = signing.identity
+		news = append(news, func() {
+			ks.event("key_signing", zap.String("kid", signing.ID), zap.String("algorithm", string(signing.Algorithm)))
+		})
+	}
+	for i := range current.records {
+		r := &current.records[i]
+		if r.revokedAt(now) && !slices.Contains(seen.revoked, r.ID) {
+			seen.revoked = append(seen.revoked, r.ID)
+			if !first {
+				news = append(news, func() {
+					ks.event("key_revoked", zap.String("kid", r.ID), zap.Time("withdrawn", r.Withdrawn))
+				})
+			}
+		}
+	}
+	for _, kid := range seen.published {
+		if !slices.Contains(published, kid) {
+			news = append(news, func() { ks.event("key_retired", zap.String("kid", kid)) })
+		}
+	}
+	seen.published = published
+	return news
+}
+
+// tellNew tells of a key that was not known before: it was created by us or, since we last
+// looked, by another replica; or it is older than this process.
+func (ks *keySet) tellNew(r *KeyRecord, older bool) {
+	fields := []zap.Field{zap.String("kid", r.ID), zap.String("algorithm", string(r.Algorithm))}
+	if r.Created.IsZero() || older {
+		ks.logger.Info("signing key loaded", fields...)
+		return
+	}
+	if begins := r.begins(); !begins.IsZero() {
+		fields = append(fields, zap.Time("signs_from", begins))
+	}
+	ks.event("key_created", append(fields, zap.Time("created", r.Created))...)
+}
+
+// event logs and emits one event. A failure was logged by whoever met it.
+func (ks *keySet) event(name string, fields ...zap.Field) {
+	if name != "key_failed" {
+		ks.logger.Named("audit").Info(keyEventText[name], fields...)
+	}
+	if ks.emit == nil {
+		return
+	}
+	data := zapcore.NewMapObjectEncoder()
+	data.AddString("keys", ks.name)
+	for _, f := range fields {
+		f.AddTo(data)
+	}
+	ks.emit("elasticsearch_jwt."+name, data.Fields)
+}
+
+var keyEventText = map[string]string{
+	"key_created": "signing key created",
+	"key_signing": "signing key began to sign",
+	"key_retired": "signing key left the JWKS",
+	"key_revoked": "signing key revoked",
+}

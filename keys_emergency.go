@@ -1,0 +1,252 @@
+package esjwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Rotator is a [KeySource] that can be told to change the key that signs.
+type Rotator interface {
+	// Rotate makes the successor sign, as soon as every cache can know it.
+	Rotate(context.Context, KeyNeeds) (Rotation, error)
+
+	// Revoke stops a key from signing, and its tokens from being used. Once no replica needs it
+	// any more (or at once) it leaves the JWKS, and a key that no cluster has seen takes its
+	// place: its first token makes every cluster read the JWKS again.
+	Revoke(ctx context.Context, kid string, atOnce bool, needs KeyNeeds) (Rotation, error)
+
+	// RevokeAll gives all keys up and signs with a new one at once, before caches can know it.
+	RevokeAll(context.Context, KeyNeeds) (Rotation, error)
+}
+
+// Rotation is what an emergency does.
+type Rotation struct {
+	// Revoked are the keys that no longer sign, and whose tokens are no longer used, from At.
+	Revoked []string `json:"revoked,omitempty"`
+
+	// Signing is the key that signs from At.
+	Signing string    `json:"signing"`
+	At      time.Time `json:"at"`
+
+	// Fresh is, after a revocation, the key that no cluster has seen yet: it enters the JWKS when
+	// the revoked keys leave it, and signs from FreshFrom.
+	Fresh     string    `json:"fresh,omitempty"`
+	FreshFrom time.Time `json:"fresh_from,omitzero"`
+
+	// Withdrawn is when the revoked keys leave the JWKS.
+	Withdrawn time.Time `json:"withdrawn,omitzero"`
+}
+
+// Rotate implements [Rotator].
+func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
+		signing := current.signing(needs.Now)
+		successor := current.successor(signing, needs.Now)
+		if successor.Promoted.After(needs.Now) {
+			return Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", errKeyState, successor.ID, successor.Promoted.Format(time.RFC3339))
+		}
+		at, begins := knownEverywhere(successor, needs), successor.begins()
+		if !begins.IsZero() && !at.Before(begins) {
+			return Rotation{At: begins}, nil // on schedule, before every cache could know it
+		}
+		return Rotation{At: at}, s.mark(ctx, promotedSuffix, storedMark{KeyID: successor.ID, At: at})
+	})
+}
+
+// Revoke implements [Rotator].
+//
+// The key that signs meanwhile makes clusters read the JWKS too, and one that saw the fresh key
+// beside a revoked one would have no reason to read it again. So no JWKS has both.
+func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs KeyNeeds) (Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
+		i := slices.IndexFunc(current.records, func(r KeyRecord) bool { return r.ID == kid })
+		if i < 0 {
+			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", errKeyState, s.set, kid, strings.Join(kids(current.records), ", "))
+		}
+		revoked := &current.records[i]
+		if !revoked.Revoked.IsZero() && (!atOnce || reached(revoked.Withdrawn, needs.Now)) {
+			return Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s", errKeyState, kid, revoked.Revoked.Format(time.RFC3339))
+		}
+		if atOnce {
+			return s.revokeAtOnce(ctx, current, kid, needs)
+		}
+		return s.revokeInTime(ctx, current, revoked, needs)
+	})
+}
+
+// revokeInTime revokes a key without a request being refused.
+func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revoked *KeyRecord, needs KeyNeeds) (Rotation, error) {
+	// The key that signs instead must be known to every cache.
+	at := needs.Now
+	if next := current.successor(revoked, needs.Now); next != nil && current.signing(needs.Now) == revoked {
+		at = knownEverywhere(next, needs)
+	}
+	// When the fresh key appears, every replica has heard of it and none signs with the revoked one
+	// any more, nor with those that earlier revocations are yet to withdraw.
+	appears := at.Add(leadTime(0))
+	for i := range current.records {
+		if r := &current.records[i]; r.Withdrawn.After(appears) {
+			appears = r.Withdrawn
+		}
+	}
+	fresh, err := s.makeFresh(ctx, keyPlan{
+		turn:      current.lastTurn() + 1,
+		appears:   appears,
+		signsFrom: appears.Add(needs.MaxAge + clockSkew),
+		replaces:  []string{revoked.ID},
+	}, needs)
+	if err != nil {
+		return Rotation{}, err
+	}
+	if err := s.mark(ctx, revokedSuffix, storedMark{KeyID: revoked.ID, At: at, Withdrawn: fresh.Appears}); err != nil {
+		return Rotation{}, err
+	}
+	return Rotation{Revoked: []string{revoked.ID}, At: at, Fresh: fresh.ID, FreshFrom: fresh.SignsFrom, Withdrawn: fresh.Appears}, nil
+}
+
+// revokeAtOnce takes a key out of the JWKS, and those that earlier revocations have left there. It
+// is one object that is stored.
+func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid string, needs KeyNeeds) (Rotation, error) {
+	replaces := []string{kid}
+	for i := range current.records {
+		if r := &current.records[i]; r.ID != kid && !r.Revoked.IsZero() && !reached(current.retires(r), needs.Now) {
+			replaces = append(replaces, r.ID)
+		}
+	}
+	fresh, err := s.makeFresh(ctx, keyPlan{
+		turn:      current.lastTurn() + 1,
+		signsFrom: needs.Now.Add(leadTime(needs.MaxAge)),
+		replaces:  replaces,
+	}, needs)
+	if err != nil {
+		return Rotation{}, err
+	}
+	return Rotation{Revoked: replaces, At: needs.Now, Fresh: fresh.ID, FreshFrom: fresh.SignsFrom, Withdrawn: needs.Now}, nil
+}
+
+// makeFresh makes a key to which every client moves at once, and not only when its window ends: it
+// is what makes clusters forget a revoked one.
+func (s *StorageKeys) makeFresh(ctx context.Context, plan keyPlan, needs KeyNeeds) (KeyRecord, error) {
+	fresh, err := s.make(ctx, plan, needs)
+	if err != nil {
+		return KeyRecord{}, err
+	}
+	return fresh, s.mark(ctx, promotedSuffix, storedMark{KeyID: fresh.ID, At: fresh.SignsFrom})
+}
+
+// RevokeAll implements [Rotator].
+func (s *StorageKeys) RevokeAll(ctx context.Context, needs KeyNeeds) (Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
+		// It is one object that is stored: there is no halfway, and no JWKS with both the new key
+		// and an old one.
+		fresh, err := s.make(ctx, keyPlan{
+			turn:      current.lastTurn() + 1,
+			signsFrom: needs.Now,
+			replaces:  []string{replacesAll},
+		}, needs)
+		if err != nil {
+			return Rotation{}, err
+		}
+		rotation := Rotation{At: needs.Now, Fresh: fresh.ID, FreshFrom: needs.Now, Withdrawn: needs.Now}
+		for _, r := range current.records {
+			if !r.revokedAt(needs.Now) {
+				rotation.Revoked = append(rotation.Revoked, r.ID)
+			}
+		}
+		return rotation, nil
+	})
+}
+
+// knownEverywhere is when every replica has polled a key and every HTTP cache has let go of a
+// JWKS without it; now, if that is past.
+func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
+	known := r.Created.Add(leadTime(needs.MaxAge))
+	if appeared := r.Appears.Add(needs.MaxAge + clockSkew); appeared.After(known) {
+		known = appeared
+	}
+	if known.After(needs.Now) {
+		return known
+	}
+	return needs.Now
+}
+
+// locked does something about the stored keys while no other replica does, and makes the keys
+// that are missing before and after it.
+func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*schedule) (Rotation, error)) (Rotation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	needs.Now = needs.Now.UTC().Truncate(time.Second)
+	var rotation Rotation
+	asked := false
+	err := s.withLock(ctx, func() error {
+		records, err := s.fill(ctx, needs)
+		if err != nil {
+			return err
+		}
+		asked = true
+		rotation, err = do(newSchedule(records, time.Time{}))
+		if err != nil {
+			return err
+		}
+		// It is stored. A key that is missing now can be made with the next poll.
+		records, err = s.fill(ctx, needs)
+		if err != nil {
+			s.logger.Warn("the successor of the key that signs now could not be made yet", zap.String("keys", s.set), zap.Error(err))
+		}
+		if signing := newSchedule(records, time.Time{}).signing(rotation.At); signing != nil {
+			rotation.Signing = signing.ID
+		}
+		return nil
+	})
+	if err != nil && !asked {
+		err = fmt.Errorf("nothing was changed: %w", err)
+	}
+	return rotation, err
+}
+
+// mark stores a mark. One that is there already stays.
+func (s *StorageKeys) mark(ctx context.Context, kind string, m storedMark) error {
+	object, err := encodeStoredMark(m)
+	if err != nil {
+		return err
+	}
+	name := path.Join(s.folder(), m.KeyID+kind)
+	// A storage that fails says that nothing exists, and what cannot be read must not be overwritten.
+	switch _, err := s.storage.Load(ctx, name); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return failed(storageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, s.where(), err))
+	}
+	if err := s.storage.Store(ctx, name, object); err != nil {
+		return failed(storageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, s.where(), err))
+	}
+	s.marks[name] = m // a listing may be late
+	return nil
+}
+
+func kids(records []KeyRecord) []string {
+	ids := make([]string, len(records))
+	for i, r := range records {
+		ids[i] = r.ID
+	}
+	return ids
+}
+
+// errKeyState says that there is no such key to act upon.
+var errKeyState = errors.New("nothing was changed")
+
+// errNotRotator says why a set cannot be rotated by a command.
+var errNotRotator = errors.New("its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
+
+// Interface guard
+var _ Rotator = (*StorageKeys)(nil)

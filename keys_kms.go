@@ -1,0 +1,339 @@
+package esjwt
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/go-jose/go-jose/v4"
+	"go.step.sm/crypto/kms"
+	"go.step.sm/crypto/kms/apiv1"
+)
+
+func init() {
+	caddy.RegisterModule(new(KMSKeys))
+}
+
+// KMSKeys signs with a key in an HSM or a cloud KMS: anything that go.step.sm/crypto/kms has a
+// URI for. The private key never leaves it. Each kind of KMS is a package of its own, which a
+// build adds: `xcaddy build --with go.step.sm/crypto/kms/pkcs11`, for one.
+//
+// While the KMS does not answer, requests that need a new token get 503; it is tried again with
+// each of them. A PIN that it refused is not: too many wrong ones lock a token for good.
+type KMSKeys struct {
+	// The algorithm, which must be one that the key can sign with: RS256, RS384, RS512, PS256,
+	// PS384 or PS512 with an RSA key, the one of its curve with an ECDSA key. Default: RS256, or
+	// the one of its curve.
+	Algorithm string `json:"algorithm,omitempty"`
+
+	// The URI of the key, such as `pkcs11:module-path=/usr/lib/softhsm/libsofthsm2.so;token=es;object=jwt?pin-source=/run/secrets/pin`.
+	// {file.*} and {env.*} placeholders can stand in it, or for it; a PIN or another secret can
+	// be nothing else. They are read again whenever the key is opened again. Required.
+	URI string `json:"uri,omitempty"`
+
+	mu  sync.Mutex // never held while the KMS is asked
+	key *Key
+	hsm *kmsSigner
+}
+
+// CaddyModule returns the Caddy module information.
+func (*KMSKeys) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "elasticsearch_jwt.keys.kms",
+		New: func() caddy.Module { return new(KMSKeys) },
+	}
+}
+
+// Provision checks the settings. It does not ask the KMS, which may be out of reach for now.
+func (k *KMSKeys) Provision(caddy.Context) error {
+	if err := k.check(); err != nil {
+		return err
+	}
+	if strings.HasPrefix(k.URI, "{") {
+		return nil // its kind is known once it is opened
+	}
+	kind, err := apiv1.TypeOf(k.URI)
+	if err != nil {
+		return inSetting("uri", errKMSKind)
+	}
+	if err := checkKMSKind(kind); err != nil {
+		return inSetting("uri", err)
+	}
+	return nil
+}
+
+// check checks the settings.
+func (k *KMSKeys) check() error {
+	if k.Algorithm != "" {
+		if _, err := parseAlgorithm(k.Algorithm, asymmetricAlgorithms); err != nil {
+			return inSetting("algorithm", err)
+		}
+	}
+	if k.URI == "" {
+		return inSetting("uri", errors.New("the key's URI is missing: write `uri \"pkcs11:token=es;object=jwt\"`, or what your KMS calls it"))
+	}
+	if err := checkKMSSecrets(k.URI); err != nil {
+		return inSetting("uri", err)
+	}
+	if _, err := apiv1.TypeOf(k.URI); err != nil && !strings.HasPrefix(k.URI, "{") {
+		return inSetting("uri", errKMSKind)
+	}
+	return nil
+}
+
+// Public implements [KeySource].
+func (*KMSKeys) Public() bool { return true }
+
+// Keys implements [KeySource]: it opens the key once.
+func (k *KMSKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
+	key, hsm := k.opened()
+	if key == nil {
+		var err error
+		if key, err = hsm.makeKey(jose.SignatureAlgorithm(k.Algorithm)); err != nil {
+			return nil, err
+		}
+		k.mu.Lock()
+		k.key = key
+		k.mu.Unlock()
+	}
+	return []KeyRecord{staticRecord(key, true)}, nil
+}
+
+// opened returns the key, which is nil until it has been opened, and what signs with it.
+func (k *KMSKeys) opened() (*Key, *kmsSigner) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.hsm == nil {
+		k.hsm = &kmsSigner{uri: k.URI}
+	}
+	return k.key, k.hsm
+}
+
+// Cleanup closes the connection to the KMS.
+func (k *KMSKeys) Cleanup() error {
+	_, hsm := k.opened()
+	return hsm.Close()
+}
+
+// kmsSigner is a [crypto.Signer] that opens its key again after it has failed: a token can be
+// unplugged, a session can end.
+type kmsSigner struct {
+	uri     string     // with its placeholders
+	opening sync.Mutex // held while a session is opened: PINs are tried one after the other
+
+	mu      sync.Mutex // never held while the KMS is asked: a KMS that hangs must not keep Caddy from going on
+	public  crypto.PublicKey
+	session *kmsSession
+	closed  bool
+}
+
+// kmsSession is an open key.
+type kmsSession struct {
+	signer crypto.Signer
+	io.Closer
+	uri *kmsURI
+}
+
+// makeKey opens the key for an algorithm; "" is the one that fits it.
+func (s *kmsSigner) makeKey(alg jose.SignatureAlgorithm) (*Key, error) {
+	session, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer s.endIfClosed(session)
+	if alg == "" {
+		alg = defaultAlgorithm(s.Public())
+	}
+	key, err := NewKey(alg, s)
+	if err != nil {
+		s.mu.Lock()
+		s.public = nil // another key may be put in its place
+		s.mu.Unlock()
+		s.drop(session)
+		return nil, fmt.Errorf("the key in the KMS: %w", err)
+	}
+	return key, nil
+}
+
+// Public implements [crypto.Signer].
+func (s *kmsSigner) Public() crypto.PublicKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.public
+}
+
+// Sign implements [crypto.Signer].
+func (s *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if session := s.current(); session != nil {
+		signature, err := session.signer.Sign(rand.Reader, digest, opts)
+		if err == nil {
+			return signature, nil
+		}
+		session.uri.note(err)
+		s.drop(session)
+	}
+	session, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer s.endIfClosed(session)
+	signature, err := session.signer.Sign(rand.Reader, digest, opts)
+	if err != nil {
+		session.uri.note(err)
+		s.drop(session)
+		return nil, session.uri.clean("the KMS did not sign", err)
+	}
+	return signature, nil
+}
+
+func (s *kmsSigner) current() *kmsSession {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session
+}
+
+// open opens the key, if it is not open.
+func (s *kmsSigner) open() (*kmsSession, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if session := s.current(); session != nil {
+		return session, nil
+	}
+	uri, err := resolveKMSURI(s.uri)
+	if err != nil {
+		return nil, inSetting("uri", err)
+	}
+	if token := uri.token; token != nil {
+		token.asking.Lock()
+		defer token.asking.Unlock()
+		if token.hasRefused(uri.pin) {
+			return nil, errPINRefused
+		}
+	}
+	session, err := s.login(uri)
+	if err != nil {
+		return nil, err
+	}
+	if !s.use(session) {
+		_ = session.Close()
+		return nil, errors.New("the KMS has another key under the URI than before: reload the configuration to sign with it")
+	}
+	return session, nil
+}
+
+// login asks the KMS for the key.
+func (s *kmsSigner) login(uri *kmsURI) (*kmsSession, error) {
+	manager, err := kms.New(context.Background(), apiv1.Options{URI: uri.text})
+	if err != nil {
+		uri.note(err)
+		return nil, uri.clean("the KMS cannot be opened", err)
+	}
+	signer, err := manager.CreateSigner(&apiv1.CreateSignerRequest{SigningKey: uri.text})
+	if err != nil {
+		_ = manager.Close()
+		uri.note(err)
+		return nil, uri.clean("the KMS has no such key, or does not give it out", err)
+	}
+	return &kmsSession{signer: signer, Closer: manager, uri: uri}, nil
+}
+
+// use makes a session the one that signs, if its key is the same as before.
+func (s *kmsSigner) use(session *kmsSession) bool {
+	public := session.signer.Public()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.public != nil {
+		if same, ok := public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !same.Equal(s.public) {
+			return false
+		}
+	}
+	s.public, s.session = public, session
+	return true
+}
+
+// errPINRefused says why the KMS is not asked again.
+var errPINRefused = errors.New("the KMS refused the PIN, and is not asked again until there is another, so that the token does not lock itself: put the right one in its place, or restart Caddy if it is the token that was wrong")
+
+// drop closes a session, unless somebody else did.
+func (s *kmsSigner) drop(session *kmsSession) {
+	s.mu.Lock()
+	mine := s.session == session
+	if mine {
+		s.session = nil
+	}
+	s.mu.Unlock()
+	if mine {
+		_ = session.Close()
+	}
+}
+
+// endIfClosed ends what was begun before the configuration ended, and was still on its way then.
+func (s *kmsSigner) endIfClosed(session *kmsSession) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		s.drop(session)
+	}
+}
+
+// Close implements [io.Closer]. It does not wait for a KMS that hangs.
+func (s *kmsSigner) Close() error {
+	s.mu.Lock()
+	session := s.session
+	s.session, s.closed = nil, true
+	s.mu.Unlock()
+	if session == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- session.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopTimeout):
+		return errors.New("the KMS does not end its session, which is left behind")
+	}
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens:
+//
+//	kms {
+//	    algorithm <name>
+//	    uri       <uri>
+//	}
+func (k *KMSKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the source's name
+	if d.NextArg() {
+		return d.Errf("kms takes no %q: write its settings in a block", d.Val())
+	}
+	lines := newSettingLines(d)
+	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
+		"algorithm": func(d *caddyfile.Dispenser) error { return parseString(d, &k.Algorithm) },
+		"uri":       func(d *caddyfile.Dispenser) error { return parseString(d, &k.URI) },
+	}))
+	if err != nil {
+		return err
+	}
+	if err := k.check(); err != nil {
+		return lines.wrap(err)
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ KeySource             = (*KMSKeys)(nil)
+	_ caddy.Provisioner     = (*KMSKeys)(nil)
+	_ caddy.CleanerUpper    = (*KMSKeys)(nil)
+	_ caddyfile.Unmarshaler = (*KMSKeys)(nil)
+	_ crypto.Signer         = (*kmsSigner)(nil)
+)

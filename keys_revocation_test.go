@@ -1,0 +1,180 @@
+package esjwt
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+)
+
+// TestNoOrderOfEmergenciesLeavesARevokedKeyTrusted: whatever is rotated and revoked, how and when, on
+// whichever of two replicas, a node that fetches the JWKS only when it meets a kid that it does
+// not know has forgotten every revoked key once the last fresh key signs.
+func TestNoOrderOfEmergenciesLeavesARevokedKeyTrusted(t *testing.T) {
+	for seed := range uint64(400) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			e := newEmergencies(t, seed)
+			e.pass(time.Duration(e.random.IntN(3)) * time.Hour)
+			for range 1 + e.random.IntN(3) {
+				e.strike()
+				e.pass(time.Duration(e.random.IntN(400)) * time.Second)
+			}
+			e.pass(20 * time.Minute)
+			for _, kid := range e.node {
+				require.NotContains(t, e.revoked, kid, "a node still trusts it after %v", e.deeds)
+			}
+		})
+	}
+}
+
+// TestGivingUpAllKeysHoldsForThoseThatAreReadLater, because somebody hid them, or restores a backup.
+func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
+	before, after := newForgetful(t), newForgetful(t)
+	after.storage = before.storage
+	needs := KeyNeeds{Now: time.Now(), Lifetime: time.Hour, MaxAge: time.Minute}
+	records, err := before.Keys(t.Context(), needs)
+	require.NoError(t, err)
+	stolen := records[0].ID
+	name := "elasticsearch_jwt/default/" + stolen + keySuffix
+	object, err := before.storage.Load(t.Context(), name)
+	require.NoError(t, err)
+	require.NoError(t, before.storage.Delete(t.Context(), name))
+
+	_, err = after.RevokeAll(t.Context(), needs)
+	require.NoError(t, err)
+	require.NoError(t, before.storage.Store(t.Context(), name, object))
+	records, err = after.Keys(t.Context(), needs)
+	require.NoError(t, err)
+	all := newSchedule(records, time.Time{})
+	require.Contains(t, kids(all.records), stolen)
+	i := slices.IndexFunc(all.records, func(r KeyRecord) bool { return r.ID == stolen })
+	require.True(t, all.records[i].revokedAt(needs.Now))
+	for _, r := range all.published(needs.Now) {
+		require.NotEqual(t, stolen, r.ID)
+	}
+}
+
+// emergencies are two replicas on one storage, and a node behind them.
+type emergencies struct {
+	t        *testing.T
+	random   *rand.Rand
+	now      time.Time
+	replicas [2]*emergencyReplica
+	node     []string // the kids that it knows
+	gentle   bool     // nothing was done that may cost requests
+	revoked  []string
+	deeds    []string
+}
+
+type emergencyReplica struct {
+	source *StorageKeys
+	state  *keyState
+	ahead  time.Duration // of the right time
+	polled time.Time
+}
+
+func newEmergencies(t *testing.T, seed uint64) *emergencies {
+	t.Helper()
+	e := &emergencies{
+		t:      t,
+		random: rand.New(rand.NewPCG(seed, 1)),
+		now:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		gentle: true,
+	}
+	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	for i := range e.replicas {
+		s := newForgetful(t)
+		s.storage, s.logger = storage, zap.NewNop()
+		e.replicas[i] = &emergencyReplica{source: s, state: newKeyState(1, nil), ahead: time.Duration(e.random.IntN(50)-25) * time.Second}
+	}
+	e.step()
+	return e
+}
+
+func (e *emergencies) needs(r *emergencyReplica) KeyNeeds {
+	return KeyNeeds{Now: e.now.Add(r.ahead), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
+}
+
+func (e *emergencies) poll(r *emergencyReplica) {
+	records, err := r.source.Keys(e.t.Context(), e.needs(r))
+	require.NoError(e.t, err)
+	r.state.replace(records, e.needs(r).Now)
+	r.polled = e.now
+}
+
+// pass lets time pass: each replica polls, and the node gets a token of each.
+func (e *emergencies) pass(d time.Duration) {
+	for end := e.now.Add(d); e.now.Before(end); {
+		if left := end.Sub(e.now); left > time.Hour {
+			e.now = e.now.Add(10 * time.Minute)
+		} else {
+			e.now = e.now.Add(min(left, 5*time.Second))
+		}
+		e.step()
+	}
+}
+
+func (e *emergencies) step() {
+	for _, r := range e.replicas {
+		if e.now.Sub(r.polled) >= pollInterval {
+			e.poll(r)
+		}
+	}
+	for _, r := range e.replicas {
+		signing := r.state.current.Load().signing(e.needs(r).Now)
+		require.NotNil(e.t, signing)
+		if slices.Contains(e.node, signing.ID) {
+			continue
+		}
+		from := e.replicas[e.random.IntN(2)]
+		e.node = nil
+		for _, k := range from.state.current.Load().published(e.needs(from).Now) {
+			e.node = append(e.node, k.ID)
+		}
+		if e.gentle {
+			require.Contains(e.t, e.node, signing.ID, "a request is refused after %v", e.deeds)
+		}
+	}
+}
+
+// strike is something that an operator does.
+func (e *emergencies) strike() {
+	r := e.replicas[e.random.IntN(2)]
+	needs := e.needs(r)
+	current := r.state.current.Load()
+	signing := current.signing(needs.Now)
+	next := current.successor(signing, needs.Now)
+	var rotation Rotation
+	var err error
+	deed := e.random.IntN(5)
+	switch {
+	case deed == 0:
+		e.deeds = append(e.deeds, "rotate")
+		_, err = r.source.Rotate(e.t.Context(), needs)
+	case deed == 1:
+		e.deeds = append(e.deeds, "revoke --all")
+		e.gentle = false
+		rotation, err = r.source.RevokeAll(e.t.Context(), needs)
+	default:
+		which, kid := "signing", signing.ID
+		if next != nil && e.random.IntN(2) == 0 {
+			which, kid = "next", next.ID
+		}
+		atOnce := deed == 2
+		e.deeds = append(e.deeds, fmt.Sprintf("revoke %s, now %t", which, atOnce))
+		// Two revocations that overlap can leave no key that every cache knows.
+		e.gentle = e.gentle && !atOnce && len(e.revoked) == 0
+		rotation, err = r.source.Revoke(e.t.Context(), kid, atOnce, needs)
+	}
+	if err != nil {
+		require.ErrorIs(e.t, err, errKeyState)
+		return
+	}
+	e.revoked = append(e.revoked, rotation.Revoked...)
+	e.poll(r)
+}

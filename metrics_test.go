@@ -1,0 +1,151 @@
+package esjwt_test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// meteredSite is ecSite with Caddy's own metrics endpoint, for anybody.
+var meteredSite = strings.NewReplacer(
+	"	elasticsearch_jwks\n", "	elasticsearch_jwks\n	handle /metrics {\n		metrics\n	}\n	handle {\n",
+	"	reverse_proxy {{upstream}}\n", "	reverse_proxy {{upstream}}\n	}\n",
+).Replace(ecSite)
+
+// metricLine is one sample of ours in Prometheus' text format.
+var metricLine = regexp.MustCompile(`^(caddy_elasticsearch_jwt_\w+)(?:\{(.*)\})? ([0-9.e+-]+)$`)
+
+// metrics reads the site's samples of ours, by name and labels.
+func (s *scene) metrics() map[string]float64 {
+	s.t.Helper()
+	a := s.get(s.httpClient(), "/metrics")
+	require.Equal(s.t, http.StatusOK, a.StatusCode)
+	samples := make(map[string]float64)
+	for lines := bufio.NewScanner(strings.NewReader(a.body)); lines.Scan(); {
+		if !strings.HasPrefix(lines.Text(), "caddy_elasticsearch_jwt_") {
+			continue
+		}
+		m := metricLine.FindStringSubmatch(lines.Text())
+		require.NotNil(s.t, m, lines.Text())
+		value, err := strconv.ParseFloat(m[3], 64)
+		require.NoError(s.t, err)
+		name := strings.TrimPrefix(m[1], "caddy_elasticsearch_jwt_")
+		samples[name+"{"+m[2]+"}"] = value
+	}
+	return samples
+}
+
+// gained is what has been added to a sample since.
+func (s *scene) gained(before map[string]float64, sample string) float64 {
+	s.t.Helper()
+	now := s.metrics()
+	require.Contains(s.t, now, sample)
+	return now[sample] - before[sample]
+}
+
+func TestMetricsCountRequestsSignaturesAndTheJWKS(t *testing.T) {
+	s := newSceneOf(t, meteredSite)
+	alice := s.httpClient(s.clients.client("alice"))
+	s.get(alice, "/") // the first key may still be in the making, and its gauges
+	before := s.metrics()
+
+	for range 3 {
+		require.Equal(t, http.StatusOK, s.get(alice, "/").StatusCode)
+	}
+	require.Equal(t, http.StatusOK, s.get(s.httpClient(s.clients.client("bob")), "/").StatusCode)
+	require.Equal(t, http.StatusUnauthorized, s.get(s.httpClient(), "/").StatusCode)
+	require.Equal(t, http.StatusForbidden, s.get(s.httpClient(s.clients.client("")), "/").StatusCode)
+	require.Equal(t, http.StatusOK, s.get(s.httpClient(), jwksPath).StatusCode)
+	post, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+site+jwksPath, nil)
+	require.NoError(t, err)
+	_, err = s.do(s.httpClient(), post)
+	require.NoError(t, err)
+
+	for sample, want := range map[string]float64{
+		`requests_total{reason="",result="authenticated"}`:         4,
+		`requests_total{reason="",result="own_credentials"}`:       0,
+		`requests_total{reason="no_certificate",result="refused"}`: 1,
+		`requests_total{reason="no_principal",result="refused"}`:   1,
+		`requests_total{reason="no_key",result="refused"}`:         0,
+		`signature_duration_seconds_count{algorithm="ES256"}`:      1, // bob's
+		`jwks_requests_total{result="served"}`:                     1,
+		`jwks_requests_total{result="method_not_allowed"}`:         1,
+		`jwks_requests_total{result="unavailable"}`:                0,
+		`cache_entries{}`: 1,
+		`signature_duration_seconds_bucket{algorithm="ES256",le="+Inf"}`: 1,
+	} {
+		require.InDelta(t, want, s.gained(before, sample), 0, sample)
+	}
+}
+
+func TestMetricsSurviveAReload(t *testing.T) {
+	s := newSceneOf(t, meteredSite)
+	alice := s.httpClient(s.clients.client("alice"))
+	s.get(alice, "/")
+	before := s.metrics()
+	for i := range 4 {
+		s.load(meteredSite, s.replacements()...)
+		require.Equal(t, http.StatusOK, s.get(alice, "/").StatusCode)
+		require.InDelta(t, i+1, s.gained(before, `requests_total{reason="",result="authenticated"}`), 0)
+	}
+	require.InDelta(t, 0, s.gained(before, `signature_duration_seconds_count{algorithm="ES256"}`), 0, "nor does the token")
+	require.InDelta(t, 0, s.gained(before, `cache_entries{}`), 0)
+}
+
+func TestNoClientCanAddAMetric(t *testing.T) {
+	s := newSceneOf(t, meteredSite)
+	s.get(s.httpClient(s.clients.client("alice")), "/")
+	before := s.metrics()
+
+	for i := range 20 {
+		name := fmt.Sprintf("client-%d", i)
+		client := s.httpClient(s.clients.client(name, "group-"+name, "a=b,c"))
+		for _, method := range []string{http.MethodGet, "METHOD-" + name} {
+			for _, path := range []string{"/" + name, jwksPath} {
+				req, err := http.NewRequestWithContext(t.Context(), method, "https://"+site+path, nil)
+				require.NoError(t, err)
+				req.Header.Set("User-Agent", "agent-"+name)
+				_, err = s.do(client, req)
+				require.NoError(t, err)
+			}
+		}
+	}
+	after := s.metrics()
+	require.Len(t, after, len(before), "as many samples as before")
+	values := regexp.MustCompile(`(\w+)="([^"]*)"`)
+	for sample := range after {
+		require.NotContains(t, sample, "client-")
+		for _, label := range values.FindAllStringSubmatch(sample, -1) {
+			switch label[1] {
+			case "result":
+				require.Contains(t, []string{"authenticated", "own_credentials", "refused", "served", "unavailable", "method_not_allowed"}, label[2])
+			case "reason":
+				require.Regexp(t, `^[a-z_]*$`, label[2])
+			case "algorithm":
+				require.Regexp(t, `^(RS|PS|ES|HS)(256|384|512)$`, label[2])
+			case "keys":
+				require.Equal(t, "default", label[2])
+			case "le":
+			default:
+				require.Fail(t, "an unknown label", sample)
+			}
+		}
+	}
+}
+
+func TestEveryReasonIsAMetricFromTheStart(t *testing.T) {
+	s := newSceneOf(t, meteredSite)
+	samples := s.metrics()
+	for _, reason := range []string{
+		"no_certificate", "unverified", "expired", "revoked", "no_principal",
+		"invalid_name", "invalid_group", "too_large", "misdirected", "no_key",
+	} {
+		require.Contains(t, samples, `requests_total{reason="`+reason+`",result="refused"}`)
+	}
+}

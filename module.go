@@ -1,0 +1,356 @@
+// Package esjwt is a Caddy plugin that authenticates clients by their TLS certificate and puts
+// a signed JWT (RFC 7519) into their requests to Elasticsearch or OpenSearch.
+//
+// The handler elasticsearch_jwt decides who a client is and injects the token; the handler
+// elasticsearch_jwks publishes the keys to verify it with; the app elasticsearch_jwt owns the
+// keys.
+package esjwt
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler authenticates clients by their TLS certificate: it takes whatever identity a request
+// claims out of it, and puts a signed JWT in that says who the certificate's holder is.
+//
+// It must see every request that its upstream gets, so it takes no matcher: what it did not
+// match would reach Elasticsearch with the headers that the client chose.
+//
+// It sets these placeholders:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.auth.user.id}` | The client's user name, if it was let in with a certificate; also in the access log, as `user_id`
+// `{http.elasticsearch_jwt.reason}` | Why it was refused, in one word such as `no_certificate`, for `handle_errors`
+type Handler struct {
+	// The issuer (iss), which must equal the realm's allowed_issuer to the byte. Required.
+	Issuer string `json:"issuer,omitempty"`
+
+	// The audiences (aud), of which one must be in the realm's allowed_audiences. Required.
+	Audience []string `json:"audience,omitempty"`
+
+	// The key set to sign with. Default: "default".
+	Keys string `json:"keys,omitempty"`
+
+	// The realm's token_type: "id_token" or "access_token". Default: id_token.
+	TokenType string `json:"token_type,omitempty"`
+
+	// How long a token lives at most; it never outlives the certificate. A client keeps one
+	// token for half of it. Default: 10m. At least 5m, at most 24h.
+	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+
+	// Whether a client must have a certificate: "required", or "optional" to let those
+	// without one through with their own Basic, ApiKey or Bearer credentials, for
+	// Elasticsearch to check. Default: required.
+	Certificate string `json:"certificate,omitempty"`
+
+	// The authorities that client certificates must lead to. With it, the handler verifies
+	// certificates by itself, whatever client_auth says; without it, what the TLS layer has
+	// verified counts.
+	TrustPoolRaw json.RawMessage `json:"trust_pool,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
+
+	// Who the client is. {cert.*} placeholders stand for values of the certificate; there must
+	// be exactly one. Default: {cert.cn}.
+	Principal string `json:"principal,omitempty"`
+
+	// Instead of principal: a pattern that is searched in the certificate's subject as Java
+	// renders it, without regard to case; its first group is the principal. It is what the PKI
+	// realm's username_pattern is, whose default is CN=(.*?)(?:,|$), with the regular
+	// expressions of Go. It sees text, in which a value can look like an attribute:
+	// O="x,CN=admin", CN=eve is the user admin". The default of principal cannot be tricked so.
+	UsernamePattern string `json:"username_pattern,omitempty"`
+
+	// Instead of principal: an attribute type, by name (CN) or number (2.5.4.3), whose most
+	// specific value is the principal, as with the PKI realm's username_rdn_name and
+	// username_rdn_oid.
+	UsernameRDN string `json:"username_rdn,omitempty"`
+
+	// The client's groups. A {cert.*} placeholder alone stands for all of its values.
+	// Default: {cert.o}, if there is neither group_patterns nor role_mapping. `off` alone: none.
+	Groups []string `json:"groups,omitempty"`
+
+	// Patterns that are searched, again and again, in the certificate's subject as Java
+	// renders it; the first group of each find is a group. Like username_pattern it sees text, in
+	// which a value can look like an attribute: groups from values cannot be tricked so.
+	GroupPatterns []string `json:"group_patterns,omitempty"`
+
+	// A file in the format of Elasticsearch's role_mapping.yml: the roles that it gives to the
+	// certificate's subject are groups. A changed file is noticed; a broken one changes nothing.
+	RoleMapping string `json:"role_mapping,omitempty"`
+
+	// The claim that the realm's claims.principal names. In an ID token sub is there as well.
+	// Default: sub.
+	PrincipalClaim string `json:"principal_claim,omitempty"`
+
+	// The claim with the audiences. Another name than aud leaves aud out, for an access_token
+	// realm with fallback_claims.aud. Default: aud.
+	AudienceClaim string `json:"audience_claim,omitempty"`
+
+	// The claim that the realm's claims.groups names. Default: roles.
+	GroupsClaim string `json:"groups_claim,omitempty"`
+
+	// More claims. A string can have {cert.*} placeholders; alone, one stands for all of its
+	// values, and where the certificate has none, the claim is left out. A list is always an
+	// array. Numbers and booleans are taken as they are.
+	Claims map[string]any `json:"claims,omitempty"`
+
+	// The claims that a client must have a value for: without it, the client is refused.
+	RequiredClaims []string `json:"required_claims,omitempty"`
+
+	// Whether to add the confirmation claim cnf with the member x5t#S256 (RFC 8705 section
+	// 3.1), which binds a token to the certificate. Each certificate has tokens of its own then.
+	Confirmation bool `json:"confirmation,omitempty"`
+
+	// Whether to add the claim jti (RFC 7519 section 4.1.7): the same on every replica, and
+	// another one for each token.
+	TokenID bool `json:"jti,omitempty"`
+
+	// The realm's client_authentication.shared_secret, sent as ES-Client-Authentication. It
+	// is a {file.*} or {env.*} placeholder; a changed file is noticed. Caddy's reverse_proxy
+	// prints this header in some of its log lines: see the transport elasticsearch_jwt.
+	SharedSecret string `json:"shared_secret,omitempty"`
+
+	// Files that name clients which are not let in: one a line, `fingerprint <SHA-256>`,
+	// `spki <SHA-256>`, `serial <hex> issuer <DN>` or `subject <DN>`. A changed file is
+	// noticed, also for connections that are open; one with a bad line changes nothing.
+	Deny []string `json:"deny,omitempty"`
+
+	// Certificate revocation lists (RFC 5280 section 5): files or http(s) URLs, DER or PEM. Each
+	// is read again when it changes, a URL every minute. A list's signature is checked with the
+	// issuer's certificate in the client's chain; a certificate whose issuer has no list here is
+	// not looked for in any, and one whose issuer's name has lists, but none of its key, is refused.
+	CRL []string `json:"crl,omitempty"`
+
+	// What becomes of clients whose issuer's list is out of date (its nextUpdate has passed) or
+	// cannot be had: "refuse" or "allow". Those that a list names are refused in any case.
+	// Default: refuse.
+	CRLStale string `json:"crl_stale,omitempty"`
+
+	// The headers that the upstream gets: values with {jwt} or {cert.*} placeholders.
+	// Authorization is "Bearer {jwt}" unless it is set here.
+	Headers map[string]string `json:"headers,omitempty"`
+
+	identifier *identifier
+	rewriter   *rewriter
+	secret     *watched[string]
+	keys       *keySet
+	optional   bool
+	sites      []site // of the server that the handler is in
+
+	logger, audit *zap.Logger
+	warnings      warnings
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.elasticsearch_jwt",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// ServeHTTP lets a request through as the holder of its certificate, or not at all.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	now := time.Now()
+	if h.optional && hasNoCertificate(r) {
+		return h.serveOwnCredentials(w, r, next)
+	}
+	h.rewriter.strip(r)
+
+	client, notAfter, err := h.identifier.identify(r.TLS, r.Host, now)
+	if err != nil {
+		return h.refuse(r, err, nil)
+	}
+	t := client.fresh(h.keys.state.current.Load(), now.Unix(), notAfter)
+	if t == nil {
+		t, err = h.keys.state.signer.token(r.Context(), &client.subject, now, notAfter, h.auditor(client))
+		if err != nil {
+			return h.refuse(r, noKeyRefusal(err), client)
+		}
+	}
+	admitted := announce(r, client, t)
+	metrics.authenticated.Inc()
+
+	h.rewriter.inject(r.Header, client, t)
+	if h.secret != nil {
+		setSharedSecret(r.Header, h.secret.get())
+	}
+	defer h.takeBack(r.Header, admitted)
+	return next.ServeHTTP(w, r)
+}
+
+// takeBack removes all that was injected, also when the next handler panics.
+func (h *Handler) takeBack(header http.Header, admitted *admission) {
+	h.rewriter.takeBack(header)
+	if h.secret != nil {
+		delete(header, clientAuthHeader)
+	}
+	// The variable itself stays: a transport may be reading the table, for a connection that it
+	// dials for later.
+	admitted.over.Store(true)
+}
+
+func hasNoCertificate(r *http.Request) bool {
+	return r.TLS == nil || len(r.TLS.PeerCertificates) == 0
+}
+
+// serveOwnCredentials serves a client that has no certificate where that is optional: all it
+// can be is what Elasticsearch makes of its own credentials. Without any it is refused, since
+// a request without credentials could run as the proxy.
+func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	authorization, clientAuth, ok := ownCredentials(r.Header)
+	h.rewriter.strip(r)
+	if !ok {
+		return h.refuse(r, refuse(noCertificate, "the client sent neither a certificate nor exactly one Authorization of the kind Basic, ApiKey or Bearer: send one of them"), nil)
+	}
+	r.Header["Authorization"] = []string{authorization}
+	if clientAuth != "" {
+		r.Header[clientAuthHeader] = []string{clientAuth}
+	}
+	metrics.ownCredentials.Inc()
+	return next.ServeHTTP(w, r)
+}
+
+// noKeyRefusal hides why there is no token from the client; the log has it.
+func noKeyRefusal(err error) error {
+	refusal := refuse(noKey, "there is no key to sign with right now: try again, or see the log of elasticsearch_jwt")
+	refusal.cause = err
+	return refusal
+}
+
+// refuse ends a request that must not go on.
+func (h *Handler) refuse(r *http.Request, err error, client *client) error {
+	if ended := r.Context().Err(); ended != nil {
+		return caddyhttp.Error(statusClientClosedRequest, ended) // nobody waits for the answer
+	}
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	metrics.refused(reason(refusal.Reason))
+	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.Object("elasticsearch_jwt", &admission{client: client, reason: refusal.Reason}))
+	}
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
+	}
+	h.warn(r, refusal)
+	return caddyhttp.Error(reason(refusal.Reason).status(), refusal)
+}
+
+// statusClientClosedRequest is what Caddy answers to a client that has gone.
+const statusClientClosedRequest = 499
+
+// warnings says which warnings are due.
+type warnings struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by reason
+}
+
+// due reports whether a warning is due: once a minute for each reason. That a client has no
+// certificate is worth one: it may be the configuration's fault, and any scanner can cause it.
+func (w *warnings) due(reason string, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, warned := w.last[reason]
+	if warned && (reason == string(noCertificate) || now.Sub(last) < time.Minute) {
+		return false
+	}
+	if w.last == nil {
+		w.last = make(map[string]time.Time)
+	}
+	w.last[reason] = now
+	return true
+}
+
+// warn logs, now and then, a refusal that only the operator can mend.
+func (h *Handler) warn(r *http.Request, refusal *Refusal) {
+	if !h.warnings.due(refusal.Reason, time.Now()) {
+		return
+	}
+	h.logger.Warn("clients are being refused (this is logged once in a while)",
+		zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("remote_addr", r.RemoteAddr), zap.Error(refusal.cause))
+}
+
+// announce tells the rest of Caddy who the client is: the placeholder {http.auth.user.id} and
+// with it the access log's user_id, fields for the access log, and the transport.
+func announce(r *http.Request, client *client, t *token) *admission {
+	ctx := r.Context()
+	admitted := &admission{client: client, kid: t.kid}
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.auth.user.id", client.principal)
+	}
+	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.Object("elasticsearch_jwt", admitted))
+	}
+	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
+	return admitted
+}
+
+// admission is what became of a request: for the access log, and for the transport.
+type admission struct {
+	client      *client
+	kid, reason string
+	over        atomic.Bool // the request has come back from the next handler
+}
+
+// String is the client's name: what the placeholder of the variable shows.
+func (a *admission) String() string {
+	if a.client == nil {
+		return ""
+	}
+	return a.client.name()
+}
+
+// MarshalLogObject implements [zapcore.ObjectMarshaler].
+func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	if a.reason != "" {
+		enc.AddString("reason", a.reason)
+	}
+	if a.kid != "" {
+		enc.AddString("kid", a.kid)
+	}
+	if a.client != nil {
+		enc.AddString("certificate_serial", a.client.serial)
+	}
+	return nil
+}
+
+// auditor logs one line for each token that is signed: it joins the token's kid and life with
+// the certificate that it was signed for.
+func (h *Handler) auditor(client *client) func(*token) {
+	return func(t *token) {
+		h.audit.Info("token signed",
+			zap.String("user", client.name()),
+			zap.String("certificate_serial", client.serial),
+			zap.String("certificate_fingerprint", hex.EncodeToString(client.fingerprint[:])),
+			zap.String("issuer", h.Issuer),
+			zap.String("keys", h.Keys),
+			zap.String("kid", t.kid),
+			zap.Time("not_before", time.Unix(t.window.notBefore(), 0)),
+			zap.Time("expires", time.Unix(t.window.expires, 0)),
+		)
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ zapcore.ObjectMarshaler     = (*admission)(nil)
+)

@@ -1,0 +1,45 @@
+package esjwt
+
+import (
+	"slices"
+	"strings"
+)
+
+// nearest returns the one of some words that a mistyped word was probably meant to be, or "" if
+// none is near.
+func nearest(word string, words []string) string {
+	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
+	best, distance := "", max(1, len(word)/3)+1
+	for _, w := range slices.Sorted(slices.Values(words)) {
+		if d := editDistance(word, w); d < distance {
+			best, distance = w, d
+		}
+	}
+	return best
+}
+
+// editDistance is how many letters must be added, left out, changed or swapped with the next to
+// make one word of another (optimal string alignment).
+func editDistance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range len(b) + 1 {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

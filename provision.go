@@ -1,0 +1,202 @@
+package esjwt
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/denylist"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
+)
+
+const (
+	idToken     = "id_token"
+	accessToken = "access_token"
+
+	certificateRequired = "required"
+	certificateOptional = "optional"
+
+	crlStaleRefuse = "refuse"
+	crlStaleAllow  = "allow"
+
+	defaultPrincipal = "{cert.cn}"
+	defaultGroups    = "{cert.o}"
+	groupsOff        = "off"
+)
+
+// reservedClaims are those that `claim` may not set: the handler sets them, or they would
+// change what the others mean (RFC 7519 section 4.1, RFC 7800).
+var reservedClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "auth_time"}
+
+// Provision checks the configuration and prepares all that does not depend on a request.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.audit = h.logger.Named("audit")
+	h.setDefaults()
+
+	app, err := ctx.App("elasticsearch_jwt")
+	if err != nil {
+		return fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
+	}
+	if h.keys, err = app.(*App).keySet(h.Keys); err != nil {
+		return err
+	}
+	h.keys.needs.add(time.Duration(h.Lifetime), 0)
+	h.keys.signs.Store(true)
+
+	h.optional = h.Certificate == certificateOptional
+
+	pool, err := h.loadTrustPool(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.provisionSecret(app.(*App)); err != nil {
+		return err
+	}
+	profile, err := h.profile(resolveGlobal)
+	if err != nil {
+		return err
+	}
+	if h.identifier, err = newIdentifier(profile, pool, app.(*App).CacheSize); err != nil {
+		return err
+	}
+	if err := h.provisionFiles(app.(*App)); err != nil {
+		return err
+	}
+	h.rewriter = newRewriter(profile.headers)
+	h.sites = sitesAround(ctx)
+	h.warnOfSites(h.sites)
+	h.warnOfHeaders(profile.headers)
+	app.(*App).register(h)
+	return nil
+}
+
+// provisionFiles reads the files that decide about identities. When one of them changes, every
+// client is looked at again.
+func (h *Handler) provisionFiles(app *App) error {
+	changed := func() { h.identifier.generation.Add(1) }
+	if h.RoleMapping != "" {
+		name, err := staticText(h.RoleMapping, resolveGlobal)
+		if err != nil {
+			return inSetting("role_mapping", err)
+		}
+		if h.identifier.roleMapping, err = watchFile(name, rolemapping.Parse, changed, h.logger); err != nil {
+			return inSetting("role_mapping", err)
+		}
+		app.watch(h.identifier.roleMapping)
+	}
+	for _, file := range h.Deny {
+		name, err := staticText(file, resolveGlobal)
+		if err != nil {
+			return inSetting("deny", err)
+		}
+		list, err := watchFile(name, denylist.Parse, changed, h.logger)
+		if err != nil {
+			return inSetting("deny", err)
+		}
+		app.watch(list)
+		h.identifier.revocation.denied = append(h.identifier.revocation.denied, list)
+	}
+	for _, source := range h.CRL {
+		lists, err := app.watchCRL(source, changed, h.logger)
+		if err != nil {
+			return inSetting("crl", err)
+		}
+		app.watch(lists)
+		h.identifier.revocation.lists = append(h.identifier.revocation.lists, lists)
+	}
+	h.identifier.revocation.staleAllowed = h.CRLStale == crlStaleAllow
+	return nil
+}
+
+func (h *Handler) setDefaults() {
+	setDefault(&h.Keys, defaultKeySet)
+	setDefault(&h.TokenType, idToken)
+	setDefault(&h.Certificate, certificateRequired)
+	setDefault(&h.CRLStale, crlStaleRefuse)
+	setDefault(&h.PrincipalClaim, "sub")
+	setDefault(&h.AudienceClaim, "aud")
+	setDefault(&h.GroupsClaim, "roles")
+	if h.Lifetime == 0 {
+		h.Lifetime = caddy.Duration(defaultLifetime)
+	}
+}
+
+func setDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+// loadTrustPool loads the handler's own trust pool, if it has one. crypto/x509 takes a missing
+// pool for the system's roots: what is configured must be there.
+func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
+	if h.TrustPoolRaw == nil {
+		return nil, nil
+	}
+	module, err := ctx.LoadModule(h, "TrustPoolRaw")
+	if err != nil {
+		return nil, fmt.Errorf("loading trust_pool: %w", err)
+	}
+	pool, ok := module.(caddytls.CA)
+	if !ok {
+		return nil, fmt.Errorf("trust_pool: %T is no source of certificate authorities", module)
+	}
+	if p := pool.CertPool(); p == nil || p.Equal(x509.NewCertPool()) {
+		return nil, errors.New("trust_pool is empty: name the authority of the client certificates, in PEM")
+	}
+	return pool, nil
+}
+
+// warnOfHeaders says which headers with a token in them Caddy's own log lines show.
+func (h *Handler) warnOfHeaders(headers []headerTemplate) {
+	for _, t := range headers {
+		if t.hasJWT() && t.name != "Authorization" && t.name != "Proxy-Authorization" && t.name != "Cookie" {
+			h.logger.Warn("reverse_proxy prints this header, which has the token, in some of its log lines: filter it out with " +
+				"log { format filter { wrap json fields { request>headers>" + t.name + " delete } } }")
+		}
+	}
+}
+
+func (h *Handler) provisionSecret(app *App) error {
+	if h.SharedSecret == "" {
+		return nil
+	}
+	var err error
+	if h.secret, err = watchSecret(h.SharedSecret, h.logger); err != nil {
+		return inSetting("shared_secret", err)
+	}
+	app.watch(h.secret)
+	h.logger.Warn("reverse_proxy prints the header Es-Client-Authentication, which has the shared_secret, in some of its log lines; " +
+		"write the shared_secret into `transport elasticsearch_jwt { … }` instead, or filter it out: " +
+		"log { format filter { wrap json fields { request>headers>Es-Client-Authentication delete } } }")
+	return nil
+}
+
+// settingError is what is wrong with one setting, so that a Caddyfile's error can have its line.
+type settingError struct {
+	setting string // its name, and for claim and header the one that it sets
+	err     error
+}
+
+func (e *settingError) Error() string { return e.setting + ": " + e.err.Error() }
+func (e *settingError) Unwrap() error { return e.err }
+
+func inSetting(setting string, err error) error { return &settingError{setting, err} }
+
+// short renders a duration without the zeros that time.Duration adds: 24h, not 24h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

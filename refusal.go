@@ -1,0 +1,69 @@
+package esjwt
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// reason says in one word why a request was refused: in the error, the metrics and the log.
+type reason string
+
+const (
+	noCertificate reason = "no_certificate"
+	unverified    reason = "unverified"
+	expired       reason = "expired"
+	revoked       reason = "revoked"
+	noPrincipal   reason = "no_principal"
+	invalidName   reason = "invalid_name"
+	invalidGroup  reason = "invalid_group"
+	noClaim       reason = "no_claim"
+	tooLarge      reason = "too_large"
+	misdirected   reason = "misdirected"
+	noKey         reason = "no_key"
+)
+
+// reasons are all of them. docs/security.md says what to do about each.
+var reasons = []reason{
+	noCertificate, unverified, expired, revoked, noPrincipal, invalidName, invalidGroup, noClaim, tooLarge, misdirected, noKey,
+}
+
+// status is the HTTP status of a refusal (RFC 9110): 401 for who is not authenticated, 403 for
+// who is and has no identity here, 421 for the wrong site, 503 for what will pass.
+func (r reason) status() int {
+	switch r {
+	case noCertificate, unverified, expired:
+		return http.StatusUnauthorized
+	case misdirected:
+		return http.StatusMisdirectedRequest
+	case noKey:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusForbidden
+	}
+}
+
+// Refusal is the error of a request that was not let through. Its text names the reason and
+// what to do; it never has anything in it that the client chose, so that it can be shown.
+type Refusal struct {
+	Reason string // one word, such as no_certificate
+	Detail string
+
+	cause error // what the operator needs to know, and the client must not
+}
+
+func (r *Refusal) Error() string { return r.Reason + ": " + r.Detail }
+
+// Unwrap returns what is behind the refusal. It is not in the error's text.
+func (r *Refusal) Unwrap() error { return r.cause }
+
+// because names the setting behind a refusal, for the operator alone.
+func (r *Refusal) because(setting string) *Refusal {
+	r.cause = errors.New(setting)
+	return r
+}
+
+// refuse makes a Refusal.
+func refuse(r reason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: string(r), Detail: fmt.Sprintf(format, args...)}
+}

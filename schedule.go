@@ -1,0 +1,316 @@
+package esjwt
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// KeyRecord is a key and its place in time. Records are immutable: a key set changes only by
+// having more of them, so that replicas which read the same storage agree without talking.
+type KeyRecord struct {
+	*Key
+
+	// Turn orders the keys: the one with the highest turn that has begun signs. Two keys of
+	// one turn are the work of replicas whose lock broke; the older one signs, and where
+	// they are equally old, the one with the lower kid.
+	Turn int
+
+	// Created is when the key was made, and published.
+	Created time.Time
+
+	// Appears is when the key enters the JWKS, if that is later than Created: once those that it
+	// replaces are out of use.
+	Appears time.Time
+
+	// Replaces are the kids of the keys that this one takes the place of, with spaces in between
+	// (so that records can be compared), or "*" for every key of an earlier turn. They are revoked
+	// when it enters the JWKS, and no JWKS has both: a cluster that knows this key has therefore
+	// forgotten them.
+	Replaces string
+
+	// SignsFrom is when its turn begins. The zero time: not before it is promoted.
+	SignsFrom time.Time
+
+	// Grace is how long the key stays published after its successor began to sign: the
+	// longest life of a token, and a margin.
+	Grace time.Duration
+
+	// Promoted is when an operator made its turn begin, if that is before SignsFrom.
+	Promoted time.Time
+
+	// Revoked is when the key stopped signing and its tokens stopped being used.
+	Revoked time.Time
+
+	// Withdrawn is when a revoked key leaves the JWKS: once a key that no cluster has seen
+	// yet signs, which makes every cluster read the JWKS again.
+	Withdrawn time.Time
+}
+
+// begins is when the key's turn begins; the zero time is never.
+func (r *KeyRecord) begins() time.Time {
+	if r.Promoted.IsZero() || (!r.SignsFrom.IsZero() && r.SignsFrom.Before(r.Promoted)) {
+		return r.SignsFrom
+	}
+	return r.Promoted
+}
+
+// revokedAt reports whether the key is revoked at an instant.
+func (r *KeyRecord) revokedAt(t time.Time) bool { return reached(r.Revoked, t) }
+
+// reached reports whether an instant, if there is one, is not after t.
+func reached(instant, t time.Time) bool { return !instant.IsZero() && !instant.After(t) }
+
+// schedule is an immutable list of key records. Which of its keys signs and which are
+// published follows from the clock alone.
+type schedule struct {
+	records []KeyRecord // by turn, age and kid: of one turn, the first one signs
+
+	// replaced is when a source that has no instants of its own (a file, for one) put these
+	// keys in the place of others.
+	replaced time.Time
+}
+
+// newSchedule orders the records. No two of them are of one key.
+func newSchedule(records []KeyRecord, replaced time.Time) *schedule {
+	sorted := slices.Clone(records)
+	slices.SortStableFunc(sorted, func(a, b KeyRecord) int {
+		if a.Created.IsZero() { // a source without instants: in the order that it gave
+			return cmp.Compare(a.Turn, b.Turn)
+		}
+		return cmp.Or(cmp.Compare(a.Turn, b.Turn), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	s := &schedule{records: sorted, replaced: replaced}
+	for i := range sorted {
+		s.replace(&sorted[i])
+	}
+	return s
+}
+
+// replace revokes what a key replaces, as of when it appears. Clocks differ: where one that appears
+// at once is known, what it replaces is over, whatever the time.
+func (s *schedule) replace(by *KeyRecord) {
+	if by.Replaces == "" {
+		return
+	}
+	from := by.Created.Add(-clockSkew)
+	if !by.Appears.IsZero() {
+		from = by.Appears
+	}
+	for i := range s.records {
+		if r := &s.records[i]; by.replaces(r) {
+			r.Revoked = earliestAfter(time.Time{}, r.Revoked, from)
+			r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, from)
+		}
+	}
+}
+
+// replacesAll stands for every key of an earlier turn, also those that are read only later.
+const replacesAll = "*"
+
+// replaces reports whether a key takes the place of another.
+func (r *KeyRecord) replaces(other *KeyRecord) bool {
+	for kid := range strings.FieldsSeq(r.Replaces) {
+		if kid == other.ID || kid == replacesAll && other.Turn < r.Turn {
+			return true
+		}
+	}
+	return false
+}
+
+// signing returns the key whose turn it is at an instant, or nil if there is none at all.
+//
+// When the key whose turn it is has been revoked, the next turn begins at once. Before the
+// first turn (a clock that was set back) the first key signs: it is as good as any.
+func (s *schedule) signing(t time.Time) *KeyRecord {
+	turn := s.turn(t)
+	var next, earlier *KeyRecord
+	for i := range s.records {
+		r := &s.records[i]
+		switch {
+		case r.revokedAt(t):
+		case r.Turn == turn && reached(r.begins(), t):
+			return r
+		case r.Turn >= turn:
+			next = cmp.Or(next, r)
+		case earlier == nil || r.Turn > earlier.Turn:
+			earlier = r
+		}
+	}
+	return cmp.Or(next, earlier)
+}
+
+// turn is the highest turn that has begun at an instant, whether its key was revoked since or not.
+// A key that was revoked before its turn has none: the one before it signs on.
+func (s *schedule) turn(t time.Time) int {
+	if len(s.records) == 0 {
+		return 0
+	}
+	turn := s.records[0].Turn
+	for i := range s.records {
+		if r := &s.records[i]; reached(r.begins(), t) && !reached(r.Revoked, r.begins()) {
+			turn = max(turn, r.Turn)
+		}
+	}
+	return turn
+}
+
+// lastTurn is the highest turn of all, begun or not; 0 without keys.
+func (s *schedule) lastTurn() int {
+	if n := len(s.records); n > 0 {
+		return s.records[n-1].Turn
+	}
+	return 0
+}
+
+// successor returns the key whose turn comes after r's, or nil.
+func (s *schedule) successor(r *KeyRecord, t time.Time) *KeyRecord {
+	for i := range s.records {
+		if next := &s.records[i]; next.Turn > r.Turn && !next.revokedAt(t) {
+			return next
+		}
+	}
+	return nil
+}
+
+// signingWindow returns the key for a token whose window began at start. A rotation on
+// schedule moves each client when its window ends; an emergency moves all of them at once.
+func (s *schedule) signingWindow(start, now time.Time) *KeyRecord {
+	if e := s.lastEmergency(now); e.After(start) {
+		start = e
+	}
+	return s.signing(start)
+}
+
+// lastEmergency is the last instant not after t at which tokens in use were given up.
+func (s *schedule) lastEmergency(t time.Time) time.Time {
+	var last time.Time
+	if reached(s.replaced, t) {
+		last = s.replaced
+	}
+	for i := range s.records {
+		for _, e := range [...]time.Time{s.records[i].Promoted, s.records[i].Revoked} {
+			if reached(e, t) && e.After(last) {
+				last = e
+			}
+		}
+	}
+	return last
+}
+
+// nextEmergency is the first instant after t at which tokens in use will be given up; the
+// zero time if none is known.
+func (s *schedule) nextEmergency(t time.Time) time.Time {
+	var next time.Time
+	for i := range s.records {
+		next = earliestAfter(t, next, s.records[i].Promoted, s.records[i].Revoked)
+	}
+	return next
+}
+
+// retires is when a key leaves the JWKS; the zero time if that is not known yet.
+func (s *schedule) retires(r *KeyRecord) time.Time {
+	var superseded time.Time
+	for i := range s.records {
+		if next := &s.records[i]; next.Turn > r.Turn && !reached(next.Revoked, next.begins()) {
+			superseded = earliestAfter(time.Time{}, superseded, next.begins())
+		}
+	}
+	retires := superseded
+	if !retires.IsZero() {
+		retires = retires.Add(r.Grace)
+	}
+	return earliestAfter(time.Time{}, retires, r.Withdrawn)
+}
+
+// published returns the keys that the JWKS shows at an instant. A key that was read is shown
+// even if its clock says that it comes from the future, and the one that signs even before it should
+// appear.
+func (s *schedule) published(t time.Time) []*KeyRecord {
+	var keys []*KeyRecord
+	signing := s.signing(t)
+	for i := range s.records {
+		r := &s.records[i]
+		if r.public != nil && !reached(s.retires(r), t) && (!r.Appears.After(t) || r == signing) {
+			keys = append(keys, r)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(keys), func(r *KeyRecord) bool {
+		return slices.ContainsFunc(keys, func(by *KeyRecord) bool { return by.replaces(r) })
+	})
+}
+
+// trusts reports whether tokens that a key signed can still be used: it is published (or a
+// shared secret) and not revoked.
+func (s *schedule) trusts(key *Key, t time.Time) bool {
+	for i := range s.records {
+		if r := &s.records[i]; r.is(key) {
+			return !r.revokedAt(t) && !reached(s.retires(r), t)
+		}
+	}
+	return false
+}
+
+// nextChange is the first instant after t at which published may answer differently; the zero
+// time if none is known.
+func (s *schedule) nextChange(t time.Time) time.Time {
+	var next time.Time
+	hidden := false
+	for i := range s.records {
+		r := &s.records[i]
+		next = earliestAfter(t, next, s.retires(r), r.Appears)
+		hidden = hidden || r.Appears.After(t)
+	}
+	if hidden { // one that signs before it should have appeared is shown
+		next = earliestAfter(t, append(s.switches(), next)...)
+	}
+	return next
+}
+
+// earliestAfter returns the earliest of the instants that is after t; the zero time if none is.
+func earliestAfter(t time.Time, instants ...time.Time) time.Time {
+	var earliest time.Time
+	for _, i := range instants {
+		if i.After(t) && (earliest.IsZero() || i.Before(earliest)) {
+			earliest = i
+		}
+	}
+	return earliest
+}
+
+// keyPlan is a key that a set lacks.
+type keyPlan struct {
+	turn      int
+	signsFrom time.Time // zero: when promoted
+	appears   time.Time // zero: at once
+	replaces  []string  // kids: see [KeyRecord]
+}
+
+// plan says which key to make next, if one is missing: the first key of a set, or the
+// successor of the one that signs. It is asked again after each key.
+//
+// every is how long a key signs (zero: until a rotation by hand), lead how long a key must be
+// published before it signs.
+func (s *schedule) plan(now time.Time, every, lead time.Duration) (keyPlan, bool) {
+	current := s.signing(now)
+	if current == nil {
+		// No token of this set can be in use and no cache can know its keys: begin at once.
+		return keyPlan{turn: s.lastTurn() + 1, signsFrom: now}, true
+	}
+	for i := range s.records {
+		r := &s.records[i]
+		// Where keys are to rotate, one that waits for a person to promote it is not enough.
+		if r.Turn > current.Turn && !r.revokedAt(now) && (every == 0 || !r.begins().IsZero()) {
+			return keyPlan{}, false
+		}
+	}
+	next := keyPlan{turn: s.lastTurn() + 1}
+	if every > 0 {
+		next.signsFrom = current.begins().Add(every)
+		if earliest := now.Add(lead); next.signsFrom.Before(earliest) {
+			next.signsFrom = earliest // the storage was out of reach, or the clock was
+		}
+	}
+	return next, true
+}

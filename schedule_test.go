@@ -1,0 +1,490 @@
+package esjwt
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+)
+
+// epoch is when the sets of these tests began.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// at is an instant after the epoch.
+func at(d time.Duration) time.Time { return epoch.Add(d) }
+
+// fakeKey is a key that nobody signs with.
+func fakeKey(id string) *Key {
+	return &Key{ID: id, Algorithm: jose.ES256, identity: id, public: &jose.JSONWebKey{KeyID: id}}
+}
+
+// turn is the record of a key whose turn begins some time after the epoch. It was made an hour
+// before, and stays for an hour after its successor began.
+func turn(id string, n int, begins time.Duration) KeyRecord {
+	return KeyRecord{Key: fakeKey(id), Turn: n, Created: at(begins - time.Hour), SignsFrom: at(begins), Grace: time.Hour}
+}
+
+func with(r KeyRecord, change func(*KeyRecord)) KeyRecord {
+	change(&r)
+	return r
+}
+
+func idOf(r *KeyRecord) string {
+	if r == nil {
+		return ""
+	}
+	return r.ID
+}
+
+func idsOf(records []*KeyRecord) []string {
+	ids := []string{}
+	for _, r := range records {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+const hour = time.Hour
+
+func TestWhichKeySigns(t *testing.T) {
+	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
+	byHand := []KeyRecord{turn("a", 1, 0), with(turn("b", 2, 0), func(r *KeyRecord) { r.SignsFrom = time.Time{} })}
+	revoked := func(i int, when time.Duration) []KeyRecord {
+		records := slices.Clone(abc)
+		records[i].Revoked = at(when)
+		return records
+	}
+	tests := map[string]struct {
+		records []KeyRecord
+		want    map[time.Duration]string
+	}{
+		"no key":  {nil, map[time.Duration]string{0: ""}},
+		"one key": {abc[:1], map[time.Duration]string{-hour: "a", 0: "a", 1000 * hour: "a"}},
+		"each in its turn": {abc, map[time.Duration]string{
+			0: "a", 10*hour - 1: "a", 10 * hour: "b", 20*hour - 1: "b", 20 * hour: "c", 1000 * hour: "c",
+		}},
+		"the order of the records does not matter": {[]KeyRecord{abc[2], abc[0], abc[1]}, map[time.Duration]string{
+			0: "a", 10 * hour: "b", 20 * hour: "c",
+		}},
+		"a clock that was set back":     {abc, map[time.Duration]string{-100 * hour: "a"}},
+		"the first keys are gone":       {abc[1:], map[time.Duration]string{0: "b", 10 * hour: "b", 20 * hour: "c"}},
+		"a turn is missing":             {[]KeyRecord{abc[0], abc[2]}, map[time.Duration]string{10 * hour: "a", 20 * hour: "c"}},
+		"by hand":                       {byHand, map[time.Duration]string{0: "a", 1000 * hour: "a"}},
+		"by hand, and it is promoted":   {[]KeyRecord{byHand[0], with(byHand[1], func(r *KeyRecord) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
+		"promoted before its turn":      {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
+		"promoted when it signs anyway": {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Promoted = at(15 * hour) })}, map[time.Duration]string{10*hour - 1: "a", 10 * hour: "b"}},
+		"the key that signs is revoked": {revoked(0, 5*hour), map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b", 10 * hour: "b", 20 * hour: "c"}},
+		"the successor is revoked":      {revoked(1, 5*hour), map[time.Duration]string{5 * hour: "a", 10 * hour: "a", 20*hour - 1: "a", 20 * hour: "c"}},
+		"the last one is revoked":       {revoked(2, 25*hour), map[time.Duration]string{25*hour - 1: "c", 25 * hour: "b"}},
+		"all are revoked": {[]KeyRecord{
+			with(abc[0], func(r *KeyRecord) { r.Revoked = at(5 * hour) }),
+			with(abc[1], func(r *KeyRecord) { r.Revoked = at(5 * hour) }),
+		}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: ""}},
+		"two for one turn: the older":                  {[]KeyRecord{turn("z", 1, 0), turn("a", 1, time.Minute)}, map[time.Duration]string{0: "z", hour: "z"}},
+		"two for one turn, equally old: the lower kid": {[]KeyRecord{turn("z", 1, 0), turn("a", 1, 0)}, map[time.Duration]string{0: "a", hour: "a"}},
+		"two for one turn, and one is revoked": {[]KeyRecord{with(turn("a", 1, 0), func(r *KeyRecord) { r.Revoked = at(hour) }), turn("z", 1, 0)}, map[time.Duration]string{
+			0: "a", hour: "z",
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSchedule(test.records, time.Time{})
+			for instant, want := range test.want {
+				require.Equal(t, want, idOf(s.signing(at(instant))), "after %s", instant)
+			}
+		})
+	}
+}
+
+func TestWhichKeysArePublished(t *testing.T) {
+	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
+	secret := abc[1]
+	secret.Key = &Key{ID: "b", identity: "b"}
+	tests := map[string]struct {
+		records []KeyRecord
+		want    map[time.Duration][]string
+	}{
+		"no key":                 {nil, map[time.Duration][]string{0: {}}},
+		"the successor as well":  {abc[:2], map[time.Duration][]string{0: {"a", "b"}}},
+		"one from the future":    {abc[:1], map[time.Duration][]string{-100 * hour: {"a"}}},
+		"until its tokens ended": {abc, map[time.Duration][]string{11*hour - 1: {"a", "b", "c"}, 11 * hour: {"b", "c"}, 21*hour - 1: {"b", "c"}, 21 * hour: {"c"}, 1000 * hour: {"c"}}},
+		"not a secret":           {[]KeyRecord{abc[0], secret}, map[time.Duration][]string{0: {"a"}}},
+		"by hand":                {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.SignsFrom = time.Time{} })}, map[time.Duration][]string{1000 * hour: {"a", "b"}}},
+		"promoted": {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Promoted = at(5 * hour) })}, map[time.Duration][]string{
+			6*hour - 1: {"a", "b"}, 6 * hour: {"b"},
+		}},
+		"revoked: until it is withdrawn": {[]KeyRecord{with(abc[0], func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[1]}, map[time.Duration][]string{
+			4*hour - 1: {"a", "b"}, 4 * hour: {"b"},
+		}},
+		"revoked after its turn": {[]KeyRecord{with(abc[0], func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(10*hour), at(30*hour) }), abc[1]}, map[time.Duration][]string{
+			11*hour - 1: {"a", "b"}, 11 * hour: {"b"},
+		}},
+		// A successor that was revoked before it signed supersedes nobody.
+		"the successor was revoked": {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[2]}, map[time.Duration][]string{
+			3 * hour: {"a", "b", "c"}, 4 * hour: {"a", "c"}, 12 * hour: {"a", "c"}, 21*hour - 1: {"a", "c"}, 21 * hour: {"c"},
+		}},
+		"two for one turn": {[]KeyRecord{turn("a", 1, 0), turn("z", 1, 0), abc[1]}, map[time.Duration][]string{0: {"a", "z", "b"}, 11 * hour: {"b"}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSchedule(test.records, time.Time{})
+			for instant, want := range test.want {
+				require.Equal(t, want, idsOf(s.published(at(instant))), "after %s", instant)
+			}
+		})
+	}
+}
+
+func TestWhichKeySignsForAWindow(t *testing.T) {
+	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
+	s := newSchedule(abc, time.Time{})
+	require.Equal(t, "a", idOf(s.signingWindow(at(10*hour-time.Second), at(10*hour+time.Minute))), "a rotation waits for the window's end")
+	require.Equal(t, "b", idOf(s.signingWindow(at(10*hour), at(10*hour+time.Minute))))
+
+	promoted := slices.Clone(abc)
+	promoted[1].Promoted = at(5 * hour)
+	s = newSchedule(promoted, time.Time{})
+	require.Equal(t, "a", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour-1))))
+	require.Equal(t, "b", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour))), "an emergency does not")
+	require.Equal(t, at(5*hour), s.nextEmergency(at(0)))
+	require.True(t, s.nextEmergency(at(5*hour)).IsZero())
+
+	revoked := slices.Clone(abc)
+	revoked[0].Revoked, revoked[0].Withdrawn = at(5*hour), at(6*hour)
+	s = newSchedule(revoked, time.Time{})
+	require.Equal(t, "b", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour))))
+	require.True(t, s.trusts(abc[0].Key, at(5*hour-1)))
+	require.False(t, s.trusts(abc[0].Key, at(5*hour)), "though it is published still")
+	require.True(t, s.trusts(abc[1].Key, at(5*hour)))
+	require.False(t, s.trusts(fakeKey("x"), at(0)))
+
+	s = newSchedule(abc[:1], at(2*hour))
+	require.Equal(t, at(2*hour), s.lastEmergency(at(3*hour)), "a file was replaced")
+	require.True(t, s.lastEmergency(at(hour)).IsZero())
+}
+
+func TestWhichKeyIsMadeNext(t *testing.T) {
+	const every, lead = 10 * hour, 3 * time.Minute
+	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
+	byHand := with(b, func(r *KeyRecord) { r.SignsFrom = time.Time{} })
+	revoked := func(r KeyRecord) KeyRecord { return with(r, func(r *KeyRecord) { r.Revoked = at(-hour) }) }
+	none := keyPlan{}
+	tests := map[string]struct {
+		records []KeyRecord
+		now     time.Duration
+		every   time.Duration
+		want    keyPlan
+	}{
+		"the first one, at once":                               {nil, 0, every, keyPlan{turn: 1, signsFrom: at(0)}},
+		"its successor":                                        {[]KeyRecord{a}, 0, every, keyPlan{turn: 2, signsFrom: at(every)}},
+		"a successor by hand":                                  {[]KeyRecord{a}, 0, 0, keyPlan{turn: 2}},
+		"nothing, for there is a successor":                    {[]KeyRecord{a, b}, 5 * hour, every, none},
+		"nothing, for there is one by hand":                    {[]KeyRecord{a, byHand}, 5 * hour, 0, none},
+		"one that rotates after one by hand":                   {[]KeyRecord{a, byHand}, 5 * hour, every, keyPlan{turn: 3, signsFrom: at(every)}},
+		"the successor's successor, when its turn began":       {[]KeyRecord{a, b}, 10 * hour, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
+		"the successor, late, but not before all know it":      {[]KeyRecord{a}, 50 * hour, every, keyPlan{turn: 2, signsFrom: at(50*hour + lead)}},
+		"the successor, just in time":                          {[]KeyRecord{a}, 10*hour - time.Minute, every, keyPlan{turn: 2, signsFrom: at(10*hour - time.Minute + lead)}},
+		"one for a successor that is revoked":                  {[]KeyRecord{a, revoked(b)}, 0, every, keyPlan{turn: 3, signsFrom: at(every)}},
+		"the first one anew, when all are revoked":             {[]KeyRecord{revoked(a), revoked(b)}, 2 * hour, every, keyPlan{turn: 3, signsFrom: at(2 * hour)}},
+		"the one after that which the revoked one gave way to": {[]KeyRecord{revoked(a), b}, 0, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
+		"a clock that was set back makes none":                 {[]KeyRecord{a, b}, -100 * hour, every, none},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			plan, missing := newSchedule(test.records, time.Time{}).plan(at(test.now), test.every, lead)
+			require.Equal(t, test.want, plan)
+			require.Equal(t, test.want.turn != 0, missing)
+		})
+	}
+}
+
+func TestWhatWasOnceReadStays(t *testing.T) {
+	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
+	known := newSchedule([]KeyRecord{with(a, func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b}, time.Time{})
+
+	ids := func(records []KeyRecord) []string {
+		ids := []string{}
+		for _, r := range newSchedule(records, time.Time{}).records {
+			ids = append(ids, r.ID)
+		}
+		return ids
+	}
+	require.Equal(t, []string{"a", "b"}, ids(merge(known, nil, at(0))), "a stale read takes no key away")
+	require.Equal(t, []string{"b"}, ids(merge(known, nil, at(6*hour))), "that has not retired")
+	c := turn("c", 3, 20*hour)
+	require.Equal(t, []string{"a", "b", "c"}, ids(merge(known, []KeyRecord{c}, at(0))))
+
+	merged := newSchedule(merge(known, []KeyRecord{a, b}, at(0)), time.Time{})
+	require.Equal(t, at(5*hour), merged.records[0].Revoked, "nor a revocation")
+	require.Equal(t, at(6*hour), merged.records[0].Withdrawn)
+
+	short := with(a, func(r *KeyRecord) { r.Grace = time.Minute })
+	require.Equal(t, time.Hour, merge(newSchedule([]KeyRecord{a}, time.Time{}), []KeyRecord{short}, at(0))[0].Grace, "nor the time for tokens of an earlier configuration")
+
+	file := newSchedule([]KeyRecord{staticRecord(fakeKey("f"), true)}, time.Time{})
+	require.Empty(t, ids(merge(file, nil, at(0))), "a source without instants says everything, every time")
+}
+
+// A simulated cluster: replicas whose clocks differ, that see what is stored late and not
+// always, and whose locks break; a storage that is out of reach now and then; clients that get
+// a token from any of them, and caches of the JWKS that keep it for as long as they may.
+type cluster struct {
+	t        *testing.T
+	rng      *rand.Rand
+	now      time.Time // the true time
+	stored   []storedRecord
+	replicas []*simulatedReplica
+	tokens   []simulatedToken
+	made     int
+	outage   time.Time // until when the storage is out of reach
+
+	every, maxAge, lifetime, grace time.Duration
+	brokenLocks                    bool
+}
+
+type storedRecord struct {
+	KeyRecord
+	since time.Time
+}
+
+type simulatedReplica struct {
+	state   *keyState
+	skew    time.Duration
+	learned map[string]time.Time
+}
+
+type simulatedToken struct {
+	key     *Key
+	expires time.Time
+}
+
+const (
+	maxSkew = clockSkew / 2 // of any clock, so that no two differ by more than clockSkew
+	// maxUnseen is for how long a stored record can be unknown to a replica: until it polls, and
+	// for as long as the storage is stale.
+	maxUnseen = 2*pollInterval - 3*time.Second
+)
+
+func newCluster(t *testing.T, seed uint64) *cluster {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	between := func(low, high time.Duration) time.Duration { return low + time.Duration(rng.Int64N(int64(high-low+1))) }
+	c := &cluster{
+		t: t, rng: rng, now: epoch,
+		every:       between(minRotateEvery, defaultRotateEvery),
+		maxAge:      between(time.Second, maxJWKSMaxAge),
+		lifetime:    between(minLifetime, maxLifetime).Truncate(2 * time.Second),
+		brokenLocks: rng.IntN(2) == 0,
+	}
+	if rng.IntN(2) == 0 { // as it is mostly configured
+		c.maxAge, c.lifetime = defaultJWKSMaxAge, defaultLifetime
+	}
+	c.grace = c.lifetime + between(0, time.Hour)
+	for range 3 {
+		c.replicas = append(c.replicas, &simulatedReplica{
+			state:   &keyState{first: make(chan struct{})},
+			skew:    between(-maxSkew, maxSkew),
+			learned: make(map[string]time.Time),
+		})
+	}
+	return c
+}
+
+func (c *cluster) up() bool { return !c.now.Before(c.outage) }
+
+// clock is the time by a replica's clock.
+func (c *cluster) clock(r *simulatedReplica) time.Time { return c.now.Add(r.skew) }
+
+// poll lets a replica read what is stored, or some of it, and make the key that is missing.
+func (c *cluster) poll(r *simulatedReplica) {
+	if !c.up() {
+		return
+	}
+	see := func(all bool) {
+		var records []KeyRecord
+		for _, s := range c.stored {
+			if unseen := c.now.Sub(s.since); all || unseen >= maxUnseen || c.rng.IntN(2) == 0 {
+				records = append(records, s.KeyRecord)
+				if _, known := r.learned[s.ID]; !known {
+					r.learned[s.ID] = c.now
+				}
+			}
+		}
+		if len(records) > 0 {
+			r.state.replace(records, c.clock(r))
+		}
+	}
+	see(!c.brokenLocks)
+	for {
+		current := r.state.current.Load()
+		if current == nil {
+			current = newSchedule(nil, time.Time{})
+		}
+		plan, missing := current.plan(c.clock(r), c.every, leadTime(c.maxAge))
+		if !missing {
+			return
+		}
+		c.made++
+		record := KeyRecord{
+			Key:       fakeKey(fmt.Sprintf("%x-%d", c.rng.Uint32(), c.made)),
+			Turn:      plan.turn,
+			Created:   c.clock(r).Truncate(time.Second),
+			SignsFrom: plan.signsFrom.Truncate(time.Second),
+			Grace:     c.grace,
+		}
+		c.stored = append(c.stored, storedRecord{record, c.now})
+		r.learned[record.ID] = c.now
+		r.state.replace([]KeyRecord{record}, c.clock(r))
+	}
+}
+
+// forget drops what retired long ago, as the storage does.
+func (c *cluster) forget() {
+	if len(c.stored) < 20 {
+		return
+	}
+	slices.SortFunc(c.stored, func(a, b storedRecord) int { return cmp.Compare(a.Turn, b.Turn) })
+	current := c.replicas[0].state.current.Load()
+	c.stored = slices.DeleteFunc(c.stored, func(s storedRecord) bool {
+		retires := current.retires(&s.KeyRecord)
+		return !retires.IsZero() && retires.Add(time.Hour).Before(c.now)
+	})
+}
+
+// check checks every invariant that holds at this instant.
+func (c *cluster) check() {
+	t := c.t
+	c.tokens = slices.DeleteFunc(c.tokens, func(token simulatedToken) bool { return !token.expires.After(c.now) })
+	for _, r := range c.replicas {
+		s, clock := r.state.current.Load(), c.clock(r)
+
+		require.NotNil(t, s.signing(clock), "one key signs")
+		require.NotNil(t, s.signing(clock.Add(-c.lifetime)), "and one did when the window began")
+		if c.up() {
+			require.NotNil(t, s.successor(s.signing(clock), clock), "it has a successor")
+		}
+		for _, id := range idsOf(s.published(clock)) {
+			require.Contains(t, r.learned, id)
+		}
+
+		published := idsOf(s.published(clock))
+		for _, token := range c.tokens {
+			if _, known := r.learned[token.key.ID]; known || !c.isNew() {
+				require.Contains(t, published, token.key.ID, "a token's key is not published, or was retired before it expired")
+			}
+		}
+
+		// Published keys change when nextChange says so, and not before.
+		next := s.nextChange(clock)
+		until := clock.Add(time.Duration(c.rng.Int64N(int64(3 * c.every))))
+		if next.IsZero() || until.Before(next) {
+			require.Equal(t, published, idsOf(s.published(until)))
+		} else {
+			require.Equal(t, published, idsOf(s.published(next.Add(-1))))
+			require.NotEqual(t, published, idsOf(s.published(next)))
+		}
+	}
+}
+
+// isNew reports whether the set is so young that no cache can know its keys. Replicas that start
+// together, with locks that are broken, sign with keys of their own until they have polled.
+func (c *cluster) isNew() bool {
+	return c.now.Before(epoch.Add(maxUnseen + leadTime(c.maxAge)))
+}
+
+// sign gives a client of some replica a token, and checks that every cache can know its key.
+func (c *cluster) sign() {
+	for _, r := range c.replicas {
+		clock := c.clock(r)
+		claims := claimSet{members: fmt.Appendf(nil, "client %d", c.rng.Int())}
+		w := windowAt(clock.Unix(), c.lifetime, claims, 1<<62)
+		record := r.state.current.Load().signingWindow(time.Unix(w.start, 0), clock)
+		require.NotNil(c.t, record)
+		c.tokens = append(c.tokens, simulatedToken{record.Key, time.Unix(w.expires, 0).Add(-r.skew)})
+		if c.isNew() {
+			continue
+		}
+		for _, other := range c.replicas {
+			learned, known := other.learned[record.ID]
+			require.True(c.t, known, "a key signs that some replica does not publish")
+			require.GreaterOrEqual(c.t, c.now.Sub(learned), c.maxAge, "a key signs that some cache cannot know")
+		}
+	}
+}
+
+// step lets some time pass: mostly little around the instants at which something happens, and
+// sometimes much, but never past an instant at which a replica that polls all the time would do
+// something.
+func (c *cluster) step() {
+	around := func(t time.Time) time.Time {
+		return t.Add(time.Duration(c.rng.Int64N(int64(4*time.Minute))) - 2*time.Minute)
+	}
+	to := c.now.Add(time.Duration(c.rng.Int64N(int64(time.Minute))))
+	deeds, unseen := c.deeds()
+	some := c.stored[c.rng.IntN(len(c.stored))]
+	switch c.rng.IntN(6) {
+	case 0:
+		to = c.now.Add(time.Duration(c.rng.Int64N(int64(c.every))))
+	case 1:
+		to = around(some.SignsFrom)
+	case 2:
+		to = around(some.SignsFrom.Add(some.Grace))
+	case 3:
+		// An outage that begins in the minute after a key was made, and lasts until it signs, is
+		// more than the replicas can agree through.
+		if c.rng.IntN(10) == 0 && !unseen {
+			c.outage = c.now.Add(time.Duration(c.rng.Int64N(int64(2 * c.every))))
+		}
+	}
+	if to.Before(c.now) {
+		to = c.now.Add(time.Second)
+	}
+	if next := earliestAfter(c.now, deeds...); !next.IsZero() && next.Before(to) {
+		to = next
+	}
+	c.now = to
+}
+
+// deeds are the instants at which a replica that polls all the time has something to do: make
+// the next key, since a turn begins or the storage is back, or take up what another has stored.
+func (c *cluster) deeds() (deeds []time.Time, unseen bool) {
+	deeds = append(deeds, c.outage)
+	for _, r := range c.replicas {
+		for _, record := range r.state.current.Load().records {
+			deeds = append(deeds, record.begins().Add(-r.skew))
+		}
+		for _, s := range c.stored {
+			if _, known := r.learned[s.ID]; !known {
+				deeds, unseen = append(deeds, s.since.Add(maxUnseen)), true
+			}
+		}
+	}
+	return deeds, unseen
+}
+
+// TestAYearOfRotations: at any instant of any history exactly one key signs and has a
+// successor, no key signs that some cache cannot know, and none is retired before its tokens.
+func TestAYearOfRotations(t *testing.T) {
+	const histories, steps = 20, 2500
+	for seed := range uint64(histories) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			c := newCluster(t, seed)
+			for _, r := range c.replicas {
+				c.poll(r)
+			}
+			for i := 0; i < steps && c.now.Before(epoch.AddDate(1, 0, 0)); i++ {
+				for _, r := range c.rng.Perm(len(c.replicas)) {
+					c.poll(c.replicas[r])
+				}
+				c.check()
+				c.sign()
+				c.forget()
+				c.step()
+			}
+		})
+	}
+}

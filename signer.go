@@ -1,0 +1,252 @@
+package esjwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+)
+
+// errNoKey says that there is no key to sign with.
+var errNoKey = errors.New("no signing key")
+
+// errSlowKey says that a key has not signed within signatureTimeout.
+var errSlowKey = errors.New("the key did not sign in time")
+
+// token is a signed JWT. It is immutable.
+type token struct {
+	authorization string // "Bearer " and the compact JWS
+	kid           string
+	key           *Key
+	schedule      *schedule // as of which the key was right
+	window        window
+	freshUntil    int64 // Unix seconds: until then, and with the same schedule, it is the right one
+}
+
+// bearer is the scheme of RFC 6750, in the only case that Elasticsearch takes.
+const bearer = "Bearer "
+
+func (t *token) jwt() string { return t.authorization[len(bearer):] }
+
+// slot holds the current token of equal claims.
+type slot struct {
+	claims  claimSet
+	digest  digest
+	current atomic.Pointer[token]
+}
+
+// subject is what the signer needs to know of a client: its claims, and the slot that its
+// last token came from.
+type subject struct {
+	claims   claimSet
+	lifetime time.Duration
+	slot     atomic.Pointer[slot]
+}
+
+// signer makes the tokens of a key set, each of them once. A token is a pure function of
+// (claims, key, window): whoever asks again, on whichever replica, gets the same one.
+type signer struct {
+	keys  func(context.Context) (*schedule, error) // waits for the first keys
+	slots *lru.Cache[digest, *slot]
+	calls singleflight.Group
+
+	// Signatures for new clients and those for clients that hold a token already have their
+	// own turns, so that a flood of the former cannot starve the latter.
+	first, renew chan struct{}
+
+	hanging atomic.Int32 // signatures that nobody waits for any more
+
+	observe func(jose.SignatureAlgorithm, time.Duration, error) // called for each signature
+}
+
+// newSigner returns a signer that remembers the tokens of at most size different clients.
+func newSigner(size int, keys func(context.Context) (*schedule, error), observe func(jose.SignatureAlgorithm, time.Duration, error)) *signer {
+	slots, err := lru.New[digest, *slot](size)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	cpus := runtime.GOMAXPROCS(0)
+	return &signer{
+		keys:  keys,
+		slots: slots,
+		first: make(chan struct{}, cpus),
+		renew: make(chan struct{}, max(1, cpus/2)),
+
+		observe: observe,
+	}
+}
+
+// fresh returns the subject's token if it is the right one without any doubt. It is the hot
+// path: a few loads and comparisons.
+func (s *subject) fresh(current *schedule, now, notAfter int64) *token {
+	slot := s.slot.Load()
+	if slot == nil {
+		return nil
+	}
+	t := slot.current.Load()
+	if t == nil || t.schedule != current || now >= t.freshUntil || now < t.window.start || t.window.expires > notAfter {
+		return nil
+	}
+	return t
+}
+
+// token returns the subject's token at an instant. It signs one where there is none, at most
+// once for all who wait for the same; where a window has just ended, the old token goes on
+// while the next one is signed. notAfter is when the client's certificate ends. signed is
+// called for each signature.
+func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfter int64, signed func(*token)) (*token, error) {
+	current, err := s.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t := sub.fresh(current, now.Unix(), notAfter); t != nil {
+		return t, nil
+	}
+
+	w := windowAt(now.Unix(), sub.lifetime, sub.claims, notAfter)
+	record := current.signingWindow(time.Unix(w.start, 0), now)
+	if record == nil {
+		return nil, errNoKey
+	}
+	slot := s.slot(sub, w, notAfter)
+	sub.slot.Store(slot)
+
+	old := slot.current.Load()
+	if old != nil && old.window == w && old.key.is(record.Key) {
+		// The keys changed, but not this client's: the token is still the right one.
+		t := newToken(old.authorization, record.Key, current, w, now)
+		slot.current.CompareAndSwap(old, t)
+		return t, nil
+	}
+
+	usable := old != nil && old.mayServe(current, now, notAfter)
+	turns := s.first
+	if usable {
+		turns = s.renew
+	}
+	result := s.calls.DoChan(string(slot.digest[:])+strconv.FormatInt(w.start, 10)+record.identity, func() (any, error) {
+		if t := slot.current.Load(); t != nil && t.window == w && t.key.is(record.Key) {
+			return t, nil // signed between our look and our turn
+		}
+		turns <- struct{}{}
+		defer func() { <-turns }()
+		began := time.Now()
+		jws, err := s.sign(record.Key, slot.claims.payload(w, record.ID))
+		s.observe(record.Algorithm, time.Since(began), err)
+		if err != nil {
+			return nil, err
+		}
+		t := newToken(bearer+jws, record.Key, current, w, now)
+		slot.current.Store(t)
+		signed(t)
+		return t, nil
+	})
+	if usable {
+		return old, nil
+	}
+	timeout := time.NewTimer(signatureTimeout)
+	defer timeout.Stop()
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*token), nil
+	case <-timeout.C:
+		return nil, errSlowKey
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for a signature: %w", context.Cause(ctx))
+	}
+}
+
+// maxHanging is how many signatures may be waited for in vain before no more are asked for.
+const maxHanging = 16
+
+// sign has a key sign. A key in a KMS may hang, or its driver panic: neither may cost others
+// their turn, or the process.
+func (s *signer) sign(key *Key, payload []byte) (string, error) {
+	if s.hanging.Load() >= maxHanging {
+		return "", errors.New("the key does not answer")
+	}
+	type signature struct {
+		jws string
+		err error
+	}
+	done := make(chan signature, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				done <- signature{err: fmt.Errorf("the key's driver panicked: %v", r)}
+			}
+		}()
+		jws, err := key.Sign(payload)
+		done <- signature{jws, err}
+	}()
+	timeout := time.NewTimer(signatureTimeout)
+	defer timeout.Stop()
+	select {
+	case d := <-done:
+		return d.jws, d.err
+	case <-timeout.C:
+		s.hanging.Add(1)
+		go func() {
+			<-done
+			s.hanging.Add(-1)
+		}()
+		return "", errSlowKey
+	}
+}
+
+// slot finds the slot that all clients with these claims share. A token that the
+// certificate's end cuts short has one of its own, since a renewed certificate has the same
+// claims and a later end.
+func (s *signer) slot(sub *subject, w window, notAfter int64) *slot {
+	cut := int64(0)
+	if w.expires == notAfter {
+		cut = notAfter
+	}
+	d := sub.claims.digest(sub.lifetime, cut)
+	mine := sub.slot.Load()
+	if mine == nil || mine.digest != d {
+		mine = &slot{claims: sub.claims, digest: d}
+	}
+	if shared, ok, _ := s.slots.PeekOrAdd(d, mine); ok {
+		s.slots.Get(d) // it is in use: evict others first
+		return shared
+	}
+	return mine
+}
+
+// mayServe reports whether a token that is no longer the right one (its window has ended, or
+// there is a newer key) can go on while the right one is being signed.
+func (t *token) mayServe(current *schedule, now time.Time, notAfter int64) bool {
+	if t.window.expires > notAfter || now.Unix() < t.window.start {
+		return false
+	}
+	if left := t.window.expires - now.Unix(); left <= int64(minRemaining/time.Second) && (t.window.expires != notAfter || left <= 0) {
+		return false
+	}
+	return current.trusts(t.key, now)
+}
+
+func newToken(authorization string, key *Key, current *schedule, w window, now time.Time) *token {
+	t := &token{
+		authorization: authorization,
+		kid:           key.ID,
+		key:           key,
+		schedule:      current,
+		window:        w,
+		freshUntil:    w.end,
+	}
+	if e := current.nextEmergency(now); !e.IsZero() {
+		t.freshUntil = min(t.freshUntil, e.Unix())
+	}
+	return t
+}

@@ -1,0 +1,157 @@
+package esjwt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// template is a configured value: text in which {cert.*} placeholders, and in header values
+// {jwt}, stand for what a request brings. {env.*} and {file.*} were replaced when it was
+// parsed.
+type template struct {
+	parts []templatePart
+	dn    bool // it has a whole distinguished name in it
+}
+
+// templatePart is one of: text, a certificate value, the token.
+type templatePart struct {
+	text  string
+	value certValue
+	jwt   bool
+}
+
+// resolver replaces a placeholder for an environment variable or a file.
+type resolver func(placeholder string) (string, error)
+
+// parseTemplate parses a configured value. A brace that is meant as such is written \{.
+// Errors name what can be written instead.
+func parseTemplate(s string, allowJWT bool, resolve resolver) (template, error) {
+	var t template
+	var text strings.Builder
+	flush := func() {
+		if text.Len() > 0 {
+			t.parts = append(t.parts, templatePart{text: text.String()})
+			text.Reset()
+		}
+	}
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s) && (s[i+1] == '{' || s[i+1] == '}'):
+			i++
+			text.WriteByte(s[i])
+		case s[i] == '{':
+			length := strings.IndexByte(s[i:], '}')
+			if length < 0 {
+				return template{}, fmt.Errorf("%q has a { without a }: write \\{ if you mean a brace", s)
+			}
+			name := s[i+1 : i+length]
+			i += length
+			switch {
+			case strings.HasPrefix(name, "env."), strings.HasPrefix(name, "file."):
+				value, err := resolve("{" + name + "}")
+				if err != nil {
+					return template{}, err
+				}
+				text.WriteString(value)
+			case name == "jwt" && allowJWT:
+				flush()
+				t.parts = append(t.parts, templatePart{jwt: true})
+			default:
+				value, err := lookupCertValue(name)
+				if err != nil {
+					return template{}, err
+				}
+				flush()
+				t.parts = append(t.parts, templatePart{value: value})
+				t.dn = t.dn || slices.Contains(dnValues, strings.TrimPrefix(name, "cert."))
+			}
+		default:
+			text.WriteByte(s[i])
+		}
+	}
+	flush()
+	return t, nil
+}
+
+func lookupCertValue(placeholder string) (certValue, error) {
+	name, isCert := strings.CutPrefix(placeholder, "cert.")
+	value, known := certValues[name]
+	switch {
+	case isCert && known:
+		return value, nil
+	case strings.HasPrefix(placeholder, shortFile):
+		return nil, errShortFile(placeholder)
+	case strings.HasPrefix(placeholder, "http."):
+		return nil, fmt.Errorf("{%s} comes from the request, and nothing in a request may say who a client is: use %s", placeholder, certValueNames())
+	case placeholder == "jwt":
+		return nil, errors.New("{jwt} can only be used in a header value")
+	default:
+		return nil, fmt.Errorf("unknown placeholder {%s}: use %s, {env.*} or {file.*}", placeholder, certValueNames())
+	}
+}
+
+// shortFile begins what a site's Caddyfile makes of {file.name}: it takes it for a shorthand.
+const shortFile = "http.request.uri.path.file."
+
+func errShortFile(placeholder string) error {
+	return fmt.Errorf("a Caddyfile turns {file.%[1]s} into {%[2]s}, a part of the request: write the file's path with a slash in it, as in {file./run/secrets/%[1]s}",
+		strings.TrimPrefix(placeholder, shortFile), placeholder)
+}
+
+// resolveGlobal replaces {env.*} and {file.*} in s. A missing variable or file is an error.
+// The result may be a secret: it must not get into an error or a log.
+func resolveGlobal(s string) (string, error) {
+	value, err := caddy.NewReplacer().ReplaceOrErr(s, true, true)
+	if err != nil {
+		return "", fmt.Errorf("%w: set the variable, or make the file readable for Caddy", err)
+	}
+	return value, nil
+}
+
+// keepPlaceholder resolves nothing. It serves to check a configuration on a machine that does
+// not have its variables and files.
+func keepPlaceholder(placeholder string) (string, error) { return placeholder, nil }
+
+// errSeveral says that a value which must be single is not.
+var errSeveral = errors.New("has several values where one is needed")
+
+// values evaluates the template for a certificate. A template that is exactly one placeholder
+// has all of its values; in a longer text each placeholder must have exactly one. Where a
+// value is missing, there is none at all.
+func (t template) values(cert *certificate) ([]string, error) {
+	if len(t.parts) == 1 && t.parts[0].value != nil {
+		return t.parts[0].value(cert)
+	}
+	var text strings.Builder
+	for _, p := range t.parts {
+		if p.value == nil {
+			text.WriteString(p.text)
+			continue
+		}
+		values, err := p.value(cert)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(values) == 0:
+			return nil, nil
+		case len(values) > 1:
+			return nil, errSeveral
+		}
+		text.WriteString(values[0])
+	}
+	return []string{text.String()}, nil
+}
+
+// isStatic reports whether the template is mere text.
+func (t template) isStatic() bool {
+	return !slices.ContainsFunc(t.parts, func(p templatePart) bool { return p.value != nil || p.jwt })
+}
+
+// hasJWT reports whether {jwt} is in the template.
+func (t template) hasJWT() bool {
+	return slices.ContainsFunc(t.parts, func(p templatePart) bool { return p.jwt })
+}

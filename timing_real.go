@@ -1,0 +1,8 @@
+//go:build !esjwt_fast
+
+package esjwt
+
+const (
+	timeScale     = 1
+	rotationScale = 1
+)
