@@ -1,0 +1,5 @@
+//go:build race
+
+package caddy
+
+const raceEnabled = true

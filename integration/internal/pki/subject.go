@@ -1,0 +1,114 @@
+package pki
+
+import (
+	"encoding/asn1"
+	"encoding/binary"
+	"fmt"
+	"unicode/utf16"
+)
+
+// StringType is how the text of a name is written in a certificate: the tag of an
+// ASN.1 string type.
+type StringType int
+
+// The string types of X.520's DirectoryString, and those that older names have.
+const (
+	UTF8      StringType = asn1.TagUTF8String
+	Numeric   StringType = asn1.TagNumericString
+	Printable StringType = asn1.TagPrintableString
+	T61       StringType = asn1.TagT61String // as Latin-1, which is what everybody takes it for
+	IA5       StringType = asn1.TagIA5String
+	Universal StringType = 28 // UTF-32
+	BMP       StringType = asn1.TagBMPString
+)
+
+// Attribute is a type, by its OID, and a value. The zero StringType is UTF8.
+type Attribute struct {
+	Type string
+	Text string
+	As   StringType
+}
+
+// RDN is a relative name. Most have one attribute.
+type RDN []Attribute
+
+// The attribute types that tests use most.
+const (
+	CN    = "2.5.4.3"
+	C     = "2.5.4.6"
+	O     = "2.5.4.10"
+	OU    = "2.5.4.11"
+	Email = "1.2.840.113549.1.9.1"
+	UID   = "0.9.2342.19200300.100.1.1"
+	DC    = "0.9.2342.19200300.100.1.25"
+)
+
+// Subject is the DER of a name, in the order given: nothing is sorted and nothing
+// is checked, so that it may be one that crypto/x509 would neither write nor read.
+func Subject(rdns ...RDN) []byte {
+	var name []byte
+	for _, rdn := range rdns {
+		var set []byte
+		for _, a := range rdn {
+			set = append(set, a.der()...)
+		}
+		name = append(name, element(asn1.TagSet, true, set)...)
+	}
+	return element(asn1.TagSequence, true, name)
+}
+
+func (a Attribute) der() []byte {
+	var oid asn1.ObjectIdentifier
+	for number := range dotted(a.Type) {
+		oid = append(oid, number)
+	}
+	as := a.As
+	if as == 0 {
+		as = UTF8
+	}
+	return element(asn1.TagSequence, true, append(must(asn1.Marshal(oid)), element(int(as), false, as.encode(a.Text))...))
+}
+
+// dotted yields the numbers of an OID.
+func dotted(oid string) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		number := 0
+		for _, c := range oid + "." {
+			if c != '.' {
+				number = number*10 + int(c-'0')
+				continue
+			}
+			if !yield(number) {
+				return
+			}
+			number = 0
+		}
+	}
+}
+
+func (s StringType) encode(text string) (encoded []byte) {
+	switch s {
+	case BMP:
+		for _, unit := range utf16.Encode([]rune(text)) {
+			encoded = binary.BigEndian.AppendUint16(encoded, unit)
+		}
+	case Universal:
+		for _, r := range text {
+			encoded = binary.BigEndian.AppendUint32(encoded, uint32(r))
+		}
+	case T61:
+		for _, r := range text {
+			if r > 0xff {
+				panic(fmt.Sprintf("%q is not Latin-1", text))
+			}
+			encoded = append(encoded, byte(r))
+		}
+	default:
+		encoded = []byte(text)
+	}
+	return encoded
+}
+
+func element(tag int, compound bool, content []byte) []byte {
+	return must(asn1.Marshal(asn1.RawValue{Tag: tag, IsCompound: compound, Bytes: content}))
+}
