@@ -81,6 +81,7 @@ type proxy struct {
 	server  *authority
 	logs    *logBuffer
 	dir     string
+	clients sync.Map // the transports of its clients
 }
 
 // logBuffer is a log output of Caddy that a test can read.
@@ -136,19 +137,27 @@ func freeAddress(t testing.TB) string {
 // certificate for the tls directive and {{storage}} a folder.
 func startProxy(t testing.TB, caddyfile string, replacements ...string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, address: freeAddress(t), server: newAuthority(t, "server authority"), logs: &logBuffer{}, dir: t.TempDir()}
+	p := &proxy{t: t, server: newAuthority(t, "server authority"), logs: &logBuffer{}, dir: t.TempDir()}
 	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
 	p.load(caddyfile, replacements...)
 	return p
 }
 
-// load runs another configuration in the place of the one that runs.
+// load runs another configuration in the place of the one that runs, on an address of its own:
+// for a moment after caddy.Load returns, a listener that both share may still hand a connection
+// to the one before, or drop it.
 func (p *proxy) load(caddyfile string, replacements ...string) {
 	p.t.Helper()
-	require.NoError(p.t, p.tryLoad(caddyfile, replacements...))
+	p.address = freeAddress(p.t)
+	p.reload(caddyfile, replacements...)
+	p.clients.Range(func(transport, _ any) bool {
+		transport.(*http.Transport).CloseIdleConnections()
+		return true
+	})
 }
 
-func (p *proxy) tryLoad(caddyfile string, replacements ...string) error {
+// reload is load on the address that is served already, as an operator does it.
+func (p *proxy) reload(caddyfile string, replacements ...string) {
 	p.t.Helper()
 	logOutputs.Store(p.dir, p.logs) // the folder is another one in each run of a test
 	_, port, err := net.SplitHostPort(p.address)
@@ -175,7 +184,7 @@ func (p *proxy) tryLoad(caddyfile string, replacements ...string) error {
 	parsed["admin"] = admin
 	config, err = json.Marshal(parsed)
 	require.NoError(p.t, err)
-	return caddy.Load(config, true)
+	require.NoError(p.t, caddy.Load(config, true))
 }
 
 // adapt turns a Caddyfile into JSON.
@@ -205,6 +214,7 @@ func (p *proxy) httpClient(certs ...tls.Certificate) *http.Client {
 		},
 	}
 	p.t.Cleanup(transport.CloseIdleConnections)
+	p.clients.Store(transport, true)
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 

@@ -72,7 +72,7 @@ func TestIdentitiesAreNeverMixedUp(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 		}
 		settings := fmt.Sprintf("lifetime %dm", 6+i)
-		s.load(minimal, s.replacements("{{settings}}", settings, "{{upstream}}", strings.TrimPrefix(whoami.URL, "http://"))...)
+		s.reload(minimal, s.replacements("{{settings}}", settings, "{{upstream}}", strings.TrimPrefix(whoami.URL, "http://"))...)
 	}
 	close(stop)
 	wg.Wait()
