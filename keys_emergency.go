@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +55,7 @@ func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, err
 		if !begins.IsZero() && !at.Before(begins) {
 			return Rotation{At: begins}, nil // on schedule, before every cache could know it
 		}
-		return Rotation{At: at}, s.mark(ctx, promotedSuffix, storedMark{KeyID: successor.ID, At: at})
+		return Rotation{At: at}, s.stored.promote(ctx, storedPromotion{KeyID: successor.ID, At: at})
 	})
 }
 
@@ -69,7 +67,7 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
 		i := slices.IndexFunc(current.records, func(r KeyRecord) bool { return r.ID == kid })
 		if i < 0 {
-			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", errKeyState, s.set, kid, strings.Join(kids(current.records), ", "))
+			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", errKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
 		}
 		revoked := &current.records[i]
 		if !revoked.Revoked.IsZero() && (!atOnce || reached(revoked.Withdrawn, needs.Now)) {
@@ -97,23 +95,16 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 			appears = r.Withdrawn
 		}
 	}
-	fresh, err := s.makeFresh(ctx, keyPlan{
-		turn:      current.lastTurn() + 1,
-		appears:   appears,
-		signsFrom: appears.Add(needs.MaxAge + clockSkew),
-		replaces:  []string{revoked.ID},
+	return s.replace(ctx, keyPlan{
+		turn:         current.lastTurn() + 1,
+		appears:      appears,
+		signsFrom:    appears.Add(needs.MaxAge + clockSkew),
+		replaces:     []string{revoked.ID},
+		replacesFrom: at,
 	}, needs)
-	if err != nil {
-		return Rotation{}, err
-	}
-	if err := s.mark(ctx, revokedSuffix, storedMark{KeyID: revoked.ID, At: at, Withdrawn: fresh.Appears}); err != nil {
-		return Rotation{}, err
-	}
-	return Rotation{Revoked: []string{revoked.ID}, At: at, Fresh: fresh.ID, FreshFrom: fresh.SignsFrom, Withdrawn: fresh.Appears}, nil
 }
 
-// revokeAtOnce takes a key out of the JWKS, and those that earlier revocations have left there. It
-// is one object that is stored.
+// revokeAtOnce takes a key out of the JWKS, and those that earlier revocations have left there.
 func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid string, needs KeyNeeds) (Rotation, error) {
 	replaces := []string{kid}
 	for i := range current.records {
@@ -121,48 +112,48 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid s
 			replaces = append(replaces, r.ID)
 		}
 	}
-	fresh, err := s.makeFresh(ctx, keyPlan{
+	return s.replace(ctx, keyPlan{
 		turn:      current.lastTurn() + 1,
 		signsFrom: needs.Now.Add(leadTime(needs.MaxAge)),
 		replaces:  replaces,
 	}, needs)
-	if err != nil {
-		return Rotation{}, err
-	}
-	return Rotation{Revoked: replaces, At: needs.Now, Fresh: fresh.ID, FreshFrom: fresh.SignsFrom, Withdrawn: needs.Now}, nil
-}
-
-// makeFresh makes a key to which every client moves at once, and not only when its window ends: it
-// is what makes clusters forget a revoked one.
-func (s *StorageKeys) makeFresh(ctx context.Context, plan keyPlan, needs KeyNeeds) (KeyRecord, error) {
-	fresh, err := s.make(ctx, plan, needs)
-	if err != nil {
-		return KeyRecord{}, err
-	}
-	return fresh, s.mark(ctx, promotedSuffix, storedMark{KeyID: fresh.ID, At: fresh.SignsFrom})
 }
 
 // RevokeAll implements [Rotator].
 func (s *StorageKeys) RevokeAll(ctx context.Context, needs KeyNeeds) (Rotation, error) {
 	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
-		// It is one object that is stored: there is no halfway, and no JWKS with both the new key
-		// and an old one.
-		fresh, err := s.make(ctx, keyPlan{
+		rotation, err := s.replace(ctx, keyPlan{
 			turn:      current.lastTurn() + 1,
 			signsFrom: needs.Now,
 			replaces:  []string{replacesAll},
 		}, needs)
-		if err != nil {
-			return Rotation{}, err
-		}
-		rotation := Rotation{At: needs.Now, Fresh: fresh.ID, FreshFrom: needs.Now, Withdrawn: needs.Now}
+		rotation.Revoked = nil
 		for _, r := range current.records {
 			if !r.revokedAt(needs.Now) {
 				rotation.Revoked = append(rotation.Revoked, r.ID)
 			}
 		}
-		return rotation, nil
+		return rotation, err
 	})
+}
+
+// replace makes a key that takes the place of others, which revokes them. All of that is one object
+// in the storage: there is no halfway.
+func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs KeyNeeds) (Rotation, error) {
+	fresh, err := s.make(ctx, plan, needs)
+	if err != nil {
+		return Rotation{}, err
+	}
+	orNow := func(t time.Time) time.Time {
+		if t.IsZero() {
+			return needs.Now
+		}
+		return t
+	}
+	return Rotation{
+		Revoked: plan.replaces, At: orNow(fresh.ReplacesFrom),
+		Fresh: fresh.ID, FreshFrom: fresh.SignsFrom, Withdrawn: orNow(fresh.Appears),
+	}, nil
 }
 
 // knownEverywhere is when every replica has polled a key and every HTTP cache has let go of a
@@ -179,20 +170,17 @@ func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
 }
 
 // locked does something about the stored keys while no other replica does, and makes the keys
-// that are missing before and after it.
+// that are missing before and after it. Its errors say what became of what was asked for.
 func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*schedule) (Rotation, error)) (Rotation, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
 	needs.Now = needs.Now.UTC().Truncate(time.Second)
 	var rotation Rotation
-	asked := false
-	err := s.withLock(ctx, func() error {
+	began := false
+	err := s.stored.withLock(ctx, func() error {
 		records, err := s.fill(ctx, needs)
 		if err != nil {
 			return err
 		}
-		asked = true
+		began = true
 		rotation, err = do(newSchedule(records, time.Time{}))
 		if err != nil {
 			return err
@@ -200,38 +188,17 @@ func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*sched
 		// It is stored. A key that is missing now can be made with the next poll.
 		records, err = s.fill(ctx, needs)
 		if err != nil {
-			s.logger.Warn("the successor of the key that signs now could not be made yet", zap.String("keys", s.set), zap.Error(err))
+			s.logger.Warn("the successor of the key that signs now could not be made yet", zap.String("keys", s.stored.set), zap.Error(err))
 		}
 		if signing := newSchedule(records, time.Time{}).signing(rotation.At); signing != nil {
 			rotation.Signing = signing.ID
 		}
 		return nil
 	})
-	if err != nil && !asked {
+	if err != nil && !began {
 		err = fmt.Errorf("nothing was changed: %w", err)
 	}
 	return rotation, err
-}
-
-// mark stores a mark. One that is there already stays.
-func (s *StorageKeys) mark(ctx context.Context, kind string, m storedMark) error {
-	object, err := encodeStoredMark(m)
-	if err != nil {
-		return err
-	}
-	name := path.Join(s.folder(), m.KeyID+kind)
-	// A storage that fails says that nothing exists, and what cannot be read must not be overwritten.
-	switch _, err := s.storage.Load(ctx, name); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return failed(storageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, s.where(), err))
-	}
-	if err := s.storage.Store(ctx, name, object); err != nil {
-		return failed(storageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, s.where(), err))
-	}
-	s.marks[name] = m // a listing may be late
-	return nil
 }
 
 func kids(records []KeyRecord) []string {

@@ -472,30 +472,79 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 
 // TestAStorageThatCannotBeWrittenChangesNothing, and the answer says what to do.
 func TestAStorageThatCannotBeWrittenChangesNothing(t *testing.T) {
-	for name, command := range map[string]struct{ path, body string }{
+	broken := errors.New("no space left on device")
+	commands := map[string]struct{ path, body string }{
 		"rotate":     {"rotate", ""},
 		"revoke":     {"revoke", `{"kid":"%s"}`},
+		"revoke now": {"revoke", `{"kid":"%s","now":true}`},
 		"revoke all": {"revoke", `{"all":true}`},
+	}
+	for how, breaks := range map[string]func(*view){
+		"not even a lock": func(v *view) { v.readOnly = broken },
+		"full":            func(v *view) { v.full = broken },
+	} {
+		for name, command := range commands {
+			t.Run(name+", "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					v := newMemory().view(t)
+					a := startOperated(t, replicaConfig{storage: v.config()})
+					synctest.Wait()
+					time.Sleep(time.Hour)
+					kid, document := a.signs(), a.document()
+					v.set(breaks)
+					body := strings.Replace(command.body, "%s", kid, 1)
+					status, answer := a.request(http.MethodPost, "/default/"+command.path, body)
+					require.Equal(t, http.StatusInternalServerError, status)
+					require.Contains(t, answer, broken.Error())
+					require.Contains(t, answer, "writable for Caddy")
+					time.Sleep(time.Hour)
+					require.Equal(t, kid, a.signs())
+					require.Equal(t, document, a.document())
+
+					v.set(func(v *view) { v.readOnly, v.full = nil, nil })
+					a.change(command.path, body)
+				})
+			})
+		}
+	}
+}
+
+// TestAnEmergencyDoesNotWaitForAStorageThatHangs for longer than it is asked to, and the answer says
+// what became of it.
+func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
+	for name, c := range map[string]struct {
+		hangs time.Duration // for how long before it is asked
+		says  string
+	}{
+		"since before": {2 * time.Minute, "nothing was changed: it was asked before and is still busy"},
+		"now":          {0, "it may be stored all the same, see `caddy elasticsearch-jwt keys`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v := newMemory().view(t)
+				shared := newMemory()
+				v := shared.view(t)
 				a := startOperated(t, replicaConfig{storage: v.config()})
 				synctest.Wait()
 				time.Sleep(time.Hour)
 				kid, document := a.signs(), a.document()
-				v.set(func(v *view) { v.readOnly = errors.New("no space left on device") })
-				body := strings.Replace(command.body, "%s", kid, 1)
-				status, answer := a.request(http.MethodPost, "/default/"+command.path, body)
+				answering := make(chan struct{})
+				v.set(func(v *view) { v.hang = answering })
+				time.Sleep(c.hangs)
+
+				asked := time.Now()
+				status, answer := a.request(http.MethodPost, "/default/revoke", `{"kid":"`+kid+`"}`)
 				require.Equal(t, http.StatusInternalServerError, status)
-				require.Contains(t, answer, "no space left on device")
-				require.Contains(t, answer, "writable for Caddy")
+				require.Contains(t, answer, c.says)
+				require.LessOrEqual(t, time.Since(asked), 61*time.Second)
+
+				// What comes back after an hour does not do what nobody waits for any more.
 				time.Sleep(time.Hour)
+				v.set(func(v *view) { v.hang = nil })
+				close(answering)
+				time.Sleep(time.Minute)
 				require.Equal(t, kid, a.signs())
 				require.Equal(t, document, a.document())
-
-				v.set(func(v *view) { v.readOnly = nil })
-				a.change(command.path, body)
+				a.revoke(kid)
 			})
 		})
 	}
@@ -708,8 +757,8 @@ func (s mortalStorage) CertMagicStorage() (certmagic.Storage, error) {
 	return m.(*mortal), nil
 }
 
-// TestAStoredMarkIsReadWithCare: what is damaged is not taken for something else, nor overwritten.
-func TestAStoredMarkIsReadWithCare(t *testing.T) {
+// TestAStoredPromotionIsReadWithCare: what is damaged is not taken for something else, nor overwritten.
+func TestAStoredPromotionIsReadWithCare(t *testing.T) {
 	for name, damage := range map[string]func(object []byte) []byte{
 		"truncated":       func(o []byte) []byte { return o[:len(o)/2] },
 		"empty":           func([]byte) []byte { return nil },
@@ -725,19 +774,19 @@ func TestAStoredMarkIsReadWithCare(t *testing.T) {
 				a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 				synctest.Wait()
 				time.Sleep(time.Hour)
-				kid := a.signs()
-				a.revoke(kid)
-				mark := "elasticsearch_jwt/default/" + kid + ".revoked.json"
-				damaged := damage(shared.read(mark))
-				shared.write(mark, damaged)
+				kid := a.next()
+				a.rotate()
+				promotion := "elasticsearch_jwt/default/" + kid + ".promoted.json"
+				damaged := damage(shared.read(promotion))
+				shared.write(promotion, damaged)
 
 				b := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 				synctest.Wait()
 				time.Sleep(10 * time.Minute)
-				require.Contains(t, b.logs.String(), kid+".revoked.json")
-				require.Equal(t, a.signs(), b.signs(), "the fresh key signs all the same")
-				require.NotContains(t, a.kids(), kid, "who has read it knows")
-				require.Equal(t, string(damaged), string(shared.read(mark)))
+				require.Contains(t, b.logs.String(), kid+".promoted.json")
+				require.Equal(t, kid, a.signs(b.replica), "who has read it knows")
+				require.NotEqual(t, kid, b.signs(a.replica), "and who has not goes by the schedule")
+				require.Equal(t, string(damaged), string(shared.read(promotion)))
 			})
 		})
 	}

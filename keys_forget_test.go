@@ -14,7 +14,7 @@ import (
 // TestKeysThatRetiredLongAgoAreDeleted: a set that rotates for years does not grow.
 func TestKeysThatRetiredLongAgoAreDeleted(t *testing.T) {
 	s := newForgetful(t)
-	root := s.storage.(*certmagic.FileStorage).Path
+	root := s.stored.storage.(*certmagic.FileStorage).Path
 	start, most := time.Now(), 0
 	for day := range 2 * 365 {
 		records, err := s.Keys(t.Context(), KeyNeeds{Now: start.AddDate(0, 0, day), Lifetime: time.Hour})
@@ -47,12 +47,10 @@ func newForgetful(t *testing.T) *StorageKeys {
 	t.Helper()
 	s := &StorageKeys{
 		Algorithm: "ES256",
-		set:       "default",
-		storage:   &certmagic.FileStorage{Path: t.TempDir()},
+		stored:    newStoredKeys(&certmagic.FileStorage{Path: t.TempDir()}, zap.NewNop()),
 		logger:    zap.NewNop(),
-		records:   make(map[string]KeyRecord),
-		marks:     make(map[string]storedMark),
 	}
+	s.setName("default")
 	require.NoError(t, s.check())
 	s.setDefaults()
 	return s

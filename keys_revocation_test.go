@@ -35,19 +35,19 @@ func TestNoOrderOfEmergenciesLeavesARevokedKeyTrusted(t *testing.T) {
 // TestGivingUpAllKeysHoldsForThoseThatAreReadLater, because somebody hid them, or restores a backup.
 func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
 	before, after := newForgetful(t), newForgetful(t)
-	after.storage = before.storage
+	after.stored.storage = before.stored.storage
 	needs := KeyNeeds{Now: time.Now(), Lifetime: time.Hour, MaxAge: time.Minute}
 	records, err := before.Keys(t.Context(), needs)
 	require.NoError(t, err)
 	stolen := records[0].ID
 	name := "elasticsearch_jwt/default/" + stolen + keySuffix
-	object, err := before.storage.Load(t.Context(), name)
+	object, err := before.stored.storage.Load(t.Context(), name)
 	require.NoError(t, err)
-	require.NoError(t, before.storage.Delete(t.Context(), name))
+	require.NoError(t, before.stored.storage.Delete(t.Context(), name))
 
 	_, err = after.RevokeAll(t.Context(), needs)
 	require.NoError(t, err)
-	require.NoError(t, before.storage.Store(t.Context(), name, object))
+	require.NoError(t, before.stored.storage.Store(t.Context(), name, object))
 	records, err = after.Keys(t.Context(), needs)
 	require.NoError(t, err)
 	all := newSchedule(records, time.Time{})
@@ -89,7 +89,7 @@ func newEmergencies(t *testing.T, seed uint64) *emergencies {
 	storage := &certmagic.FileStorage{Path: t.TempDir()}
 	for i := range e.replicas {
 		s := newForgetful(t)
-		s.storage, s.logger = storage, zap.NewNop()
+		s.stored.storage, s.logger = storage, zap.NewNop()
 		e.replicas[i] = &emergencyReplica{source: s, state: newKeyState(1, nil), ahead: time.Duration(e.random.IntN(50)-25) * time.Second}
 	}
 	e.step()

@@ -2,23 +2,14 @@ package esjwt
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/certmagic"
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 )
@@ -50,17 +41,9 @@ type StorageKeys struct {
 	// Default: 1h.
 	RetireAfter caddy.Duration `json:"retire_after,omitempty"`
 
-	set       string
-	storage   certmagic.Storage
+	stored    *storedKeys
 	logger    *zap.Logger
 	algorithm jose.SignatureAlgorithm
-
-	mu      sync.Mutex
-	records map[string]KeyRecord // what was read, by its place in the storage: it never changes
-	marks   map[string]storedMark
-
-	wasRead  bool // everything was, once
-	halfRead int  // how often in a row some of it was not
 
 	compared  string                // the key that was last found not to be as configured
 	complaint atomic.Pointer[error] // what is wrong with some of the stored keys, the others go on
@@ -79,10 +62,8 @@ func (*StorageKeys) CaddyModule() caddy.ModuleInfo {
 
 // Provision checks the settings and fills in the defaults. It touches no storage.
 func (s *StorageKeys) Provision(ctx caddy.Context) error {
-	s.storage = ctx.Storage()
 	s.logger = ctx.Logger()
-	s.records = make(map[string]KeyRecord)
-	s.marks = make(map[string]storedMark)
+	s.stored = newStoredKeys(ctx.Storage(), s.logger)
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -128,27 +109,13 @@ func (s *StorageKeys) setDefaults() {
 	}
 }
 
-func (s *StorageKeys) setName(name string) { s.set = name }
+func (s *StorageKeys) setName(name string) { s.stored.set = name }
 
 // Public implements [KeySource].
 func (*StorageKeys) Public() bool { return true }
 
-func (s *StorageKeys) folder() string { return path.Join("elasticsearch_jwt", s.set) }
-
-// where names the storage in an error. A storage that cannot name itself could show its
-// password.
-func (s *StorageKeys) where() string {
-	if named, ok := s.storage.(fmt.Stringer); ok {
-		return "the storage " + named.String()
-	}
-	return fmt.Sprintf("the storage %T", s.storage)
-}
-
 // Keys implements [KeySource]: it reads the stored keys and makes those that are missing.
 func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
 	records, err := s.read(ctx, needs)
 	if err != nil {
 		return records, err
@@ -179,93 +146,21 @@ func (s *StorageKeys) every() time.Duration {
 func (s *StorageKeys) checkNeeds(needs KeyNeeds) error {
 	if lead := leadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
-			short(needs.MaxAge), s.set, short(s.every()), short(lead))
+			short(needs.MaxAge), s.stored.set, short(s.every()), short(lead))
 	}
 	return nil
 }
 
-// compare logs, once for each key that signs, that it is not of the kind that is configured, and
-// when one is.
-func (s *StorageKeys) compare(all *schedule, now time.Time) {
-	signing := all.signing(now)
-	if signing == nil || signing.ID == s.compared || s.isAsConfigured(signing) {
-		return
-	}
-	s.compared = signing.ID
-	rotations, from := s.takesEffect(all, signing, now)
-	fields := []zap.Field{
-		zap.String("keys", s.set),
-		zap.String("signing", kindOf(signing.Key)),
-		zap.String("configured", s.kind()),
-		zap.Int("rotations", rotations),
-	}
-	if !from.IsZero() {
-		fields = append(fields, zap.Time("from", from))
-	}
-	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: that takes so many rotations; "+
-		"to hurry, run `caddy elasticsearch-jwt rotate "+s.set+"` as often, with a few minutes in between", fields...)
-}
-
-// takesEffect is after how many rotations a key of the kind that is configured signs, and from
-// when; the zero time if that is for a person to say.
-func (s *StorageKeys) takesEffect(all *schedule, signing *KeyRecord, now time.Time) (rotations int, from time.Time) {
-	last := signing
-	for next := all.successor(last, now); next != nil; next = all.successor(last, now) {
-		rotations++
-		if s.isAsConfigured(next) {
-			return rotations, next.begins()
-		}
-		last = next
-	}
-	if begins := last.begins(); !begins.IsZero() && s.every() != 0 {
-		from = begins.Add(s.every()) // it is made when the last one begins to sign
-	}
-	return rotations + 1, from
-}
-
-func (s *StorageKeys) isAsConfigured(r *KeyRecord) bool { return kindOf(r.Key) == s.kind() }
-
-// kind is what kind of key is configured, as kindOf has it.
-func (s *StorageKeys) kind() string {
-	if strings.HasPrefix(s.Algorithm, "ES") {
-		return s.Algorithm
-	}
-	return fmt.Sprintf("%s with %d bits", s.Algorithm, s.KeySize)
-}
-
-// kindOf is the algorithm of a key, and the size if it is an RSA key.
-func kindOf(key *Key) string {
-	if public, ok := key.public.Key.(*rsa.PublicKey); ok {
-		return fmt.Sprintf("%s with %d bits", key.Algorithm, public.N.BitLen())
-	}
-	return string(key.Algorithm)
-}
-
 // create makes the missing keys.
 func (s *StorageKeys) create(ctx context.Context, needs KeyNeeds) (records []KeyRecord, err error) {
-	err = s.withLock(ctx, func() error {
+	err = s.stored.withLock(ctx, func() error {
 		records, err = s.fill(ctx, needs)
 		return err
 	})
 	if records == nil {
-		records = s.atHand(needs)
+		records = s.known(needs)
 	}
 	return records, err
-}
-
-// withLock does something while no other replica does. A lock that breaks does no harm: records
-// are only ever added, and of two keys for one turn every replica signs with the same one.
-func (s *StorageKeys) withLock(ctx context.Context, do func() error) error {
-	lock := "elasticsearch_jwt_" + s.set
-	if err := s.storage.Lock(ctx, lock); err != nil {
-		return failed(lockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", s.where(), err))
-	}
-	defer func() {
-		if err := s.storage.Unlock(context.WithoutCancel(ctx), lock); err != nil {
-			s.logger.Warn("the lock for making keys could not be released", zap.Error(err))
-		}
-	}()
-	return do()
 }
 
 // fill makes keys until none is missing.
@@ -295,17 +190,7 @@ func (s *StorageKeys) forget(ctx context.Context, records []KeyRecord, needs Key
 		if retired.IsZero() || needs.Now.Sub(retired) < forgetAfter || r.Turn > young {
 			return false
 		}
-		// The key is the last to go: marks without their key say nothing.
-		for _, kind := range []string{promotedSuffix, revokedSuffix, keySuffix} {
-			name := path.Join(s.folder(), r.ID+kind)
-			if err := s.storage.Delete(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				s.logger.Warn("a key that retired long ago could not be deleted", zap.String("kid", r.ID), zap.Error(err))
-				return false
-			}
-			delete(s.records, name)
-			delete(s.marks, name)
-		}
-		return true
+		return s.stored.forget(ctx, r.ID)
 	})
 }
 
@@ -320,24 +205,16 @@ func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs KeyNeeds) (K
 		return KeyRecord{}, err
 	}
 	record := KeyRecord{
-		Key:       key,
-		Turn:      plan.turn,
-		Created:   needs.Now.UTC().Truncate(time.Second),
-		SignsFrom: plan.signsFrom.UTC().Truncate(time.Second),
-		Appears:   plan.appears.UTC().Truncate(time.Second),
-		Replaces:  strings.Join(plan.replaces, " "),
-		Grace:     s.grace(needs),
+		Key:          key,
+		Turn:         plan.turn,
+		Created:      needs.Now.UTC().Truncate(time.Second),
+		SignsFrom:    plan.signsFrom.UTC().Truncate(time.Second),
+		Appears:      plan.appears.UTC().Truncate(time.Second),
+		Replaces:     strings.Join(plan.replaces, " "),
+		ReplacesFrom: plan.replacesFrom.UTC().Truncate(time.Second),
+		Grace:        s.grace(needs),
 	}
-	object, err := encodeStoredKey(record, private)
-	if err != nil {
-		return KeyRecord{}, err
-	}
-	name := path.Join(s.folder(), key.ID+keySuffix)
-	if err := s.storage.Store(ctx, name, object); err != nil {
-		return KeyRecord{}, failed(storageNotWritable, fmt.Errorf("storing a new key under %s in %s: make it writable for Caddy: %w", s.folder(), s.where(), err))
-	}
-	s.records[name] = record // a storage may list it only later
-	return record, nil
+	return record, s.stored.add(ctx, record, private)
 }
 
 // grace is how long a key stays published once it does not sign any more. A configuration that
@@ -350,82 +227,38 @@ func (s *StorageKeys) grace(needs KeyNeeds) time.Duration {
 	return lifetime + time.Duration(s.RetireAfter)
 }
 
-// generate makes a private key.
-func (s *StorageKeys) generate() (any, error) {
-	switch s.algorithm {
-	case jose.ES256:
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jose.ES384:
-		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case jose.ES512:
-		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	default:
-		return rsa.GenerateKey(rand.Reader, s.KeySize)
-	}
-}
-
-// read reads what is stored and not known yet. What cannot be read is an error that names the
-// object; it is never overwritten, and the other keys go on.
+// read reads the stored keys. Where some of them cannot be used and there is one that signs, the
+// others go on: making its successor must not wait for a person to look.
 func (s *StorageKeys) read(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
-	names, err := s.storage.List(ctx, s.folder(), false)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s.atHand(needs), failed(storageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", s.folder(), s.where(), err))
-	}
-	var errs, unread []error
-	for _, name := range names {
-		if s.has(name) {
-			continue
-		}
-		object, err := s.storage.Load(ctx, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // forgotten by another replica in the meantime
-		}
-		if err != nil {
-			unread = append(unread, failed(storageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, s.where(), err)))
-			continue
-		}
-		if err := s.learn(name, object); err != nil {
-			errs = append(errs, failed(keyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup, or remove it if no cluster needs its key any more: %w", name, s.where(), err)))
-		}
-	}
-	if len(unread) == 0 {
-		s.halfRead = 0
-	} else if s.halfRead++; s.halfRead < patience {
-		return s.atHand(needs), errors.Join(unread...)
-	}
-	s.wasRead = true
-	errs = append(errs, unread...)
+	unusable, err := s.stored.read(ctx)
 	records := s.known(needs)
-	if len(errs) == 0 {
+	switch {
+	case err != nil:
+		return records, err
+	case unusable == nil:
 		s.complaint.Store(nil)
+	case newSchedule(records, time.Time{}).signing(needs.Now) == nil:
+		return records, unusable
+	default:
+		s.complain(unusable)
 	}
-	if len(errs) > 0 && newSchedule(records, time.Time{}).signing(needs.Now) != nil {
-		// There is a key to go on with, and making its successor must not wait for a
-		// person to look at the others.
-		s.complain(errors.Join(errs...))
-		return records, nil
-	}
-	return records, errors.Join(errs...)
+	return records, nil
 }
 
-// patience is how often in a row some of what is stored may not be readable before the rest must
-// do. It takes as long as a storage needs to come back, and not so long that one object that Caddy
-// may not read keeps it from serving.
-const patience = 5
-
-// atHand returns what was read so far: nothing, before everything was read once. Some of the keys
-// may be old ones, and to sign with those, or to publish only those, is worse than to wait.
-func (s *StorageKeys) atHand(needs KeyNeeds) []KeyRecord {
-	if !s.wasRead {
-		return nil
+// known returns what was read so far. A token of this configuration may live longer than those
+// of the one that made the key.
+func (s *StorageKeys) known(needs KeyNeeds) []KeyRecord {
+	records := s.stored.all()
+	for i := range records {
+		records[i].Grace = max(records[i].Grace, s.grace(needs))
 	}
-	return s.known(needs)
+	return records
 }
 
 // complain logs what is wrong with some of the stored keys, once.
 func (s *StorageKeys) complain(err error) {
 	if last := s.complaint.Swap(&err); last == nil || (*last).Error() != err.Error() {
-		s.logger.Error("some stored keys cannot be used; the others go on", zap.String("keys", s.set), zap.Error(err))
+		s.logger.Error("some stored keys cannot be used; the others go on", zap.String("keys", s.stored.set), zap.Error(err))
 	}
 }
 
@@ -435,54 +268,6 @@ func (s *StorageKeys) lacking() error {
 		return *err
 	}
 	return nil
-}
-
-// has reports whether an object is known already, or none of ours.
-func (s *StorageKeys) has(name string) bool {
-	if _, kind := splitStoredName(name); kind == "" {
-		return true
-	}
-	_, key := s.records[name]
-	_, mark := s.marks[name]
-	return key || mark
-}
-
-// learn takes up a stored object.
-func (s *StorageKeys) learn(name string, object []byte) error {
-	kid, kind := splitStoredName(name)
-	if kind != keySuffix {
-		mark, err := decodeStoredMark(name, object)
-		if err == nil {
-			s.marks[name] = mark
-		}
-		return err
-	}
-	record, err := decodeStoredKey(object)
-	if err != nil {
-		return err
-	}
-	if record.ID != kid {
-		return fmt.Errorf("it holds the key %s", record.ID)
-	}
-	s.records[name] = record
-	return nil
-}
-
-// known returns what was read so far. A token of this configuration may live longer than those
-// of the one that made the key.
-func (s *StorageKeys) known(needs KeyNeeds) []KeyRecord {
-	records := make([]KeyRecord, 0, len(s.records))
-	for name, r := range s.records {
-		r.Grace = max(r.Grace, s.grace(needs))
-		stem := strings.TrimSuffix(name, keySuffix)
-		for _, kind := range []string{promotedSuffix, revokedSuffix} {
-			if mark, ok := s.marks[stem+kind]; ok {
-				mark.apply(kind, &r)
-			}
-		}
-		records = append(records, r)
-	}
-	return records
 }
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens:

@@ -650,7 +650,7 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 				settle()
 				r.noKeys(0)
 				requireSays(t, r, signing, d.says, whole)
-				require.Contains(t, r.logs.String(), "restore it from a backup, or remove it")
+				require.Contains(t, r.logs.String(), "restore it from a backup")
 				require.Equal(t, damaged, shared.read(signing))
 				require.Equal(t, before, shared.stored, "nothing is overwritten, and nothing is added")
 

@@ -17,7 +17,7 @@ import (
 )
 
 // KeySource is what a module in the namespace elasticsearch_jwt.keys is: the place that the
-// keys of a set come from.
+// keys of a set come from. It is asked one thing at a time.
 type KeySource interface {
 	// Keys returns every key of the set that there is, having made those that are missing if
 	// the source makes keys. It is called when the configuration starts, and again and again
@@ -217,7 +217,9 @@ func (ks *keySet) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	now := ks.now()
-	records, err := ks.ask(ctx, ks.needs.at(now))
+	records, err := ask(ctx, ks, func(ctx context.Context) ([]KeyRecord, error) {
+		return ks.source.Keys(ctx, ks.needs.at(now))
+	})
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // this configuration was stopped: the next one knows better
 	}
@@ -249,17 +251,18 @@ func (ks *keySet) lacking() error {
 	return nil
 }
 
-// ask asks the source, and waits no longer than the context lasts: a storage that hangs may not
-// heed it. There is never more than one question open.
-func (ks *keySet) ask(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
+// ask asks the source something, and waits no longer than the context lasts: a storage that hangs
+// may not heed it. There is never more than one question open.
+func ask[T any](ctx context.Context, ks *keySet, question func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
 	select {
 	case ks.asking <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: it was asked before and is still busy", errNoAnswer)
-	}
-	type answer struct {
-		records []KeyRecord
-		err     error
+		var none T
+		return none, errBusy
 	}
 	answers := make(chan answer, 1)
 	go func() {
@@ -269,33 +272,39 @@ func (ks *keySet) ask(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) 
 				answers <- answer{err: fmt.Errorf("the source of the keys panicked: %v", r)}
 			}
 		}()
-		records, err := ks.source.Keys(ctx, needs)
-		answers <- answer{records, err}
+		value, err := question(ctx)
+		answers <- answer{value, err}
 	}()
 	select {
 	case a := <-answers:
-		return a.records, a.err
+		return a.value, a.err
 	case <-ctx.Done():
 	}
 	select { // a source that heeds its context knows better what went wrong
 	case a := <-answers:
-		return a.records, a.err
+		return a.value, a.err
 	case <-time.After(time.Second):
-		return nil, fmt.Errorf("%w within %s: is its storage, or what else the keys are kept in, reachable?", errNoAnswer, short(pollTimeout))
+		var none T
+		return none, errNoAnswer
 	}
 }
 
-// errNoAnswer says that a source hangs.
-var errNoAnswer = errors.New("the source of the keys gave no answer")
+var (
+	// errNoAnswer says that a source hangs.
+	errNoAnswer = errors.New("the source of the keys gave no answer: is its storage, or what else the keys are kept in, reachable?")
+
+	// errBusy says that it hangs since it was asked something before.
+	errBusy = fmt.Errorf("it was asked before and is still busy: %w", errNoAnswer)
+)
 
 // rotate makes the successor sign.
 func (ks *keySet) rotate(ctx context.Context) (Rotation, error) {
-	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) { return r.Rotate(ctx, needs) })
+	return ks.emergency(ctx, func(ctx context.Context, r Rotator, needs KeyNeeds) (Rotation, error) { return r.Rotate(ctx, needs) })
 }
 
 // revoke gives a key up, or all of them.
 func (ks *keySet) revoke(ctx context.Context, request revokeRequest) (Rotation, error) {
-	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) {
+	return ks.emergency(ctx, func(ctx context.Context, r Rotator, needs KeyNeeds) (Rotation, error) {
 		if request.All {
 			return r.RevokeAll(ctx, needs)
 		}
@@ -305,16 +314,25 @@ func (ks *keySet) revoke(ctx context.Context, request revokeRequest) (Rotation, 
 
 // emergency has the source do something about the keys, and follows at once. The other replicas
 // follow when they poll.
-func (ks *keySet) emergency(ctx context.Context, do func(Rotator, KeyNeeds) (Rotation, error)) (Rotation, error) {
+func (ks *keySet) emergency(ctx context.Context, do func(context.Context, Rotator, KeyNeeds) (Rotation, error)) (Rotation, error) {
 	rotator, ok := ks.source.(Rotator)
 	if !ok {
 		return Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.name, ks.sourceName, errNotRotator)
 	}
-	rotation, err := do(rotator, ks.needs.at(ks.now()))
+	rotation, err := ask(ctx, ks, func(ctx context.Context) (Rotation, error) {
+		return do(ctx, rotator, ks.needs.at(ks.now()))
+	})
+	switch f, ok := errors.AsType[*failedWith](err); {
+	case ok: // and not what one asked for that cannot be done
+		ks.state.counts.failed(f.kind)
+	case errors.Is(err, errBusy):
+		ks.state.counts.failed(noAnswer)
+		err = fmt.Errorf("nothing was changed: %w", err)
+	case errors.Is(err, errNoAnswer):
+		ks.state.counts.failed(noAnswer)
+		err = fmt.Errorf("it may be stored all the same, see `caddy elasticsearch-jwt keys`; to ask again does no harm: %w", err)
+	}
 	if err != nil {
-		if f, ok := errors.AsType[*failedWith](err); ok { // and not what one asked for that cannot be done
-			ks.state.counts.failed(f.kind)
-		}
 		return Rotation{}, err
 	}
 	if err := ks.refresh(ctx); err != nil {

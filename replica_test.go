@@ -315,10 +315,10 @@ func (v *view) trouble(ctx context.Context, writes bool) error {
 	v.mu.Lock()
 	failure, readOnly, hang := v.failure, v.readOnly, v.hang
 	v.mu.Unlock()
-	if hang != nil {
-		<-hang
-	}
 	switch {
+	case hang != nil:
+		<-hang
+		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case failure != nil:

@@ -30,6 +30,10 @@ type KeyRecord struct {
 	// forgotten them.
 	Replaces string
 
+	// ReplacesFrom is when those keys stop signing and their tokens stop being used, if that is
+	// before this one appears.
+	ReplacesFrom time.Time
+
 	// SignsFrom is when its turn begins. The zero time: not before it is promoted.
 	SignsFrom time.Time
 
@@ -37,15 +41,14 @@ type KeyRecord struct {
 	// longest life of a token, and a margin.
 	Grace time.Duration
 
-	// Promoted is when an operator made its turn begin, if that is before SignsFrom.
+	// Promoted is when an operator made its turn begin: every client moves to it then, and not only
+	// when its token's window ends. A key that replaces others is promoted as of SignsFrom, for that
+	// is what makes clusters forget the others.
 	Promoted time.Time
 
-	// Revoked is when the key stopped signing and its tokens stopped being used.
-	Revoked time.Time
-
-	// Withdrawn is when a revoked key leaves the JWKS: once a key that no cluster has seen
-	// yet signs, which makes every cluster read the JWKS again.
-	Withdrawn time.Time
+	// Revoked is when the key stopped signing and its tokens stopped being used; Withdrawn when it
+	// left the JWKS. Both follow from the keys that replace it.
+	Revoked, Withdrawn time.Time
 }
 
 // begins is when the key's turn begins; the zero time is never.
@@ -88,20 +91,21 @@ func newSchedule(records []KeyRecord, replaced time.Time) *schedule {
 	return s
 }
 
-// replace revokes what a key replaces, as of when it appears. Clocks differ: where one that appears
-// at once is known, what it replaces is over, whatever the time.
+// replace revokes what a key replaces. Clocks differ: where one that appears at once is known, what
+// it replaces is over, whatever the time.
 func (s *schedule) replace(by *KeyRecord) {
 	if by.Replaces == "" {
 		return
 	}
-	from := by.Created.Add(-clockSkew)
+	by.Promoted = earliestAfter(time.Time{}, by.Promoted, by.SignsFrom)
+	withdrawn := by.Created.Add(-clockSkew)
 	if !by.Appears.IsZero() {
-		from = by.Appears
+		withdrawn = by.Appears
 	}
 	for i := range s.records {
 		if r := &s.records[i]; by.replaces(r) {
-			r.Revoked = earliestAfter(time.Time{}, r.Revoked, from)
-			r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, from)
+			r.Revoked = earliestAfter(time.Time{}, r.Revoked, withdrawn, by.ReplacesFrom)
+			r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, withdrawn)
 		}
 	}
 }
@@ -172,6 +176,52 @@ func (s *schedule) successor(r *KeyRecord, t time.Time) *KeyRecord {
 		}
 	}
 	return nil
+}
+
+// next returns the key that will sign after the one that signs now, and from when; the zero time
+// if that is for a person to say.
+func (s *schedule) next(now time.Time) (*KeyRecord, time.Time) {
+	signing := s.signing(now)
+	if signing == nil {
+		return nil, time.Time{}
+	}
+	for _, t := range s.switches() {
+		if t.After(now) {
+			if next := s.signing(t); next != signing {
+				return next, t
+			}
+		}
+	}
+	return s.successor(signing, now), time.Time{}
+}
+
+// signsSince is when the key that signs now began to: its own turn, or when another's ended.
+func (s *schedule) signsSince(signing *KeyRecord, now time.Time) time.Time {
+	since := signing.begins()
+	for _, t := range slices.Backward(s.switches()) {
+		if t.After(now) {
+			continue
+		}
+		if s.signing(t) != signing {
+			break
+		}
+		since = t
+	}
+	return since
+}
+
+// switches are the instants, in their order, at which another key may begin to sign.
+func (s *schedule) switches() []time.Time {
+	var instants []time.Time
+	for i := range s.records {
+		for _, t := range [...]time.Time{s.records[i].begins(), s.records[i].Revoked} {
+			if !t.IsZero() {
+				instants = append(instants, t)
+			}
+		}
+	}
+	slices.SortFunc(instants, time.Time.Compare)
+	return instants
 }
 
 // signingWindow returns the key for a token whose window began at start. A rotation on
@@ -284,7 +334,9 @@ type keyPlan struct {
 	turn      int
 	signsFrom time.Time // zero: when promoted
 	appears   time.Time // zero: at once
-	replaces  []string  // kids: see [KeyRecord]
+
+	replaces     []string  // kids: see [KeyRecord]
+	replacesFrom time.Time // zero: when it appears
 }
 
 // plan says which key to make next, if one is missing: the first key of a set, or the

@@ -140,6 +140,30 @@ func TestWhichKeysArePublished(t *testing.T) {
 	}
 }
 
+// TestAKeyThatReplacesOthersRevokesThem: they stop signing when it says, and leave the JWKS when it
+// enters it; every client moves to it when it begins.
+func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
+	a, b := turn("a", 1, 0), turn("b", 2, 100*hour)
+	fresh := with(turn("c", 3, 7*hour), func(r *KeyRecord) {
+		r.Created, r.ReplacesFrom, r.Appears, r.Replaces = at(3*hour), at(4*hour), at(5*hour), "a"
+	})
+	s := newSchedule([]KeyRecord{a, b, fresh}, time.Time{})
+	for instant, signs := range map[time.Duration]string{4*hour - 1: "a", 4 * hour: "b", 7*hour - 1: "b", 7 * hour: "c", 200 * hour: "c"} {
+		require.Equal(t, signs, idOf(s.signing(at(instant))), "after %s", instant)
+	}
+	for instant, shows := range map[time.Duration][]string{4 * hour: {"a", "b"}, 5*hour - 1: {"a", "b"}, 5 * hour: {"b", "c"}} {
+		require.Equal(t, shows, idsOf(s.published(at(instant))), "after %s", instant)
+	}
+	require.Equal(t, at(4*hour), s.nextEmergency(at(0)))
+	require.Equal(t, at(7*hour), s.nextEmergency(at(4*hour)))
+
+	all := with(turn("d", 4, 6*hour), func(r *KeyRecord) { r.Created, r.Replaces = at(6*hour), replacesAll })
+	s = newSchedule([]KeyRecord{a, b, fresh, all}, time.Time{})
+	require.Equal(t, "d", idOf(s.signing(at(6*hour))))
+	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour))))
+	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour-clockSkew))), "to one whose clock is behind, too")
+}
+
 func TestWhichKeySignsForAWindow(t *testing.T) {
 	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
 	s := newSchedule(abc, time.Time{})

@@ -27,15 +27,16 @@ const (
 
 // storedKeyJSON is the stored form of a key.
 type storedKeyJSON struct {
-	Version   int             `json:"version"`
-	KeyID     string          `json:"kid"`
-	Turn      int             `json:"turn"`
-	Created   time.Time       `json:"created"`
-	SignsFrom time.Time       `json:"signs_from,omitzero"`
-	Appears   time.Time       `json:"appears,omitzero"`
-	Replaces  []string        `json:"replaces,omitempty"`
-	Grace     int64           `json:"grace_seconds"`
-	Key       json.RawMessage `json:"key"` // a private JWK (RFC 7517)
+	Version      int             `json:"version"`
+	KeyID        string          `json:"kid"`
+	Turn         int             `json:"turn"`
+	Created      time.Time       `json:"created"`
+	SignsFrom    time.Time       `json:"signs_from,omitzero"`
+	Appears      time.Time       `json:"appears,omitzero"`
+	Replaces     []string        `json:"replaces,omitempty"`
+	ReplacesFrom time.Time       `json:"replaces_from,omitzero"`
+	Grace        int64           `json:"grace_seconds"`
+	Key          json.RawMessage `json:"key"` // a private JWK (RFC 7517)
 }
 
 func encodeStoredKey(r KeyRecord, private any) ([]byte, error) {
@@ -44,15 +45,16 @@ func encodeStoredKey(r KeyRecord, private any) ([]byte, error) {
 		return nil, fmt.Errorf("encoding the key %s: %w", r.ID, err)
 	}
 	return json.MarshalIndent(storedKeyJSON{
-		Version:   storedVersion,
-		KeyID:     r.ID,
-		Turn:      r.Turn,
-		Created:   r.Created,
-		SignsFrom: r.SignsFrom,
-		Appears:   r.Appears,
-		Replaces:  strings.Fields(r.Replaces),
-		Grace:     int64(r.Grace / time.Second),
-		Key:       jwk,
+		Version:      storedVersion,
+		KeyID:        r.ID,
+		Turn:         r.Turn,
+		Created:      r.Created,
+		SignsFrom:    r.SignsFrom,
+		Appears:      r.Appears,
+		Replaces:     strings.Fields(r.Replaces),
+		ReplacesFrom: r.ReplacesFrom,
+		Grace:        int64(r.Grace / time.Second),
+		Key:          jwk,
 	}, "", "\t")
 }
 
@@ -93,17 +95,20 @@ func decodeStoredKey(object []byte) (KeyRecord, error) {
 		return KeyRecord{}, fmt.Errorf("its kid is %q, but the thumbprint of its key is %q", stored.KeyID, key.ID)
 	case stored.Created.IsZero() || stored.Turn < 1 || stored.Turn > maxTurn || stored.Grace < 0 || stored.Grace > maxGrace:
 		return KeyRecord{}, errors.New("its instants are missing or impossible")
+	case !stored.ReplacesFrom.IsZero() && stored.Appears.Before(stored.ReplacesFrom):
+		return KeyRecord{}, errors.New("what it replaces would leave the JWKS while it signs")
 	}
 	if err := key.selfTest(); err != nil {
 		return KeyRecord{}, err
 	}
 	return KeyRecord{
-		Key:       key,
-		Turn:      stored.Turn,
-		Created:   stored.Created,
-		SignsFrom: stored.SignsFrom,
-		Appears:   stored.Appears,
-		Replaces:  strings.Join(stored.Replaces, " "),
-		Grace:     time.Duration(stored.Grace) * time.Second,
+		Key:          key,
+		Turn:         stored.Turn,
+		Created:      stored.Created,
+		SignsFrom:    stored.SignsFrom,
+		Appears:      stored.Appears,
+		Replaces:     strings.Join(stored.Replaces, " "),
+		ReplacesFrom: stored.ReplacesFrom,
+		Grace:        time.Duration(stored.Grace) * time.Second,
 	}, nil
 }

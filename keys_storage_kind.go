@@ -1,0 +1,85 @@
+package esjwt
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"go.uber.org/zap"
+)
+
+// generate makes a private key.
+func (s *StorageKeys) generate() (any, error) {
+	switch s.algorithm {
+	case jose.ES256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.ES384:
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case jose.ES512:
+		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	default:
+		return rsa.GenerateKey(rand.Reader, s.KeySize)
+	}
+}
+
+// compare logs, once for each key that signs, that it is not of the kind that is configured, and
+// when one is.
+func (s *StorageKeys) compare(all *schedule, now time.Time) {
+	signing := all.signing(now)
+	if signing == nil || signing.ID == s.compared || s.isAsConfigured(signing) {
+		return
+	}
+	s.compared = signing.ID
+	rotations, from := s.takesEffect(all, signing, now)
+	fields := []zap.Field{
+		zap.String("keys", s.stored.set),
+		zap.String("signing", kindOf(signing.Key)),
+		zap.String("configured", s.kind()),
+		zap.Int("rotations", rotations),
+	}
+	if !from.IsZero() {
+		fields = append(fields, zap.Time("from", from))
+	}
+	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: that takes so many rotations; "+
+		"to hurry, run `caddy elasticsearch-jwt rotate "+s.stored.set+"` as often, with a few minutes in between", fields...)
+}
+
+// takesEffect is after how many rotations a key of the kind that is configured signs, and from
+// when; the zero time if that is for a person to say.
+func (s *StorageKeys) takesEffect(all *schedule, signing *KeyRecord, now time.Time) (rotations int, from time.Time) {
+	last := signing
+	for next := all.successor(last, now); next != nil; next = all.successor(last, now) {
+		rotations++
+		if s.isAsConfigured(next) {
+			return rotations, next.begins()
+		}
+		last = next
+	}
+	if begins := last.begins(); !begins.IsZero() && s.every() != 0 {
+		from = begins.Add(s.every()) // it is made when the last one begins to sign
+	}
+	return rotations + 1, from
+}
+
+func (s *StorageKeys) isAsConfigured(r *KeyRecord) bool { return kindOf(r.Key) == s.kind() }
+
+// kind is what kind of key is configured, as kindOf has it.
+func (s *StorageKeys) kind() string {
+	if strings.HasPrefix(s.Algorithm, "ES") {
+		return s.Algorithm
+	}
+	return fmt.Sprintf("%s with %d bits", s.Algorithm, s.KeySize)
+}
+
+// kindOf is the algorithm of a key, and the size if it is an RSA key.
+func kindOf(key *Key) string {
+	if public, ok := key.public.Key.(*rsa.PublicKey); ok {
+		return fmt.Sprintf("%s with %d bits", key.Algorithm, public.N.BitLen())
+	}
+	return string(key.Algorithm)
+}

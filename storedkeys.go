@@ -1,0 +1,227 @@
+package esjwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// storedKeys is what a storage holds of a key set: keys, and promotions of keys. Each is an object
+// that is written once and never changed, so it is read once. It is for one goroutine at a time.
+type storedKeys struct {
+	storage certmagic.Storage
+	set     string
+	logger  *zap.Logger
+
+	records    map[string]KeyRecord // by name
+	promotions map[string]storedPromotion
+
+	wasRead  bool // everything was, once
+	halfRead int  // how often in a row some of it was not
+}
+
+func newStoredKeys(storage certmagic.Storage, logger *zap.Logger) *storedKeys {
+	return &storedKeys{
+		storage: storage, logger: logger,
+		records: make(map[string]KeyRecord), promotions: make(map[string]storedPromotion),
+	}
+}
+
+func (k *storedKeys) folder() string { return path.Join("elasticsearch_jwt", k.set) }
+
+// name is what the object of a kind is called that is about a key.
+func (k *storedKeys) name(kid, kind string) string { return path.Join(k.folder(), kid+kind) }
+
+// where names the storage in an error. A storage that cannot name itself could show its
+// password.
+func (k *storedKeys) where() string {
+	if named, ok := k.storage.(fmt.Stringer); ok {
+		return "the storage " + named.String()
+	}
+	return fmt.Sprintf("the storage %T", k.storage)
+}
+
+// all returns the keys that were read so far: none, before everything was read once. Some of the
+// keys may be old ones, and to sign with those, or to publish only those, is worse than to wait.
+func (k *storedKeys) all() []KeyRecord {
+	if !k.wasRead {
+		return nil
+	}
+	records := make([]KeyRecord, 0, len(k.records))
+	for _, r := range k.records {
+		if promotion, ok := k.promotions[k.name(r.ID, promotedSuffix)]; ok {
+			r.Promoted = promotion.At
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// read reads what is stored and not known yet. An object that is not usable is named; it is never
+// overwritten, and the others go on. After err, what was read before must do.
+func (k *storedKeys) read(ctx context.Context) (unusable, err error) {
+	names, err := k.storage.List(ctx, k.folder(), false)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, failed(storageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", k.folder(), k.where(), err))
+	}
+	var bad, unread []error
+	for _, name := range names {
+		if k.has(name) {
+			continue
+		}
+		object, err := k.load(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // forgotten by another replica in the meantime
+		}
+		if err != nil {
+			unread = append(unread, err)
+			continue
+		}
+		if err := k.learn(name, object); err != nil {
+			bad = append(bad, failed(keyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it, and revoke again what was revoked since it was made: %w", name, k.where(), err)))
+		}
+	}
+	if len(unread) == 0 {
+		k.halfRead = 0
+	} else if k.halfRead++; k.halfRead < patience {
+		return nil, errors.Join(unread...)
+	}
+	k.wasRead = true
+	return errors.Join(append(bad, unread...)...), nil
+}
+
+// patience is how often in a row some of what is stored may not be readable before the rest must
+// do. It takes as long as a storage needs to come back, and not so long that one object that Caddy
+// may not read keeps it from serving.
+const patience = 5
+
+// has reports whether an object is known already, or none of ours.
+func (k *storedKeys) has(name string) bool {
+	_, kind := splitStoredName(name)
+	_, key := k.records[name]
+	_, promotion := k.promotions[name]
+	return kind == "" || key || promotion
+}
+
+// learn takes up a stored object.
+func (k *storedKeys) learn(name string, object []byte) error {
+	kid, kind := splitStoredName(name)
+	if kind == promotedSuffix {
+		promotion, err := decodePromotion(kid, object)
+		if err == nil {
+			k.promotions[name] = promotion
+		}
+		return err
+	}
+	record, err := decodeStoredKey(object)
+	if err != nil {
+		return err
+	}
+	if record.ID != kid {
+		return fmt.Errorf("it holds the key %s", record.ID)
+	}
+	k.records[name] = record
+	return nil
+}
+
+// add stores a new key.
+func (k *storedKeys) add(ctx context.Context, record KeyRecord, private any) error {
+	object, err := encodeStoredKey(record, private)
+	if err != nil {
+		return err
+	}
+	name := k.name(record.ID, keySuffix)
+	if err := k.store(ctx, name, object); err != nil {
+		return err
+	}
+	k.records[name] = record // a storage may list it only later
+	return nil
+}
+
+// promote stores that a key's turn begins early. A promotion that is there already stays.
+func (k *storedKeys) promote(ctx context.Context, promotion storedPromotion) error {
+	object, err := encodePromotion(promotion)
+	if err != nil {
+		return err
+	}
+	name := k.name(promotion.KeyID, promotedSuffix)
+	// A storage that fails says that nothing exists, and what cannot be read must not be overwritten.
+	switch _, err := k.load(ctx, name); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := k.store(ctx, name, object); err != nil {
+		return err
+	}
+	k.promotions[name] = promotion
+	return nil
+}
+
+// forget deletes a key and what is said of it, and reports whether it is gone.
+func (k *storedKeys) forget(ctx context.Context, kid string) bool {
+	for _, kind := range []string{promotedSuffix, keySuffix} { // a promotion without its key says nothing
+		name := k.name(kid, kind)
+		if err := k.storage.Delete(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			k.logger.Warn("a key that retired long ago could not be deleted", zap.String("kid", kid), zap.Error(err))
+			return false
+		}
+		delete(k.records, name)
+		delete(k.promotions, name)
+	}
+	return true
+}
+
+func (k *storedKeys) load(ctx context.Context, name string) ([]byte, error) {
+	object, err := k.storage.Load(ctx, name)
+	if err != nil {
+		return nil, failed(storageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, k.where(), err))
+	}
+	return object, nil
+}
+
+// store stores an object, unless it took so long to come to it that nobody waits for it any more:
+// its instants would be too early.
+func (k *storedKeys) store(ctx context.Context, name string, object []byte) error {
+	if err := context.Cause(ctx); err != nil {
+		return failed(storageUnreachable, fmt.Errorf("nothing was stored: it took %s too long to answer: %w", k.where(), err))
+	}
+	if err := k.storage.Store(ctx, name, object); err != nil {
+		return failed(storageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, k.where(), err))
+	}
+	return nil
+}
+
+// withLock does something while no other replica does. A lock that breaks does no harm: objects
+// are only ever added, and of two keys for one turn every replica signs with the same one.
+func (k *storedKeys) withLock(ctx context.Context, do func() error) error {
+	lock := "elasticsearch_jwt_" + k.set
+	if err := k.storage.Lock(ctx, lock); err != nil {
+		return failed(lockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", k.where(), err))
+	}
+	defer func() {
+		if err := k.storage.Unlock(context.WithoutCancel(ctx), lock); err != nil {
+			k.logger.Warn("the lock for making keys could not be released", zap.Error(err))
+		}
+	}()
+	return do()
+}
+
+// splitStoredName splits the name of a stored object into a kid and what it is: keySuffix,
+// promotedSuffix or "".
+func splitStoredName(name string) (kid, kind string) {
+	base := path.Base(name)
+	for _, kind := range []string{promotedSuffix, keySuffix} {
+		if kid, ok := strings.CutSuffix(base, kind); ok {
+			return kid, kind
+		}
+	}
+	return base, ""
+}
