@@ -1,0 +1,305 @@
+package esjwt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAStorageThatCannotBeWrittenChangesNothing, and the answer says what to do.
+func TestAStorageThatCannotBeWrittenChangesNothing(t *testing.T) {
+	broken := errors.New("no space left on device")
+	commands := map[string]struct{ path, body string }{
+		"rotate":     {"rotate", ""},
+		"revoke":     {"revoke", `{"kid":"%s"}`},
+		"revoke now": {"revoke", `{"kid":"%s","now":true}`},
+		"revoke all": {"revoke", `{"all":true}`},
+	}
+	for how, breaks := range map[string]func(*view){
+		"not even a lock": func(v *view) { v.readOnly = broken },
+		"full":            func(v *view) { v.full = broken },
+	} {
+		for name, command := range commands {
+			t.Run(name+", "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					v := newMemory().view(t)
+					a := startOperated(t, replicaConfig{storage: v.config()})
+					synctest.Wait()
+					time.Sleep(time.Hour)
+					kid, document := a.signs(), a.document()
+					v.set(breaks)
+					body := strings.Replace(command.body, "%s", kid, 1)
+					status, answer := a.request(http.MethodPost, "/default/"+command.path, body)
+					require.Equal(t, http.StatusInternalServerError, status)
+					require.Contains(t, answer, broken.Error())
+					require.Contains(t, answer, "writable for Caddy")
+					time.Sleep(time.Hour)
+					require.Equal(t, kid, a.signs())
+					require.Equal(t, document, a.document())
+
+					v.set(func(v *view) { v.readOnly, v.full = nil, nil })
+					a.change(command.path, body)
+				})
+			})
+		}
+	}
+}
+
+// TestAnEmergencyDoesNotWaitForAStorageThatHangs for longer than it is asked to, and the answer says
+// what became of it.
+func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
+	for name, c := range map[string]struct {
+		hangs time.Duration // for how long before it is asked
+		says  string
+	}{
+		"since before": {2 * time.Minute, "nothing was changed: it was asked before and is still busy"},
+		"now":          {0, "it may be stored all the same, see `caddy elasticsearch-jwt keys`"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared := newMemory()
+				v := shared.view(t)
+				a := startOperated(t, replicaConfig{storage: v.config()})
+				synctest.Wait()
+				time.Sleep(time.Hour)
+				kid, document := a.signs(), a.document()
+				answering := make(chan struct{})
+				v.set(func(v *view) { v.hang = answering })
+				time.Sleep(c.hangs)
+
+				asked := time.Now()
+				status, answer := a.request(http.MethodPost, "/default/revoke", `{"kid":"`+kid+`"}`)
+				require.Equal(t, http.StatusInternalServerError, status)
+				require.Contains(t, answer, c.says)
+				require.LessOrEqual(t, time.Since(asked), 61*time.Second)
+
+				// What comes back after an hour does not do what nobody waits for any more.
+				time.Sleep(time.Hour)
+				v.set(func(v *view) { v.hang = nil })
+				close(answering)
+				time.Sleep(time.Minute)
+				require.Equal(t, kid, a.signs())
+				require.Equal(t, document, a.document())
+				a.revoke(kid)
+			})
+		})
+	}
+}
+
+// TestADecisionThatCannotBeReadIsNotOverwritten by another about the same key.
+func TestADecisionThatCannotBeReadIsNotOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newMemory()
+		a := startOperated(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":-1`)})
+		v := shared.view(t)
+		b := startOperated(t, replicaConfig{storage: v.config(), keys: storageKeys(`,"rotate_every":-1`)})
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		name := "elasticsearch_jwt/default/" + a.next() + ".promoted.json"
+		v.set(func(v *view) { v.unreadable = name })
+		a.rotate()
+		stored := shared.read(name)
+		require.NotEmpty(t, stored)
+		for range 10 { // at first it waits for what it cannot read, and then goes on without it
+			status, answer := b.request(http.MethodPost, "/default/rotate", "")
+			require.Equal(t, http.StatusInternalServerError, status, answer)
+			require.Contains(t, answer, name)
+			require.Equal(t, stored, shared.read(name))
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// TestEmergenciesOnEveryReplicaAtOnce: with or without a lock that holds, they agree in the end.
+func TestEmergenciesOnEveryReplicaAtOnce(t *testing.T) {
+	for name, broken := range map[string]bool{"a lock that holds": false, "a lock that breaks": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared := newMemory()
+				var cluster []*operated
+				for range 4 {
+					v := shared.view(t)
+					v.set(func(v *view) { v.brokenLock = broken })
+					cluster = append(cluster, startOperated(t, replicaConfig{storage: v.config()}))
+				}
+				synctest.Wait()
+				time.Sleep(time.Hour)
+				kid := cluster[0].signs()
+				var wg sync.WaitGroup
+				for i, o := range cluster {
+					wg.Go(func() {
+						if i%2 == 0 {
+							o.request(http.MethodPost, "/default/rotate", "")
+						} else {
+							o.request(http.MethodPost, "/default/revoke", `{"kid":"`+kid+`"}`)
+						}
+					})
+				}
+				wg.Wait()
+				cluster[0].watch(cluster[1], 15*time.Minute, func(since time.Duration, signing [2]string) {
+					if since > followed {
+						require.Equal(t, signing[0], signing[1])
+						require.NotEqual(t, kid, signing[0])
+					}
+				})
+				for _, o := range cluster {
+					require.Equal(t, cluster[0].document(), o.document())
+					require.NotContains(t, o.kids(), kid)
+					require.NotEmpty(t, o.next())
+				}
+			})
+		})
+	}
+}
+
+// TestACrashInTheMiddleOfAnEmergencyLeavesAConsistentSet: between any two calls to the storage.
+func TestACrashInTheMiddleOfAnEmergencyLeavesAConsistentSet(t *testing.T) {
+	for _, command := range []struct{ name, path, body string }{
+		{"rotate", "rotate", ``},
+		{"revoke", "revoke", `{"kid":"%s"}`},
+		{"revoke now", "revoke", `{"kid":"%s","now":true}`},
+		{"revoke all", "revoke", `{"all":true}`},
+	} {
+		t.Run(command.name, func(t *testing.T) {
+			for calls, done := int64(0), false; !done; calls++ {
+				require.Less(t, calls, int64(100))
+				synctest.Test(t, func(t *testing.T) {
+					shared := newMemory()
+					mortal := newMortal(shared.view(t))
+					victim := startOperated(t, replicaConfig{storage: mortal.config()})
+					witness := startOperated(t, replicaConfig{storage: shared.view(t).config()})
+					synctest.Wait()
+					time.Sleep(time.Hour)
+					old := victim.both(witness)[0]
+					body := strings.Replace(command.body, "%s", old, 1)
+
+					mortal.left.Store(calls)
+					status, _ := victim.request(http.MethodPost, "/default/"+command.path, body)
+					done = status == http.StatusOK && mortal.left.Load() >= 0
+					victim.stop()
+					shared.mu.Lock()
+					clear(shared.locks) // what a lock does that nobody keeps up
+					shared.mu.Unlock()
+
+					restarted := startOperated(t, replicaConfig{storage: shared.view(t).config()})
+					synctest.Wait()
+					if command.name == "revoke all" || command.name == "revoke now" {
+						time.Sleep(followed) // this is what they cost
+					}
+					restarted.watch(witness, 8*time.Minute, func(time.Duration, [2]string) {})
+					require.Equal(t, restarted.document(), witness.document())
+					require.NotEmpty(t, restarted.next())
+
+					// Whoever saw it fail asks again, and then it is as if it had not failed.
+					if !done {
+						status, answer := restarted.request(http.MethodPost, "/default/"+command.path, body)
+						if status != http.StatusOK {
+							require.Contains(t, answer, "was revoked already")
+						}
+						time.Sleep(10 * time.Minute)
+					}
+					signing := restarted.both(witness)
+					require.Equal(t, signing[0], signing[1])
+					require.NotEqual(t, old, signing[0])
+					if command.path == "revoke" {
+						require.NotContains(t, witness.kids(), old)
+					}
+				})
+			}
+		})
+	}
+}
+
+// mortal is a storage whose process dies: it does what it is asked so many times, and then
+// nothing any more, not even unlock.
+type mortal struct {
+	*view
+	left atomic.Int64
+}
+
+var (
+	mortals sync.Map
+	errDead = errors.New("the process is dead")
+)
+
+func newMortal(v *view) *mortal {
+	m := &mortal{view: v}
+	m.left.Store(1 << 40)
+	mortals.Store(v.Name, m)
+	return m
+}
+
+func (m *mortal) config() map[string]string {
+	return map[string]string{"module": "mortal", "name": m.Name}
+}
+
+func (m *mortal) dead() bool { return m.left.Add(-1) < 0 }
+
+func (m *mortal) Lock(ctx context.Context, name string) error {
+	if m.dead() {
+		return errDead
+	}
+	return m.view.Lock(ctx, name)
+}
+
+func (m *mortal) Unlock(ctx context.Context, name string) error {
+	if m.dead() {
+		return errDead
+	}
+	return m.view.Unlock(ctx, name)
+}
+
+func (m *mortal) Store(ctx context.Context, key string, value []byte) error {
+	if m.dead() {
+		return errDead
+	}
+	return m.view.Store(ctx, key, value)
+}
+
+func (m *mortal) Load(ctx context.Context, key string) ([]byte, error) {
+	if m.dead() {
+		return nil, errDead
+	}
+	return m.view.Load(ctx, key)
+}
+
+func (m *mortal) Exists(ctx context.Context, key string) bool {
+	return !m.dead() && m.view.Exists(ctx, key)
+}
+
+func (m *mortal) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	if m.dead() {
+		return nil, errDead
+	}
+	return m.view.List(ctx, prefix, recursive)
+}
+
+// mortalStorage is the storage module of a mortal.
+type mortalStorage struct {
+	Name string `json:"name,omitempty"`
+}
+
+func init() { caddy.RegisterModule(mortalStorage{}) }
+
+func (mortalStorage) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.mortal", New: func() caddy.Module { return new(mortalStorage) }}
+}
+
+func (s mortalStorage) CertMagicStorage() (certmagic.Storage, error) {
+	m, ok := mortals.Load(s.Name)
+	if !ok {
+		return nil, fmt.Errorf("no storage %q", s.Name)
+	}
+	return m.(*mortal), nil
+}
