@@ -22,42 +22,13 @@ type administered struct {
 	admin string
 }
 
-// manySources is a Caddyfile with a key set of each source.
-const manySources = `{
-	admin {{admin}}
-	storage file_system {{storage}}
-	auto_https disable_redirects
-	elasticsearch_jwt {
-		keys default storage {
-			algorithm ES256
-		}
-		keys files file {
-			key {{key}}
-			key {{old}}
-		}
-		keys hsm kms {
-			uri softkms:path={{key}}
-		}
-		keys shared secret {
-			secret {file.{{secret}}}
-		}
-	}
-}
-{{site}} {
-	tls {{tls}} {
-		client_auth {
-			mode verify_if_given
-			trust_pool file {{clients}}
-		}
-	}
-	elasticsearch_jwks
-	elasticsearch_jwt {
-		issuer   https://es.example.com
-		audience https://elasticsearch.example.com:9200
-	}
-	reverse_proxy {{upstream}}
-}
-`
+// manySources is the minimal site with a key set of each source, and the admin API.
+var manySources = strings.Replace(withKeys(
+	"default storage {\n\t\t\talgorithm ES256\n\t\t}",
+	"files file {\n\t\t\tkey {{key}}\n\t\t\tkey {{old}}\n\t\t}",
+	"hsm kms {\n\t\t\turi softkms:path={{key}}\n\t\t}",
+	"shared secret {\n\t\t\tsecret {file.{{secret}}}\n\t\t}",
+), "admin off", "admin {{admin}}", 1)
 
 // newAdministered runs a Caddyfile with what manySources names filled in.
 func newAdministered(t testing.TB, caddyfile string) *administered {

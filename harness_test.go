@@ -325,6 +325,17 @@ const minimal = `{
 }
 `
 
+// ecSite is the minimal site with keys that are quick to make.
+var ecSite = withKeys("default storage {\n\t\t\talgorithm ES256\n\t\t}")
+
+// withKeys is the minimal site with key sets, as the Caddyfile's option has them.
+func withKeys(sets ...string) string {
+	return strings.NewReplacer(
+		"	auto_https disable_redirects\n", "	auto_https disable_redirects\n	elasticsearch_jwt {\n		keys "+strings.Join(sets, "\n		keys ")+"\n	}\n",
+		"		{{settings}}\n", "",
+	).Replace(minimal)
+}
+
 // scene is the usual setting of a test: clients' authority, upstream, proxy.
 type scene struct {
 	*proxy

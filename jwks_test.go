@@ -20,33 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ecSite is the minimal site with keys that are quick to make.
-const ecSite = `{
-	admin off
-	storage file_system {{storage}}
-	auto_https disable_redirects
-	elasticsearch_jwt {
-		keys default storage {
-			algorithm ES256
-		}
-	}
-}
-{{site}} {
-	tls {{tls}} {
-		client_auth {
-			mode verify_if_given
-			trust_pool file {{clients}}
-		}
-	}
-	elasticsearch_jwks
-	elasticsearch_jwt {
-		issuer   https://es.example.com
-		audience https://elasticsearch.example.com:9200
-	}
-	reverse_proxy {{upstream}}
-}
-`
-
 func TestTheJWKSIsReadWithoutACertificateAndNothingElseIs(t *testing.T) {
 	s := newSceneOf(t, ecSite)
 	anybody := s.httpClient()

@@ -23,7 +23,7 @@ import (
 
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/example/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 )
 
 const (
@@ -46,8 +46,8 @@ func adapt(t *testing.T, name, caddyfile string) []byte {
 type scene struct {
 	dir       string
 	storage   string
-	servers   *pki.Authority
-	clients   *pki.Authority
+	servers   *pki.CA
+	clients   *pki.CA
 	upstream  net.Listener
 	node      *esrealm.Node
 	sitePort  int
@@ -62,19 +62,14 @@ func newScene(t *testing.T) *scene {
 		t.Setenv(name, filepath.Join(s.dir, "home"))
 	}
 	s.storage = filepath.Join(s.dir, "storage")
-	var err error
-	s.servers, err = pki.New("servers", time.Hour)
-	require.NoError(t, err)
-	s.clients, err = pki.New("clients", time.Hour)
-	require.NoError(t, err)
+	s.servers, s.clients = pki.NewCA("servers"), pki.NewCA("clients")
 	s.write(t, "clients-ca.pem", s.clients.PEM())
 	s.write(t, "es-ca.pem", s.servers.PEM())
 	s.write(t, "es_client_auth", []byte(secret+"\n"))
 	for name, host := range map[string]string{"site": siteName, "jwks": "127.0.0.1"} {
-		pair, err := s.servers.Server(host)
-		require.NoError(t, err)
-		require.NoError(t, pair.Write(s.dir, name))
+		require.NoError(t, s.servers.Server(host).Write(s.dir, name))
 	}
+	var err error
 	s.upstream, err = net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.upstream.Close() })
@@ -148,11 +143,8 @@ func (s *scene) elasticsearch(t *testing.T, jwks string) {
 		}},
 	})
 	require.NoError(t, err)
-	pair, err := s.servers.Server("127.0.0.1")
-	require.NoError(t, err)
-	certificate, err := tls.X509KeyPair(pair.Cert, pair.Key)
-	require.NoError(t, err)
-	require.NoError(t, s.node.Serve(s.upstream, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}))
+	certificates := []tls.Certificate{s.servers.Server("127.0.0.1").TLS}
+	require.NoError(t, s.node.Serve(s.upstream, &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12}))
 	t.Cleanup(func() { _ = s.node.Close() })
 }
 
@@ -161,11 +153,7 @@ func (s *scene) client(t *testing.T, user ...string) *http.Client {
 	t.Helper()
 	config := &tls.Config{RootCAs: s.servers.Pool(), MinVersion: tls.VersionTLS12}
 	if len(user) > 0 {
-		pair, err := s.clients.Client(user[0], user[1:]...)
-		require.NoError(t, err)
-		certificate, err := tls.X509KeyPair(pair.Cert, pair.Key)
-		require.NoError(t, err)
-		config.Certificates = []tls.Certificate{certificate}
+		config.Certificates = []tls.Certificate{s.clients.Client(user[0], user[1:]...).TLS}
 	}
 	transport := &http.Transport{TLSClientConfig: config, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if strings.HasPrefix(address, siteName+":") {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 )
 
 // forEachElasticsearch runs a test on every version, each with its stack.
@@ -76,16 +76,11 @@ func TestClientWithoutAGoodCertificateDoesNotReachTheNode(t *testing.T) {
 
 func TestSearchIsForThoseWhoMay(t *testing.T) {
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
-		search := func(name, group string) answer {
-			t.Helper()
-			client := s.site.client(clientCA().Client(name, group).TLS)
-			return send(t, client, http.MethodPost, s.site.url("/sales/_search"), `{"query":{"match":{"item":"wine"}}}`, nil)
-		}
-		alice := search("alice", "analysts")
+		alice := s.search(t, "alice", "analysts")
 		require.Equal(t, http.StatusOK, alice.status, alice.body)
 		require.Contains(t, alice.body, `"price":12`)
 
-		bob := search("bob", "operators")
+		bob := s.search(t, "bob", "operators")
 		require.Equal(t, http.StatusForbidden, bob.status, bob.body)
 		require.Contains(t, bob.body, "unauthorized for user [bob]")
 		require.NotContains(t, bob.body, "wine")

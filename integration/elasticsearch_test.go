@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
 )
 
@@ -48,8 +48,13 @@ var nodeTLS = sync.OnceValue(func() realnode.TLS {
 // tells its users to write, with this issuer's names, and the authority of a
 // proxy whose certificate is no public one.
 func teleportRealmSettings(jwks string) string {
+	return jwtRealmSettings(teleportRealm, 1, jwks, proxyIssuer, "")
+}
+
+// jwtRealmSettings is a realm like that of Teleport's guide, and more settings.
+func jwtRealmSettings(name string, order int, jwks, issuer, more string) string {
 	return fmt.Sprintf(`xpack.security.authc.realms.jwt.%s:
-  order: 1
+  order: %d
   client_authentication.type: none
   pkc_jwkset_path: %s
   claims.principal: sub
@@ -57,7 +62,8 @@ func teleportRealmSettings(jwks string) string {
   allowed_issuer: %s
   allowed_audiences: ["%s"]
   ssl.certificate_authorities: certs/proxy-ca.crt
-`, teleportRealm, jwks, proxyIssuer, nodeAudience)
+  %s
+`, name, order, jwks, issuer, nodeAudience, more)
 }
 
 // pkiRealmSettings is a realm that takes clients by the certificates that they

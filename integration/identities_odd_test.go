@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 )
 
 // odd is a certificate that names somebody in an unusual way.

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 )
 
 // The realms of a stack's node to which the PKI realms' users have moved.
@@ -45,22 +45,9 @@ const accessRealmSettings = `token_type: access_token
 // docs/from-the-pki-realm.md has it, one that takes its users from other realms,
 // one for access tokens, and a PKI realm with a pattern of its own.
 func movedRealmSettings(jwks string) string {
-	realm := func(name string, order int, issuer, more string) string {
-		return fmt.Sprintf(`xpack.security.authc.realms.jwt.%s:
-  order: %d
-  client_authentication.type: none
-  pkc_jwkset_path: %s
-  claims.principal: sub
-  claims.groups: roles
-  allowed_issuer: %s
-  allowed_audiences: ["%s"]
-  ssl.certificate_authorities: certs/proxy-ca.crt
-  %s
-`, name, order, jwks, issuer, nodeAudience, more)
-	}
-	return realm(movedRealm, 4, movedIssuer, "claims.dn: dn") +
-		realm(delegatedRealm, 5, delegatedIssuer, "authorization_realms: [default_native, default_file]") +
-		realm(accessRealm, 8, accessIssuer, accessRealmSettings) +
+	return jwtRealmSettings(movedRealm, 4, jwks, movedIssuer, "claims.dn: dn") +
+		jwtRealmSettings(delegatedRealm, 5, jwks, delegatedIssuer, "authorization_realms: [default_native, default_file]") +
+		jwtRealmSettings(accessRealm, 8, jwks, accessIssuer, accessRealmSettings) +
 		fmt.Sprintf(`xpack.security.authc.realms.pki.%s:
   order: 6
   certificate_authorities: certs/people-ca.crt
@@ -126,19 +113,6 @@ func (s *stack) putSameMappings(t *testing.T) {
 				role, movedRealm, role))
 		}
 	}
-}
-
-// startSites runs one Caddy for sites, which sign with the keys of the stack's.
-func (s *stack) startSites(t *testing.T, sites ...*site) {
-	t.Helper()
-	text := globalOptions
-	for _, site := range sites {
-		site.port, site.upstream = freePort(t), s.es.URL()
-		block, err := site.block()
-		require.NoError(t, err)
-		text += block
-	}
-	StartCaddy(t, text, "XDG_DATA_HOME="+s.caddy.DataHome())
 }
 
 // roleMappingPath is the file for Caddy.

@@ -21,7 +21,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/issuer"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
 )
 
@@ -118,19 +118,10 @@ func TestUsersMoveAsTheGuidesSay(t *testing.T) {
 // clusterOfBefore is what elasticsearch.yml had: the PKI realm after the realm of
 // Teleport's guide.
 func (m *moving) clusterOfBefore() string {
-	return fmt.Sprintf(`xpack.security.authc.realms.jwt.%s:
-  order: 0
-  client_authentication.type: none
-  pkc_jwkset_path: %s
-  claims.principal: sub
-  claims.groups: roles
-  allowed_issuer: %s
-  allowed_audiences: ["%s"]
-  ssl.certificate_authorities: certs/proxy-ca.crt
-xpack.security.authc.realms.pki.%s:
+	return jwtRealmSettings(movingTeleport, 0, m.teleport.URL(), plainIssuer, "") + fmt.Sprintf(`xpack.security.authc.realms.pki.%s:
   order: 7
   certificate_authorities: certs/clients-ca.crt
-`, movingTeleport, m.teleport.URL(), plainIssuer, nodeAudience, movingPKI)
+`, movingPKI)
 }
 
 const movingRoleMapping = `monitoring:

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 )
 
 // config is a part of OpenSearch's config.yml.
@@ -47,19 +47,6 @@ func (s *searchStack) changeDomains(t *testing.T, change func(domains config)) {
 	require.NoError(t, err)
 	require.NoError(t, put(t.Context(), changed))
 	t.Cleanup(func() { assert.NoError(t, put(context.Background(), before.Config.Dynamic)) })
-}
-
-// startSites runs one Caddy for sites, which sign with the keys of the stack's.
-func (s *searchStack) startSites(t *testing.T, sites ...*site) {
-	t.Helper()
-	text := globalOptions
-	for _, site := range sites {
-		site.port, site.upstream = freePort(t), s.node.URL()
-		block, err := site.block()
-		require.NoError(t, err)
-		text += block
-	}
-	StartCaddy(t, text, "XDG_DATA_HOME="+s.caddy.DataHome())
 }
 
 // searchIdentity is who somebody is to OpenSearch; nobody has no name.

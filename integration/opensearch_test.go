@@ -7,11 +7,9 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/issuer"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
 )
@@ -19,9 +17,8 @@ import (
 // searchStack is an OpenSearch node with a Caddy in front, shared by all tests
 // of a run.
 type searchStack struct {
-	node  *realnode.OpenSearch
-	caddy *caddy.Caddy
-	site  site
+	front
+	node *realnode.OpenSearch
 }
 
 // openSearchSecurity is the one configuration that both 2.x and 3.x take a JWKS
@@ -71,20 +68,8 @@ var searchStacks sync.Map
 
 func openSearch(t testing.TB, version string) *searchStack {
 	t.Helper()
-	start, _ := searchStacks.LoadOrStore(version, sync.OnceValues(func() (*searchStack, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		return newSearchStack(ctx, version)
-	}))
-	s, err := start.(func() (*searchStack, error))()
-	requireReal(t, err)
-	node, proxy := s.node.LogPosition(), s.caddy.LogPosition()
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the node's log:\n%.20000s", s.node.LogSince(node))
-			t.Logf("Caddy's log:\n%.20000s", s.caddy.LogSince(proxy))
-		}
-	})
+	s := startedOnce(t, &searchStacks, version, newSearchStack)
+	s.showLogsOfAFailure(t)
 	return s
 }
 
@@ -93,7 +78,7 @@ func newSearchStack(ctx context.Context, version string) (*searchStack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &searchStack{site: site{port: port}}
+	s := &searchStack{front: front{site: site{port: port}}}
 	s.node, err = realnode.NewOpenSearch(ctx, realnode.OpenSearchConfig{
 		Config: realnode.Config{
 			Version: version,
@@ -118,23 +103,11 @@ func newSearchStack(ctx context.Context, version string) (*searchStack, error) {
 	if err := s.node.Start(ctx); err != nil { // it asks for the JWKS at the first token
 		return nil, err
 	}
-	program, err := builtCaddy()
-	if err != nil {
+	s.front.node = s.node.Node
+	if err := s.startCaddy(ctx); err != nil {
 		return nil, err
 	}
-	if s.caddy, err = caddy.New(program); err != nil {
-		return nil, err
-	}
-	closeAtEnd(s.caddy.Close)
-	s.site.upstream = s.node.URL()
-	caddyfile, err := s.site.caddyfile()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.caddy.Run(ctx, caddyfile); err != nil {
-		return nil, err
-	}
-	return s, addSales(ctx, s.node.Node)
+	return s, s.addSales(ctx)
 }
 
 func forEachOpenSearch(t *testing.T, test func(t *testing.T, s *searchStack)) {
@@ -181,15 +154,10 @@ func TestOpenSearchClientIsTheUserOfItsCertificate(t *testing.T) {
 
 func TestOpenSearchSearchIsForThoseWhoMay(t *testing.T) {
 	forEachOpenSearch(t, func(t *testing.T, s *searchStack) {
-		search := func(name, group string) answer {
-			t.Helper()
-			client := s.site.client(clientCA().Client(name, group).TLS)
-			return send(t, client, http.MethodPost, s.site.url("/sales/_search"), `{"query":{"match":{"item":"wine"}}}`, nil)
-		}
-		alice := search("alice", "analysts")
+		alice := s.search(t, "alice", "analysts")
 		require.Equal(t, http.StatusOK, alice.status, alice.body)
 		require.Contains(t, alice.body, `"price":12`)
-		bob := search("bob", "operators")
+		bob := s.search(t, "bob", "operators")
 		require.Equal(t, http.StatusForbidden, bob.status, bob.body)
 	})
 }

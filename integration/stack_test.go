@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -14,7 +13,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,9 +26,8 @@ import (
 // tests compare it with: a PKI realm, and a JWT realm for tokens that the plugin
 // would not make.
 type stack struct {
+	front
 	es    *realnode.Elasticsearch
-	caddy *caddy.Caddy
-	site  site
 	plain *issuer.Issuer
 }
 
@@ -172,20 +169,8 @@ var stacks sync.Map
 // it starts. A test that fails shows what was logged meanwhile.
 func elasticsearch(t testing.TB, version string) *stack {
 	t.Helper()
-	start, _ := stacks.LoadOrStore(version, sync.OnceValues(func() (*stack, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		return newStack(ctx, version)
-	}))
-	s, err := start.(func() (*stack, error))()
-	requireReal(t, err)
-	node, proxy := s.es.LogPosition(), s.caddy.LogPosition()
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the node's log:\n%.20000s", s.es.LogSince(node))
-			t.Logf("Caddy's log:\n%.20000s", s.caddy.LogSince(proxy))
-		}
-	})
+	s := startedOnce(t, &stacks, version, newStack)
+	s.showLogsOfAFailure(t)
 	return s
 }
 
@@ -202,7 +187,7 @@ func newStack(ctx context.Context, version string) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{plain: plain, site: site{port: proxyPort}}
+	s := &stack{plain: plain, front: front{site: site{port: proxyPort}}}
 	config := nodeConfig(version, teleportRealmSettings(s.site.url(issuer.Path))+s.plainRealmSettings()+pkiRealmSettings(3)+movedRealmSettings(s.site.url(issuer.Path)))
 	config.Files["role_mapping.yml"] = []byte(roleMappingFile)
 	config.SecurityIndex = true // for API keys
@@ -221,51 +206,16 @@ func newStack(ctx context.Context, version string) (*stack, error) {
 		return nil, err
 	}
 	closeAtEnd(plain.Close)
-	program, err := builtCaddy()
-	if err != nil {
-		return nil, err
-	}
-	if s.caddy, err = caddy.New(program); err != nil {
-		return nil, err
-	}
-	closeAtEnd(s.caddy.Close)
-	s.site.upstream = s.es.URL()
-	caddyfile, err := s.site.caddyfile()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.caddy.Run(ctx, caddyfile); err != nil {
+	s.node = s.es.Node
+	if err := s.startCaddy(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.es.Start(ctx); err != nil {
 		return nil, err
 	}
-	return s, addSales(ctx, s.es.Node)
+	return s, s.addSales(ctx)
 }
 
 func (s *stack) plainRealmSettings() string {
-	return fmt.Sprintf(`xpack.security.authc.realms.jwt.%s:
-  order: 2
-  client_authentication.type: none
-  pkc_jwkset_path: %s
-  claims.principal: sub
-  claims.groups: roles
-  allowed_issuer: %s
-  allowed_audiences: ["%s"]
-  ssl.certificate_authorities: certs/proxy-ca.crt
-`, plainRealm, s.plain.URL(), plainIssuer, nodeAudience)
-}
-
-// addSales writes the documents that tests search for.
-func addSales(ctx context.Context, node *realnode.Node) error {
-	status, body, err := node.Do(ctx, http.MethodPost, "/sales/_bulk?refresh=true",
-		`{"create":{}}`+"\n"+`{"item":"bread","price":3}`+"\n"+
-			`{"create":{}}`+"\n"+`{"item":"wine","price":12}`+"\n")
-	if err != nil {
-		return err
-	}
-	if status != http.StatusOK {
-		return errors.New("write the documents to search for: " + string(body))
-	}
-	return nil
+	return jwtRealmSettings(plainRealm, 2, s.plain.URL(), plainIssuer, "")
 }

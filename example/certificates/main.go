@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/example/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 )
+
+const validFor = 30 * 24 * time.Hour
 
 func main() {
 	dir := "certs"
@@ -31,24 +33,18 @@ func write(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return fmt.Errorf("%s is there already: remove it first", dir)
 	}
-	servers, err := pki.New("Example servers CA", 30*24*time.Hour)
-	if err != nil {
-		return err
-	}
-	clients, err := pki.New("Example clients CA", 30*24*time.Hour)
-	if err != nil {
-		return err
-	}
+	servers := pki.NewCAFor("Example servers CA", validFor)
+	clients := pki.NewCAFor("Example clients CA", validFor)
 	w := &writer{dir: dir}
 	w.file("caddy/clients-ca.pem", clients.PEM())
 	w.file("caddy/es-ca.pem", servers.PEM())
-	w.pair("caddy/site")(servers.Server("es.example.com"))
-	w.pair("caddy/jwks")(servers.Server("caddy"))
+	w.pair("caddy/site", servers.Server("es.example.com"))
+	w.pair("caddy/jwks", servers.Server("caddy"))
 	w.file("elasticsearch/ca.pem", servers.PEM())
-	w.pair("elasticsearch/http")(servers.Server("elasticsearch", "es1.internal", "es2.internal", "localhost"))
+	w.pair("elasticsearch/http", servers.Server("elasticsearch", "es1.internal", "es2.internal", "localhost"))
 	w.file("clients/ca.pem", servers.PEM())
-	w.pair("clients/alice")(clients.Client("alice", "analysts"))
-	w.pair("clients/bob")(clients.Client("bob", "operators"))
+	w.pair("clients/alice", clients.Client("alice", "analysts"))
+	w.pair("clients/bob", clients.Client("bob", "operators"))
 	w.file("es_client_auth", []byte(rand.Text()+"\n"))
 	return errors.Join(w.errs...)
 }
@@ -65,10 +61,7 @@ func (w *writer) file(name string, content []byte) {
 	w.errs = append(w.errs, os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, content, 0o644))
 }
 
-func (w *writer) pair(name string) func(pki.Pair, error) {
-	return func(p pki.Pair, err error) {
-		w.errs = append(w.errs, err)
-		w.file(name+".pem", p.Cert)
-		w.file(name+".key", p.Key)
-	}
+func (w *writer) pair(name string, p pki.Pair) {
+	w.file(name+".pem", p.Cert)
+	w.file(name+".key", p.Key)
 }

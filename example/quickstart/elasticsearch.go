@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/example/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
 )
 
@@ -56,10 +56,7 @@ func rolesYML() (string, error) {
 
 // newRealNode fetches and configures a real node. Its JWT realm is the one of the README.
 func newRealNode(ctx context.Context, version string, site *proxy) (*node, error) {
-	served, err := site.ca.Server("127.0.0.1")
-	if err != nil {
-		return nil, err
-	}
+	served := site.ca.Server("127.0.0.1")
 	rolesFile, err := rolesYML()
 	if err != nil {
 		return nil, err
@@ -121,12 +118,8 @@ func newImitation(site *proxy) (*node, error) {
 		if err != nil {
 			return err
 		}
-		served, err := serverTLS(site.ca)
-		if err != nil {
-			return err
-		}
 		n.close = es.Close
-		return es.Serve(listener, served)
+		return es.Serve(listener, serverTLS(site.ca))
 	}
 	return n, nil
 }
@@ -168,13 +161,8 @@ func imitationConfig(n *node, site *proxy) esrealm.Config {
 	return config
 }
 
-func serverTLS(ca *pki.Authority) (*tls.Config, error) {
-	pair, err := ca.Server("127.0.0.1")
-	if err != nil {
-		return nil, err
-	}
-	certificate, err := tls.X509KeyPair(pair.Cert, pair.Key)
-	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, err
+func serverTLS(ca *pki.CA) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{ca.Server("127.0.0.1").TLS}, MinVersion: tls.VersionTLS12}
 }
 
 // addSales writes two documents, as the administrator and past the proxy.

@@ -16,7 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/example/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
 )
 
 const (
@@ -33,28 +33,21 @@ var caddyfile string
 type proxy struct {
 	dir  string
 	port int
-	ca   *pki.Authority
+	ca   *pki.CA
 }
 
 // writeCertificates makes an authority for everything, and certificates for the site, for alice
 // and for bob.
-func (p *proxy) writeCertificates() (err error) {
-	if p.ca, err = pki.New("Quickstart CA", 24*time.Hour); err != nil {
-		return err
-	}
+func (p *proxy) writeCertificates() error {
+	p.ca = pki.NewCA("Quickstart CA")
 	if err := os.WriteFile(filepath.Join(p.dir, "ca.pem"), p.ca.PEM(), 0o600); err != nil {
 		return err
 	}
-	pairs := map[string]func() (pki.Pair, error){
-		"site":  func() (pki.Pair, error) { return p.ca.Server(siteName) },
-		"alice": func() (pki.Pair, error) { return p.ca.Client("alice", "analysts") },
-		"bob":   func() (pki.Pair, error) { return p.ca.Client("bob", "operators") },
-	}
-	for name, issue := range pairs {
-		pair, err := issue()
-		if err != nil {
-			return err
-		}
+	for name, pair := range map[string]pki.Pair{
+		"site":  p.ca.Server(siteName),
+		"alice": p.ca.Client("alice", "analysts"),
+		"bob":   p.ca.Client("bob", "operators"),
+	} {
 		if err := pair.Write(p.dir, name); err != nil {
 			return err
 		}

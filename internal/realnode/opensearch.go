@@ -157,10 +157,7 @@ func withoutMissingModules(descriptor string, has func(module string) bool) (cha
 }
 
 func (s *OpenSearch) writeFiles(config OpenSearchConfig) error {
-	certificates, err := newClusterCertificates()
-	if err != nil {
-		return err
-	}
+	certificates := newClusterCertificates()
 	s.client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{certificates.admin}
 	roles, err := os.ReadFile(s.ConfigPath("opensearch-security/roles.yml"))
 	if err != nil {
@@ -168,8 +165,8 @@ func (s *OpenSearch) writeFiles(config OpenSearchConfig) error {
 	}
 	files := map[string]string{
 		"certs/cluster-ca.crt":                   string(certificates.ca),
-		"certs/node.crt":                         string(certificates.nodeCert),
-		"certs/node.key":                         string(certificates.nodeKey),
+		"certs/node.crt":                         string(certificates.node.Cert),
+		"certs/node.key":                         string(certificates.node.Key),
 		"certs/client-ca.crt":                    string(certificates.ca) + string(config.ClientCA),
 		"opensearch-security/config.yml":         dedent(config.Security),
 		"opensearch-security/roles.yml":          string(roles) + "\n" + dedent(config.Roles),

@@ -1,5 +1,6 @@
 // Package pki makes throwaway certificate authorities and certificates. It is
-// for tests alone: what cannot be made panics.
+// for tests and examples: what cannot be made panics, and an authority's key is
+// gone when the process ends.
 package pki
 
 import (
@@ -14,6 +15,8 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -23,14 +26,17 @@ type CA struct {
 	key         crypto.Signer
 }
 
-// NewCA makes a self-signed authority.
-func NewCA(name string) *CA {
+// NewCA makes a self-signed authority. What it issues is good for a day.
+func NewCA(name string) *CA { return NewCAFor(name, 24*time.Hour) }
+
+// NewCAFor makes a self-signed authority that is good for some time.
+func NewCAFor(name string, validFor time.Duration) *CA {
 	key := newKey()
 	template := &x509.Certificate{
 		SerialNumber:          newSerial(),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(24 * time.Hour),
+		NotAfter:              time.Now().Add(validFor),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -117,6 +123,14 @@ func (ca *CA) Issue(template *x509.Certificate) Pair {
 	key := newKey()
 	der := must(x509.CreateCertificate(rand.Reader, &full, ca.Certificate, key.Public(), ca.key))
 	return newPair(der, key)
+}
+
+// Write writes the pair as <name>.pem and <name>.key.
+func (p Pair) Write(dir, name string) error {
+	if err := os.WriteFile(filepath.Join(dir, name+".pem"), p.Cert, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+".key"), p.Key, 0o600)
 }
 
 func newPair(der []byte, key *ecdsa.PrivateKey) Pair {
