@@ -33,6 +33,7 @@ type turmoil struct {
 	tokens map[string]time.Time // by kid, until when the last token lives
 	start  time.Time
 	crash  map[string]int // how often replicas crashed, by the call that they made
+	doom   string         // the call in which the next one crashes that has the lock
 	struck int            // the turn that the last disaster struck
 }
 
@@ -264,10 +265,7 @@ func (c *turmoil) run(members, turns int) {
 	c.members = append(c.members, c.join("ES384"))
 	synctest.Wait()
 	c.agree()
-	if members < 100 {
-		return
-	}
-	for _, call := range []string{"List", "Store", "Unlock"} {
+	for _, call := range lockedCalls {
 		require.NotZero(c.t, c.crash[call], "nobody crashed in a %s: %v", call, c.crash)
 	}
 }
@@ -280,6 +278,9 @@ func (c *turmoil) replaceTheDead(algorithm string) {
 		}
 	}
 }
+
+// lockedCalls are the calls that a replica makes while it has the lock.
+var lockedCalls = []string{"List", "Store", "Unlock"}
 
 // disaster strikes all replicas at once, around each instant at which a key begins to sign and
 // the next one is made.
@@ -317,6 +318,9 @@ func (c *turmoil) disaster() {
 			m.storage.afterLock.Store(c.rng.Int64N(5))
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doom = lockedCalls[turn%len(lockedCalls)]
 }
 
 func (c *turmoil) oneOf(n int) bool { return c.rng.IntN(n) == 0 }
@@ -337,16 +341,19 @@ type unreliable struct {
 
 // call counts a call. It returns whether it has an effect, and how it ends.
 func (u *unreliable) call(name string) (effect bool, err error) {
-	left := u.left.Add(-1)
-	if left >= 0 {
+	u.cluster.mu.Lock()
+	defer u.cluster.mu.Unlock()
+	if u.holds.Load() && name == u.cluster.doom {
+		u.cluster.doom = ""
+		u.left.Store(0)
+	}
+	if u.left.Add(-1) >= 0 {
 		return true, nil
 	}
 	if u.dead.Swap(true) {
 		return false, errDead
 	}
-	u.cluster.mu.Lock()
 	u.cluster.crash[name]++
-	u.cluster.mu.Unlock()
 	if u.holds.Load() {
 		time.AfterFunc(lockExpires, u.release)
 	}
