@@ -193,8 +193,16 @@ func stateKey(name string, source KeySource, storage certmagic.Storage) string {
 	if err != nil || string(where) == "{}" {
 		where = fmt.Appendf(nil, "%p", storage) // cannot be compared: each configuration has its own
 	}
-	// A storage's configuration can have a password in it: only its hash is kept.
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %T %q", name, caddy.GetModuleID(source), storage, where))
+	// Other files have other keys in them, and a configuration that fails to start must not leave them
+	// to the one that runs. What Caddy makes and stores are the same keys, whatever the settings are.
+	var settings []byte
+	if _, rotates := source.(Rotator); !rotates {
+		if settings, err = json.Marshal(source); err != nil {
+			settings = fmt.Appendf(nil, "%p", source)
+		}
+	}
+	// A storage's configuration can have a password in it, and a source's too: only the hash is kept.
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %T %q", name, caddy.GetModuleID(source), settings, storage, where))
 	return hex.EncodeToString(sum[:])
 }
 

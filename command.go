@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -268,7 +269,10 @@ func generateKeyFile(name, algorithm string, size int) (kid string, err error) {
 		return "", fmt.Errorf("encoding the key: %w", err)
 	}
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return "", fmt.Errorf("making the key file: %w, and is not overwritten: name another one", err)
+	case err != nil:
 		return "", fmt.Errorf("making the key file: %w", err)
 	}
 	_, err = file.Write(append(jwk, '\n'))

@@ -21,12 +21,13 @@ func explainCommand() *cobra.Command {
 	var client adminClient
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "explain <cert.pem> [--address <listener> | --config <path> [--adapter <name>]] [--json]",
+		Use:   "explain <certificate> [--address <listener> | --config <path> [--adapter <name>]] [--json]",
 		Short: "Says who a certificate is, or why it is nobody",
 		Long: `
 Shows for each elasticsearch_jwt handler who the holder of a certificate is: the principal, the
 groups, and each claim with the setting that it comes from; or the reason of the refusal, and
-what to change. It signs nothing. Intermediates can follow the certificate in the file.
+what to change. It signs nothing. The file is PEM, in which intermediates can follow the
+certificate, or DER.
 
 The chain is checked against the handler's own trust_pool, or else against the client_auth of the
 sites in the same server; what other verifiers there are is not asked.

@@ -253,8 +253,8 @@ func TestGenerateNeverOverwrites(t *testing.T) {
 		args      []string
 		complaint string
 	}{
-		"a file that is there":       {[]string{"-o", there}, "file exists"},
-		"a link to a file":           {[]string{"-o", dangling}, "file exists"},
+		"a file that is there":       {[]string{"-o", there}, "file exists, and is not overwritten: name another one"},
+		"a link to a file":           {[]string{"-o", dangling}, "file exists, and is not overwritten: name another one"},
 		"a folder that is not there": {[]string{"-o", "/no/such/folder/key.json"}, "no such file or directory"},
 		"no output":                  {nil, `required flag(s) "output" not set`},
 		"an algorithm of secrets":    {[]string{"-o", there + "2", "--algorithm", "HS256"}, "use one of RS256"},

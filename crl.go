@@ -57,7 +57,7 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (*watc
 		parse := func(content []byte) (*crl.Lists, error) {
 			lists, err := crl.Parse(content)
 			if err == nil {
-				warnOutdated(lists, name, logger)
+				report(lists, name, logger)
 			}
 			return lists, err
 		}
@@ -77,10 +77,11 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (*watc
 			logger.Warn("a revocation list came that is older than the one before, which stays: is the server out of date, or is somebody on the way?",
 				zap.String("source", redacted(name)))
 		}
-		warnOutdated(lists, redacted(name), logger)
+		report(lists, redacted(name), logger)
 		return lists, nil
 	}
-	return watchURL(name, state.get(), parse, changed, logger), nil
+	before := state.get()
+	return watchURL(name, before, before != nil, parse, changed, logger), nil
 }
 
 // isListURL tells a URL from the name of a file.
@@ -100,13 +101,16 @@ func isListURL(name string) (bool, error) {
 	}
 }
 
-// warnOutdated says that lists are out of date already, before their clients find out.
-func warnOutdated(lists *crl.Lists, name string, logger *zap.Logger) {
-	now := time.Now()
-	for _, list := range lists.Infos() {
-		if !list.NextUpdate.IsZero() && list.NextUpdate.Before(now) {
+// report says what was read, and which lists are out of date already, before their clients find out.
+func report(lists *crl.Lists, name string, logger *zap.Logger) {
+	now, infos, revoked := time.Now(), lists.Infos(), 0
+	for _, list := range infos {
+		revoked += list.Revoked
+		if list.NextUpdate.Before(now) {
 			logger.Warn("a revocation list is out of date: its issuer's clients are refused, unless crl_stale is allow; renew it",
-				zap.String("source", name), zap.String("issuer", list.Issuer), zap.Time("next_update", list.NextUpdate))
+				zap.String("source", name), zap.String("issuer", list.Issuer), zap.Stringer("number", list.Number),
+				zap.Time("this_update", list.ThisUpdate), zap.Time("next_update", list.NextUpdate))
 		}
 	}
+	logger.Info("revocation lists were read", zap.String("source", name), zap.Int("lists", len(infos)), zap.Int("revoked", revoked))
 }

@@ -39,7 +39,6 @@ type explainedClaim struct {
 // intermediates that it sends along. It signs nothing.
 func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 	e := explanation{Issuer: h.Issuer, Audience: h.Audience}
-	origins := h.origins()
 	pool, err := h.identifier.trustPool()
 	var v verified
 	switch {
@@ -47,25 +46,19 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 		e.Trust = "the handler's own trust_pool is empty"
 	case pool != nil:
 		e.Trust = "checked against the handler's own trust_pool"
-		v, err = verifyChains(sent, pool, "elasticsearch_jwt", now)
+		v, err = h.identifier.verifyOwn(sent, pool, now)
 	default:
 		e.Trust, v, err = verifyAt(h.sites, sent, now)
 	}
-	if err == nil {
-		_, err = h.identifier.newClient(sent[0], pool, v.chains, now)
-	}
 	if err != nil {
-		return e.refused(err, origins, h.GroupsClaim)
+		return e.refused(err)
 	}
-	cert, err := newCertificate(sent[0])
+	_, who, err := h.identifier.newClient(sent[0], pool, v.chains, now)
 	if err != nil {
-		return e.refused(err, origins, h.GroupsClaim)
-	}
-	who, err := h.identifier.read(cert)
-	if err != nil {
-		return e.refused(err, origins, h.GroupsClaim)
+		return e.refused(err)
 	}
 	e.Principal, e.Groups = who.principal, who.groups
+	origins := h.origins()
 	for _, c := range who.claims {
 		if c.value != nil {
 			e.Claims = append(e.Claims, explainedClaim{c.name, c.value, origins[c.name]})
@@ -109,57 +102,28 @@ func verifyAt(sites []site, sent []*x509.Certificate, now time.Time) (trust stri
 }
 
 // refused says why the certificate is nobody.
-func (e explanation) refused(err error, origins map[string]string, groupsClaim string) explanation {
+func (e explanation) refused(err error) explanation {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
 		e.Reason, e.Advice = "error", err.Error()
 		return e
 	}
 	e.Reason, e.Advice = refusal.Reason, refusal.Detail
-	switch reason(refusal.Reason) {
-	case noPrincipal:
-		e.Setting = origins["sub"]
-	case invalidGroup:
-		e.Setting = origins[groupsClaim]
-	case revoked:
-		if refusal.cause != nil {
-			e.Setting = refusal.cause.Error()
-		}
-	default: // the advice names it, or there is none
+	if refusal.cause != nil {
+		e.Setting = refusal.cause.Error()
 	}
 	return e
 }
 
 // origins says of each claim which setting it comes from.
 func (h *Handler) origins() map[string]string {
-	principal := h.Principal
-	setDefault(&principal, defaultPrincipal)
-	from := "principal " + principal
-	switch {
-	case h.UsernamePattern != "":
-		from = "username_pattern " + h.UsernamePattern
-	case h.UsernameRDN != "":
-		from = "username_rdn " + h.UsernameRDN
-	}
-	var groups []string
-	if len(h.Groups) > 0 {
-		groups = append(groups, "groups "+strings.Join(h.Groups, " "))
-	}
-	if len(h.GroupPatterns) > 0 {
-		groups = append(groups, "group_pattern "+strings.Join(h.GroupPatterns, " "))
-	}
-	if h.RoleMapping != "" {
-		groups = append(groups, "role_mapping "+h.RoleMapping)
-	}
-	if len(groups) == 0 {
-		groups = append(groups, "groups "+defaultGroups)
-	}
+	principal := h.identifier.principal.setting
 	origins := map[string]string{
 		"iss":            "issuer",
-		"sub":            from,
-		h.PrincipalClaim: from,
+		"sub":            principal,
+		h.PrincipalClaim: principal,
 		h.AudienceClaim:  "audience",
-		h.GroupsClaim:    strings.Join(groups, ", "),
+		h.GroupsClaim:    strings.Join(h.groupSettings(), ", "),
 		"cnf":            "confirmation",
 	}
 	for name, value := range h.Claims {
@@ -168,8 +132,38 @@ func (h *Handler) origins() map[string]string {
 	return origins
 }
 
-// parseCertificates reads a certificate and its intermediates from PEM.
+// groupSettings are the settings that groups come from, each with all its values.
+func (h *Handler) groupSettings() []string {
+	var values, patterns []string
+	for _, rule := range h.identifier.groups {
+		if rule.pattern == nil {
+			values = append(values, rule.source)
+		} else {
+			patterns = append(patterns, rule.source)
+		}
+	}
+	var settings []string
+	add := func(name string, values ...string) {
+		if len(values) > 0 {
+			settings = append(settings, name+" "+strings.Join(values, " "))
+		}
+	}
+	add("groups", values...)
+	add("group_pattern", patterns...)
+	if h.RoleMapping != "" {
+		add("role_mapping", h.RoleMapping)
+	}
+	if len(settings) == 0 {
+		add("groups", groupsOff)
+	}
+	return settings
+}
+
+// parseCertificates reads a certificate and its intermediates from PEM, or a certificate from DER.
 func parseCertificates(content []byte) ([]*x509.Certificate, error) {
+	if cert, err := x509.ParseCertificate(content); err == nil {
+		return []*x509.Certificate{cert}, nil
+	}
 	var certs []*x509.Certificate
 	for {
 		var block *pem.Block
@@ -186,7 +180,7 @@ func parseCertificates(content []byte) ([]*x509.Certificate, error) {
 		certs = append(certs, cert)
 	}
 	if len(certs) == 0 {
-		return nil, errors.New("there is no certificate in PEM in it")
+		return nil, errors.New("there is no certificate in PEM or DER in it")
 	}
 	return certs, nil
 }

@@ -105,6 +105,7 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 		"client_auth does not":               {verifying, "", bob, "", "unverified", "client_auth of in.example.org, which ends the handshake", "", "trust_pool of client_auth"},
 		"client_auth verifies nothing":       {unverifying, "", alice, "", "unverified", "no site of the server has a client_auth that verifies", "", "mode verify_if_given"},
 		"an intermediate is not in the file": {verifying, "", file(pemOf(carol)), "", "unverified", "", "", "send the intermediates along"},
+		"a certificate in DER":               {verifying, "", file(clients.client("alice").Certificate[0]), "alice", "", "", "", ""},
 		"an intermediate is in the file":     {verifying, "", file(pemOf(carol), pemOf(issuing.cert.Raw)), "carol", "", "", "", ""},
 		"the handler verifies":               {unverifying, "trust_pool file {{clients}}", alice, "alice", "", "own trust_pool", "", ""},
 		"the handler does not take it":       {unverifying, "trust_pool file {{clients}}", bob, "", "unverified", "own trust_pool", "", "trust_pool of elasticsearch_jwt"},
@@ -112,10 +113,11 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 			verifying + site("beside.example.org", "trust_pool file {{others}}"), "", alice,
 			"alice", "", "client_auth of in.example.org; that of beside.example.org ends the handshake", "", "",
 		},
-		"a principal that it lacks": {verifying, "principal {cert.uid}", alice, "", "no_principal", "", "principal {cert.uid}", "choose another principal"},
-		"a group that has no value": {verifying, "groups x-{cert.dc}\nclaim n 1\nrequired_claim unit {cert.ou}", alice, "", "no_claim", "", "", "the claim unit"},
-		"a deny list":               {verifying, "deny " + denied, alice, "", "revoked", "", "deny " + denied, "denied by its subject"},
-		"an old revocation list":    {verifying, "crl " + old, alice, "", "revoked", "", "crl " + old, "crl_stale allow"},
+		"a principal that it lacks":      {verifying, "principal {cert.uid}", alice, "", "no_principal", "", "principal {cert.uid}", "choose another principal"},
+		"a group that looks like a name": {verifying, "groups {cert.san.dns} a={cert.cn},b", alice, "", "invalid_group", "", "groups a={cert.cn},b", "looks like a distinguished name"},
+		"a group that has no value":      {verifying, "groups x-{cert.dc}\nclaim n 1\nrequired_claim unit {cert.ou}", alice, "", "no_claim", "", "", "the claim unit"},
+		"a deny list":                    {verifying, "deny " + denied, alice, "", "revoked", "", "deny " + denied, "denied by its subject"},
+		"an old revocation list":         {verifying, "crl " + old, alice, "", "revoked", "", "crl " + old, "crl_stale allow"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -109,7 +109,7 @@ func (id *identifier) identify(conn *tls.ConnectionState, host string, now time.
 	if known != nil {
 		return known, min(trust.notAfter, known.chainEnd), nil
 	}
-	client, err := id.newClient(leaf, pool, trust.chains, now)
+	client, _, err := id.newClient(leaf, pool, trust.chains, now)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -307,23 +307,24 @@ func (id *identifier) remember(leaf *x509.Certificate, key weak.Pointer[x509.Cer
 	id.clients.Add(key, client)
 }
 
-// newClient reads the identity out of a verified certificate.
-func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time) (*client, error) {
+// newClient reads the identity out of a verified certificate. The reading is what the client's
+// claims were made of.
+func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time) (*client, reading, error) {
 	generation := id.generation.Load() // before the files are asked: a change meanwhile counts as one after
 	if !forClients(leaf) {
-		return nil, refuse(unverified, "the client's certificate is not for client authentication: its extended key usage must include clientAuth")
+		return nil, reading{}, refuse(unverified, "the client's certificate is not for client authentication: its extended key usage must include clientAuth")
 	}
 	recheck, end, err := id.revocation.check(leaf, chains, now)
 	if err != nil {
-		return nil, err
+		return nil, reading{}, err
 	}
 	cert, err := newCertificate(leaf)
 	if err != nil {
-		return nil, refuse(invalidName, "the certificate's subject or issuer cannot be read: issue it anew")
+		return nil, reading{}, refuse(invalidName, "the certificate's subject or issuer cannot be read: issue it anew")
 	}
 	who, err := id.read(cert)
 	if err != nil {
-		return nil, err
+		return nil, reading{}, err
 	}
 	client := &client{
 		subject:     subject{lifetime: id.lifetime},
@@ -337,15 +338,15 @@ func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, cha
 		fingerprint: cert.fingerprint(),
 	}
 	if client.claims, err = encodeClaims(who.claims, id.jti); err != nil {
-		return nil, refuse(invalidName, "the claims cannot be written as JSON")
+		return nil, reading{}, refuse(invalidName, "the claims cannot be written as JSON")
 	}
 	if client.headers, err = id.headersOf(cert); err != nil {
-		return nil, err
+		return nil, reading{}, err
 	}
 	if size := client.headerSize(id.profile.headers); size > maxInjected {
-		return nil, refuse(tooLarge, "the headers for this certificate would have %d bytes, and Elasticsearch takes 16384 with all others: put fewer or shorter groups and claims into the token", size)
+		return nil, reading{}, refuse(tooLarge, "the headers for this certificate would have %d bytes, and Elasticsearch takes 16384 with all others: put fewer or shorter groups and claims into the token", size)
 	}
-	return client, nil
+	return client, who, nil
 }
 
 // forClients checks the extended key usage (RFC 5280 section 4.2.1.12). A certificate without

@@ -356,3 +356,22 @@ func TestABrokenKeyFileKeepsTheOldKeys(t *testing.T) {
 		})
 	}
 }
+
+// TestOtherFilesAreOfNoConfigurationThatRuns: one with other key files, which is loaded and may yet
+// fail to start, changes nothing for the one that runs.
+func TestOtherFilesAreOfNoConfigurationThatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := fileKeys(t, "", writeFile(t, "one.pem", pkcs8(t, ecKey(t, elliptic.P256()))))
+		two := fileKeys(t, "", writeFile(t, "two.pem", pkcs8(t, ecKey(t, elliptic.P256()))))
+		two.storage = one.storage
+		running := startReplica(t, one)
+		synctest.Wait()
+		kid, document := running.signs(), running.document()
+
+		next := startReplica(t, two)
+		synctest.Wait()
+		require.NotEqual(t, kid, next.signs())
+		require.Equal(t, kid, running.signs())
+		require.Equal(t, document, running.document())
+	})
+}

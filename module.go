@@ -283,8 +283,11 @@ func (h *Handler) warn(r *http.Request, refusal *Refusal) {
 	if !h.warnings.due(refusal.Reason, time.Now()) {
 		return
 	}
-	h.logger.Warn("clients are being refused (this is logged once in a while)",
-		zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("remote_addr", r.RemoteAddr), zap.Error(refusal.cause))
+	fields := []zap.Field{zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("remote_addr", r.RemoteAddr), zap.Error(refusal.cause)}
+	if !hasNoCertificate(r) {
+		fields = append(fields, zap.String("certificate_serial", serial(r.TLS.PeerCertificates[0])))
+	}
+	h.logger.Warn("clients are being refused (this is logged once in a while)", fields...)
 }
 
 // announce tells the rest of Caddy who the client is: the placeholder {http.auth.user.id} and

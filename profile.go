@@ -30,8 +30,9 @@ type profile struct {
 	jti             bool
 }
 
-// principalRule is where the principal comes from. Exactly one of its fields is set.
+// principalRule is where the principal comes from: one of template, pattern and rdn.
 type principalRule struct {
+	setting  string // as an operator writes it
 	template template
 
 	// pattern is the PKI realm's username_pattern: searched in the subject as Java renders it;
@@ -46,8 +47,17 @@ type principalRule struct {
 // groupRule is where groups come from: a template, or a pattern that is searched, again and
 // again, in the subject as Java renders it.
 type groupRule struct {
+	source   string // as an operator writes it
 	template template
 	pattern  *regexp.Regexp
+}
+
+// setting is the setting that the rule comes from.
+func (r *groupRule) setting() string {
+	if r.pattern != nil {
+		return "group_pattern " + r.source
+	}
+	return "groups " + r.source
 }
 
 // claimTemplate is a configured claim.
@@ -87,13 +97,13 @@ func (p *profile) principalOf(cert *certificate) (string, error) {
 	values, err := p.principal.values(cert)
 	switch {
 	case errors.Is(err, errSeveral) || len(values) > 1:
-		return "", refuse(noPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: choose a principal that is single")
+		return "", refuse(noPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: choose a principal that is single").because(p.principal.setting)
 	case err != nil:
-		return "", refuse(invalidName, "the name that would be the principal is not clean text: issue the certificate with a name in UTF-8 and without control characters")
+		return "", refuse(invalidName, "the name that would be the principal is not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting)
 	case len(values) == 0:
-		return "", refuse(noPrincipal, "the certificate lacks what the principal is made of: issue it with such a name, or choose another principal")
+		return "", refuse(noPrincipal, "the certificate lacks what the principal is made of: issue it with such a name, or choose another principal").because(p.principal.setting)
 	case !cleanText(values[0]):
-		return "", refuse(invalidName, "the name that would be the principal is empty or not clean text: issue the certificate with a name in UTF-8 and without control characters")
+		return "", refuse(invalidName, "the name that would be the principal is empty or not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting)
 	}
 	return values[0], nil
 }
@@ -129,17 +139,18 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 			groups = append(groups, group)
 		}
 	}
-	for _, rule := range p.groups {
+	for i := range p.groups {
+		rule := &p.groups[i]
 		values, err := rule.values(cert)
 		if err != nil {
-			return nil, refuse(invalidGroup, "a group in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters")
+			return nil, refuse(invalidGroup, "a group in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters").because(rule.setting())
 		}
 		for _, group := range values {
 			switch {
 			case !cleanText(group):
-				return nil, refuse(invalidGroup, "a group in the certificate is empty or not clean text: issue it with a name in UTF-8 and without control characters")
+				return nil, refuse(invalidGroup, "a group in the certificate is empty or not clean text: issue it with a name in UTF-8 and without control characters").because(rule.setting())
 			case !rule.template.dn && looksLikeDN(group):
-				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}")
+				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}").because(rule.setting())
 			}
 			if add(group); size > maxInjected {
 				return nil, refuse(tooLarge, "the groups of this certificate would not fit into the headers that Elasticsearch takes, 16384 bytes in all: put fewer or shorter groups into the token")
@@ -149,7 +160,7 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 	if p.roleMapping != nil {
 		subject, err := rendered(cert.subject, x500.Name.String)
 		if err != nil {
-			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without")
+			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without").because("role_mapping " + p.roleMapping.name)
 		}
 		for _, role := range p.roleMapping.get().Roles(subject) {
 			add(role)

@@ -32,6 +32,9 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 	if h.CRLStale != crlStaleRefuse && h.CRLStale != crlStaleAllow {
 		return profile{}, inSetting("crl_stale", fmt.Errorf("%q: use refuse or allow", h.CRLStale))
 	}
+	if h.CRLStale != crlStaleRefuse && len(h.CRL) == 0 {
+		return profile{}, inSetting("crl_stale", errors.New("there is no revocation list that it could be about: add a line `crl <file|url>`"))
+	}
 	var err error
 	if p.fixed, err = h.fixedClaims(resolve); err != nil {
 		return profile{}, err
@@ -77,13 +80,13 @@ func (h *Handler) principalRule(resolve resolver) (principalRule, error) {
 		if err != nil {
 			return principalRule{}, inSetting("username_pattern", err)
 		}
-		return principalRule{pattern: pattern}, nil
+		return principalRule{setting: "username_pattern " + h.UsernamePattern, pattern: pattern}, nil
 	case h.UsernameRDN != "":
 		oid, err := x500.ParseAttributeType(h.UsernameRDN)
 		if err != nil {
 			return principalRule{}, inSetting("username_rdn", err)
 		}
-		return principalRule{rdn: oid}, nil
+		return principalRule{setting: "username_rdn " + h.UsernameRDN, rdn: oid}, nil
 	}
 	source := h.Principal
 	setDefault(&source, defaultPrincipal)
@@ -94,7 +97,7 @@ func (h *Handler) principalRule(resolve resolver) (principalRule, error) {
 	if t.isStatic() {
 		return principalRule{}, inSetting("principal", fmt.Errorf("%q has nothing of the certificate in it: everybody would be the same user", source))
 	}
-	return principalRule{template: t}, nil
+	return principalRule{setting: "principal " + source, template: t}, nil
 }
 
 // groupRules compiles where groups come from.
@@ -118,14 +121,14 @@ func (h *Handler) groupRules(resolve resolver) ([]groupRule, error) {
 		if err != nil {
 			return nil, inSetting("groups", err)
 		}
-		rules = append(rules, groupRule{template: t})
+		rules = append(rules, groupRule{source: source, template: t})
 	}
 	for _, source := range h.GroupPatterns {
 		pattern, err := compilePattern(source)
 		if err != nil {
 			return nil, inSetting("group_pattern", err)
 		}
-		rules = append(rules, groupRule{pattern: pattern})
+		rules = append(rules, groupRule{source: source, pattern: pattern})
 	}
 	return rules, nil
 }

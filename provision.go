@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/denylist"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
@@ -95,7 +96,7 @@ func (h *Handler) provisionFiles(app *App) error {
 		if err != nil {
 			return inSetting("deny", err)
 		}
-		list, err := watchFile(name, denylist.Parse, changed, h.logger)
+		list, err := watchFile(name, h.parseDenyList(name), changed, h.logger)
 		if err != nil {
 			return inSetting("deny", err)
 		}
@@ -112,6 +113,22 @@ func (h *Handler) provisionFiles(app *App) error {
 	}
 	h.identifier.revocation.staleAllowed = h.CRLStale == crlStaleAllow
 	return nil
+}
+
+// parseDenyList parses a deny list, and tells when its last entry is gone.
+func (h *Handler) parseDenyList(name string) func([]byte) (*denylist.List, error) {
+	denies := false
+	return func(content []byte) (*denylist.List, error) {
+		list, err := denylist.Parse(content)
+		if err != nil {
+			return nil, err
+		}
+		if denies && list.Len() == 0 {
+			h.logger.Warn("the deny list was emptied, and denies nobody any more", zap.String("source", name))
+		}
+		denies = list.Len() > 0
+		return list, nil
+	}
 }
 
 func (h *Handler) setDefaults() {

@@ -2,6 +2,7 @@ package esjwt_test
 
 import (
 	"crypto/tls"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -79,6 +80,20 @@ func TestIdentitiesAreNeverMixedUp(t *testing.T) {
 	require.Greater(t, served.Load(), int64(1500))
 	require.Less(t, dropped.Load(), served.Load()/20)
 	t.Logf("%d requests served, %d connections dropped by reloads", served.Load(), dropped.Load())
+}
+
+// TestALoggedRefusalNamesTheSettingAndTheCertificate, neither of which the client is told.
+func TestALoggedRefusalNamesTheSettingAndTheCertificate(t *testing.T) {
+	s := newScene(t, "principal {cert.uid}")
+	alice := s.clients.client("alice")
+	a := s.get(s.httpClient(alice), "/")
+	require.Equal(t, http.StatusForbidden, a.StatusCode)
+	serial := hex.EncodeToString(alice.Leaf.SerialNumber.Bytes())
+	eventually(t, func() bool { return strings.Contains(s.logs.String(), "clients are being refused") }, "a warning")
+	require.Contains(t, s.logs.String(), `"error":"principal {cert.uid}"`)
+	require.Contains(t, s.logs.String(), `"certificate_serial":"`+serial+`"`)
+	require.NotContains(t, a.body, "cert.uid")
+	require.NotContains(t, a.body, serial)
 }
 
 // TestTheLogsSayWhoItWasAndNeverTheToken: not at any level, not when the upstream breaks off

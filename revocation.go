@@ -2,6 +2,7 @@ package esjwt
 
 import (
 	"crypto/x509"
+	"fmt"
 	"math"
 	"time"
 
@@ -63,7 +64,7 @@ func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until
 		}
 		verdict := lists.Check(chain, now)
 		if refusal := r.judge(verdict); refusal != nil {
-			return 0, refusal.because("crl " + list.name)
+			return 0, refusal.because("crl " + list.name + details(verdict))
 		}
 		if !verdict.Until.IsZero() {
 			until = min(until, verdict.Until.Unix())
@@ -90,6 +91,20 @@ func (r *revocation) judge(verdict crl.Verdict) *Refusal {
 		default:
 			return refuseList("is out of date: renew it, or set crl_stale allow")
 		}
+	}
+}
+
+// details are what an operator would look for in the list.
+func details(verdict crl.Verdict) string {
+	switch {
+	case verdict.Cert == nil:
+		return ""
+	case verdict.Reason != "":
+		return fmt.Sprintf(", serial %s, %s", serial(verdict.Cert), verdict.Reason)
+	case !verdict.NextUpdate.IsZero():
+		return ", due " + verdict.NextUpdate.Format(time.RFC3339)
+	default:
+		return fmt.Sprintf(", issuer of serial %s", serial(verdict.Cert))
 	}
 }
 

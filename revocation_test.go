@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -51,6 +53,20 @@ func TestADeniedClientIsRefusedAtItsNextRequest(t *testing.T) {
 		sum = sha256.Sum256(ca.cert.Raw)
 		write("fingerprint " + hex.EncodeToString(sum[:]) + "\n")
 		ask(map[string]string{"alice": "refused: revoked", "eve": "refused: revoked"})
+	})
+}
+
+// TestADenyListThatIsEmptiedIsAWarning: that it denies nobody any more is what a mistake looks like.
+func TestADenyListThatIsEmptiedIsAWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := writeFile(t, "denied.txt", []byte("subject CN=eve\n"))
+		r := startReplica(t, replicaConfig{handler: `,"deny":["` + file + `"]`})
+		synctest.Wait()
+		require.NotContains(t, r.logs.String(), "denies nobody")
+		require.NoError(t, os.WriteFile(file, []byte("# subject CN=eve\n"), 0o600))
+		settle()
+		require.Contains(t, r.logs.String(), "the deny list was emptied, and denies nobody any more")
+		require.Contains(t, r.logs.String(), file)
 	})
 }
 
@@ -194,5 +210,7 @@ func TestAnOlderListFromAURLIsNotBelieved(t *testing.T) {
 		require.Equal(t, "alice []", s.sends(s.clients.client("alice")))
 		require.Equal(t, "revoked", s.sends(eve))
 	}
-	require.Contains(t, s.logs.String(), "a revocation list came that is older than the one before")
+	eventually(t, func() bool {
+		return strings.Contains(s.logs.String(), "a revocation list came that is older than the one before")
+	}, "a warning")
 }

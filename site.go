@@ -20,6 +20,7 @@ import (
 type site struct {
 	host   string                     // "" for whatever no other site is for
 	policy *caddytls.ConnectionPolicy // nil: no TLS
+	auth   tls.ClientAuthType         // what it asks clients for
 }
 
 // sitesAround returns the sites of the server that a module is being provisioned for, of which it
@@ -35,7 +36,7 @@ func sitesAround(ctx caddy.Context) []site {
 		if !ok {
 			return nil
 		}
-		sites = append(sites, site{host, policy})
+		sites = append(sites, site{host, policy, clientAuth(policy)})
 	}
 	return sites
 }
@@ -79,26 +80,25 @@ func policyFor(policies caddytls.ConnectionPolicies, host string) (policy *caddy
 	return nil, true
 }
 
-// clientAuth is what the site asks clients for.
-func (s site) clientAuth() tls.ClientAuthType {
-	if s.policy == nil || s.policy.ClientAuthentication == nil {
+// clientAuth is what a policy asks clients for.
+func clientAuth(policy *caddytls.ConnectionPolicy) tls.ClientAuthType {
+	if policy == nil || policy.ClientAuthentication == nil {
 		return tls.NoClientCert
 	}
 	var config tls.Config
-	auth := *s.policy.ClientAuthentication // a copy: it is for Caddy to provision
+	auth := *policy.ClientAuthentication // a copy: it is for Caddy to provision
 	if auth.ConfigureTLSConfig(&config) != nil {
 		return tls.NoClientCert // Caddy will refuse the configuration
 	}
 	return config.ClientAuth
 }
 
-func (s site) asks() bool     { return s.clientAuth() != tls.NoClientCert }
-func (s site) verifies() bool { return s.clientAuth() >= tls.VerifyClientCertIfGiven }
+func (s site) asks() bool     { return s.auth != tls.NoClientCert }
+func (s site) verifies() bool { return s.auth >= tls.VerifyClientCertIfGiven }
 
 // insists reports whether the site lets nobody in who has no certificate.
 func (s site) insists() bool {
-	auth := s.clientAuth()
-	return auth == tls.RequireAnyClientCert || auth == tls.RequireAndVerifyClientCert
+	return s.auth == tls.RequireAnyClientCert || s.auth == tls.RequireAndVerifyClientCert
 }
 
 // trustsTheSystem reports whether the site believes every authority that the system trusts: that is

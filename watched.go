@@ -39,6 +39,7 @@ type watched[T any] struct {
 	logger   *zap.Logger
 
 	value     atomic.Pointer[T]
+	due       bool   // the first look of all is yet to come
 	content   []byte // of the last look; for the goroutine that looks
 	complaint string // the last one in the log
 }
@@ -65,9 +66,10 @@ func watchFile[T any](name string, parse func([]byte) (T, error), changed func()
 	return w, w.first()
 }
 
-// watchURL reads a URL for the first time. If that fails, the value is the one before until it
+// watchURL reads a URL. If a value is known from before, it goes on, and the URL is asked in the
+// background. If not, it is asked at once; a failure is logged, and there is no value until it
 // succeeds: a server that is down for a moment must not keep Caddy from starting.
-func watchURL[T any](address string, before T, parse func([]byte) (T, error), changed func(), logger *zap.Logger) *watched[T] {
+func watchURL[T any](address string, before T, known bool, parse func([]byte) (T, error), changed func(), logger *zap.Logger) *watched[T] {
 	w := &watched[T]{
 		name:     redacted(address),
 		interval: urlInterval,
@@ -76,8 +78,11 @@ func watchURL[T any](address string, before T, parse func([]byte) (T, error), ch
 		changed:  changed,
 		logger:   logger,
 	}
-	if err := w.first(); err != nil {
+	if known {
 		w.value.Store(&before)
+		w.due = true
+	} else if err := w.first(); err != nil {
+		w.value.Store(new(T))
 		w.complaint = err.Error()
 		w.logger.Error("it could not be fetched, or is not usable; it is asked for again every minute", zap.String("source", w.name), zap.Error(err))
 	}
@@ -102,6 +107,9 @@ func (w *watched[T]) get() T { return *w.value.Load() }
 
 // watch looks for changes until the context ends.
 func (w *watched[T]) watch(ctx context.Context) {
+	if w.due {
+		w.look(ctx)
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -117,8 +117,7 @@ type Info struct {
 	Number     *big.Int // RFC 5280 section 5.2.3; nil if there is none
 	ThisUpdate time.Time
 	NextUpdate time.Time
-	Revoked    int  // how many certificates are on it
-	Used       bool // a checked chain had the issuer whose key signed it
+	Revoked    int // how many certificates are on it
 }
 
 // Infos describes the lists in their order.

@@ -68,26 +68,26 @@ func TestInfos(t *testing.T) {
 		{Issuer: "CN=Other, O=Acme", ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour)},
 	}
 	require.Equal(t, want, lists.Infos())
+	require.Zero(t, lists.SignersKnown())
 	lists.Check(chain(ca.client(t, 7), ca), now)
-	want[0].Used = true
-	require.Equal(t, want, lists.Infos())
+	require.Equal(t, 1, lists.SignersKnown())
 }
 
 // The issuers that are known from the old list are enough to check the new one
 // before it is needed.
-func TestPrepare(t *testing.T) {
+func TestRenewChecksSignaturesAhead(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
-	before, after := parse(t, list{authority: ca}), parse(t, list{authority: ca, number: 2})
-	after.Prepare(before)
-	require.False(t, after.Infos()[0].Used, "nothing is known yet")
+	before := parse(t, list{authority: ca})
+	renew := func(next list) *crl.Lists {
+		lists, _ := crl.Renew(before, parse(t, next))
+		return lists
+	}
+	require.Zero(t, renew(list{authority: ca, number: 2}).SignersKnown(), "nothing is known yet")
 	before.Check(chain(ca.client(t, 5), ca), now)
-	after.Prepare(before)
-	require.True(t, after.Infos()[0].Used)
-	forged := parse(t, list{authority: ca, forged: true})
-	forged.Prepare(before)
-	require.Equal(t, crl.BadSignature, forged.Check(chain(ca.client(t, 5), ca), now).Status)
-	require.False(t, forged.Infos()[0].Used)
-	parse(t, list{authority: newAuthority(t, "Other", nil)}).Prepare(after)
+	require.Equal(t, 1, renew(list{authority: ca, number: 2}).SignersKnown())
+	forged := renew(list{authority: ca, number: 2, forged: true})
+	require.Equal(t, 1, forged.SignersKnown(), "only the one of before, which stays")
+	require.Equal(t, crl.Good, forged.Check(chain(ca.client(t, 5), ca), now).Status)
 }
 
 func TestParseRefuses(t *testing.T) {

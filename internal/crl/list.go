@@ -192,6 +192,5 @@ func (l *list) info() Info {
 		ThisUpdate: l.thisUpdate,
 		NextUpdate: l.nextUpdate,
 		Revoked:    l.serials.count,
-		Used:       len(l.signers.good()) > 0,
 	}
 }

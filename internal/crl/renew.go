@@ -21,8 +21,8 @@ func Renew(before, fetched *Lists) (lists *Lists, rollback bool) {
 		return fetched, false
 	}
 	fetched.adopt(before)
-	before.Prepare(before)
-	fetched.Prepare(before)
+	before.prepare(before)
+	fetched.prepare(before)
 	all, room := slices.Clone(fetched.all), MaxSize
 	for _, scopes := range before.byName {
 		for _, old := range scopes {

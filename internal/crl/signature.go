@@ -74,10 +74,10 @@ func maySign(issuer *x509.Certificate) bool {
 	return issuer.KeyUsage == 0 || issuer.KeyUsage&x509.KeyUsageCRLSign != 0
 }
 
-// Prepare checks signatures ahead of the first Check, with the issuers of the
+// prepare checks signatures ahead of the first Check, with the issuers of the
 // lists that these will replace, so that no request has to wait for it: a list
 // of 100,000 certificates takes some milliseconds.
-func (l *Lists) Prepare(before *Lists) {
+func (l *Lists) prepare(before *Lists) {
 	for _, old := range before.all {
 		for _, issuer := range old.signers.good() {
 			for _, lists := range l.of(old.rawIssuer) {
