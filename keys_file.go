@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -34,7 +33,6 @@ type FileKeys struct {
 	// Placeholders are global ones, such as {env.CREDENTIALS_DIRECTORY}.
 	Files []string `json:"files,omitempty"`
 
-	mu   sync.Mutex
 	read map[string][]*Key // by content: the same bytes are the same keys
 }
 
@@ -73,9 +71,6 @@ func (*FileKeys) Public() bool { return true }
 
 // Keys implements [KeySource]: it reads the files.
 func (f *FileKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-
 	read := make(map[string][]*Key, len(f.Files))
 	var records []KeyRecord
 	for _, file := range f.Files {
