@@ -39,8 +39,8 @@ type principalRule struct {
 	// the first group is the name.
 	pattern *regexp.Regexp
 
-	// rdn is the PKI realm's username_rdn_name or username_rdn_oid: the attribute's last value
-	// in the certificate's order, which is its most specific one.
+	// rdn is the PKI realm's username_rdn_name or username_rdn_oid: the attribute's last value,
+	// which is its most specific one.
 	rdn x500.OID
 }
 
@@ -121,8 +121,11 @@ func (r *principalRule) values(cert *certificate) ([]string, error) {
 		}
 		return nil, nil
 	case r.rdn != "":
-		values, err := cert.subject.Strings(r.rdn)
-		return values[max(0, len(values)-1):], err
+		value, found, err := cert.subject.Last(r.rdn)
+		if err != nil || !found {
+			return nil, err
+		}
+		return []string{value}, nil
 	default:
 		return r.template.values(cert)
 	}

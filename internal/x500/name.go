@@ -16,6 +16,8 @@
 package x500
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -34,6 +36,9 @@ var (
 	ErrNotString = errors.New("is not a string type")
 	ErrEncoding  = errors.New("has bytes that its string type does not allow")
 	ErrControl   = errors.New("has a control character")
+
+	// ErrPassedOver is for Last alone.
+	ErrPassedOver = errors.New("has a value that a PKI realm may pass over for another: as a T61String or UniversalString, or empty")
 )
 
 // Name is a distinguished name in the order of the certificate, which is the
@@ -147,8 +152,6 @@ func content(raw []byte) []byte {
 }
 
 // Values returns the attributes of one type in the order of the certificate.
-// The last of several is the one that Elasticsearch (`username_rdn_name`, the
-// default `username_pattern`) and OpenSearch (`username_attribute`) take.
 func (n Name) Values(t OID) []Attribute {
 	var found []Attribute
 	for _, rdn := range n {
@@ -172,4 +175,48 @@ func (n Name) Strings(t OID) ([]string, error) {
 		found = append(found, a.Value)
 	}
 	return found, nil
+}
+
+// Last returns the value of one type that the PKI realm's username_rdn_name and
+// username_rdn_oid take, if there is one: the last. Those of one relative name
+// count in the order of DER's SET OF (X.690 section 11.6), which the realm gives
+// them before it looks, whatever the certificate's order is.
+//
+// The realm passes over some values, and takes an earlier one: a T61String, a
+// UniversalString, and what follows an empty value in its relative name. Where
+// that may happen it is ErrPassedOver.
+func (n Name) Last(t OID) (value string, found bool, err error) {
+	for _, rdn := range n {
+		var last *Attribute
+		empty := false
+		for i := range rdn {
+			a := &rdn[i]
+			empty = empty || len(content(a.Raw)) == 0
+			if a.Type != t {
+				continue
+			}
+			if a.err != nil {
+				return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), a.err)
+			}
+			if tag := a.tag(); tag == cbasn1.T61String || tag == universalString {
+				return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), ErrPassedOver)
+			}
+			if last == nil || compareEncoded(a, last) > 0 {
+				last = a
+			}
+		}
+		if last != nil && empty {
+			return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), ErrPassedOver)
+		}
+		if last != nil {
+			value, found = last.Value, true
+		}
+	}
+	return value, found, nil
+}
+
+// compareEncoded compares two attributes of one type by their DER. What comes
+// before the value differs in its length alone, and a greater one sorts later.
+func compareEncoded(a, b *Attribute) int {
+	return cmp.Or(cmp.Compare(len(a.Raw), len(b.Raw)), bytes.Compare(a.Raw, b.Raw))
 }

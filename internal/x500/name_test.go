@@ -223,6 +223,39 @@ func TestStringsTakesEveryValueInCertificateOrder(t *testing.T) {
 	require.Empty(t, values)
 }
 
+func TestLastIsTheOneThatThePKIRealmTakes(t *testing.T) {
+	of := func(text string) attribute { return attribute{oidCN, cbasn1.UTF8String, text} }
+	tests := map[string]struct {
+		rdns  [][]attribute
+		want  string
+		found bool
+		err   error
+	}{
+		"none":                            {[][]attribute{{{oidOU, cbasn1.UTF8String, "a"}}}, "", false, nil},
+		"one":                             {[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}}}, "a", true, nil},
+		"the most specific":               {[][]attribute{{of("z")}, {of("a")}}, "a", true, nil},
+		"of one relative name, by DER":    {[][]attribute{{of("b"), of("a")}}, "b", true, nil},
+		"however they are written":        {[][]attribute{{of("a"), of("b")}}, "b", true, nil},
+		"a longer one sorts later":        {[][]attribute{{of("aa"), of("b")}}, "aa", true, nil},
+		"the type of string comes first":  {[][]attribute{{of("b"), {oidCN, cbasn1.PrintableString, "a"}}}, "a", true, nil},
+		"among other attributes":          {[][]attribute{{of("a"), {oidOU, cbasn1.UTF8String, "b"}}}, "a", true, nil},
+		"an empty one is passed over":     {[][]attribute{{of("a")}, {of("")}}, "", false, x500.ErrPassedOver},
+		"and what follows an empty one":   {[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}, of("b")}}, "", false, x500.ErrPassedOver},
+		"a T61String is passed over":      {[][]attribute{{of("a")}, {{oidCN, cbasn1.T61String, "b"}}}, "", false, x500.ErrPassedOver},
+		"also where it is not the last":   {[][]attribute{{{oidCN, cbasn1.T61String, "b"}}, {of("a")}}, "", false, x500.ErrPassedOver},
+		"a UniversalString too":           {[][]attribute{{{oidCN, 28, "\x00\x00\x00a"}}}, "", false, x500.ErrPassedOver},
+		"what cannot be a name spoils it": {[][]attribute{{of("a\x00")}, {of("a")}}, "", false, x500.ErrControl},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			value, found, err := parse(t, subject(tt.rdns...)).Last(x500.CommonName)
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.want, value)
+			require.Equal(t, tt.found, found)
+		})
+	}
+}
+
 func TestValueThatCannotBeAName(t *testing.T) {
 	tests := []struct {
 		name string
