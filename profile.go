@@ -96,7 +96,7 @@ func (p *profile) read(cert *certificate) (reading, error) {
 func (p *profile) principalOf(cert *certificate) (string, error) {
 	values, err := p.principal.values(cert)
 	switch {
-	case errors.Is(err, errSeveral) || len(values) > 1:
+	case errors.Is(err, errSeveral) || errors.Is(err, x500.ErrSeveral) || len(values) > 1:
 		return "", refuse(noPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: choose a principal that is single").because(p.principal.setting)
 	case err != nil:
 		return "", refuse(invalidName, "the name that would be the principal is not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting)

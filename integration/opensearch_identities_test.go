@@ -87,6 +87,7 @@ func TestOpenSearchClientCertificateUsersMoveOver(t *testing.T) {
 		"BMPString":           pki.Subject(pki.RDN{{Type: pki.CN, Text: "Zoë", As: pki.BMP}}),
 		"unknown attribute":   pki.Subject(rdn("1.2.3.4.5", "x"), rdn(pki.CN, "alice")),
 		"two names":           pki.Subject(rdn(pki.CN, "first"), rdn(pki.O, "acme"), rdn(pki.CN, "last")),
+		"two names in one":    pki.Subject(rdn(pki.O, "acme"), pki.RDN{{Type: pki.CN, Text: "b"}, {Type: pki.CN, Text: "a"}}),
 		"no name":             pki.Subject(rdn(pki.O, "acme")),
 		"empty name":          pki.Subject(rdn(pki.O, "acme"), rdn(pki.CN, "")),
 		"two attributes":      pki.Subject(rdn(pki.O, "acme"), pki.RDN{{Type: pki.CN, Text: "bob"}, {Type: pki.OU, Text: "eng"}}),
@@ -123,6 +124,7 @@ func TestOpenSearchClientCertificateUsersMoveOver(t *testing.T) {
 			differs: map[string]searchIdentity{
 				"tab":                 {},
 				"two names":           {},                              // the authenticator takes the last one,
+				"two names in one":    {},                              // the first one,
 				"no name":             {},                              // here the whole name,
 				"spaces around":       {" alice ", []string{" data "}}, // drops the last space,
 				"two attributes":      {"bob", []string{"eng"}},        // and sees only the first of the two
@@ -135,9 +137,10 @@ func TestOpenSearchClientCertificateUsersMoveOver(t *testing.T) {
 			clientcert: config{"username_attribute": "cn", "roles_attribute": "o"},
 			handler:    "username_rdn CN\ngroups {cert.o}",
 			differs: map[string]searchIdentity{
-				"tab":           {},
-				"no name":       {},
-				"spaces around": {" alice ", []string{}},
+				"tab":              {},
+				"two names in one": {},
+				"no name":          {},
+				"spaces around":    {" alice ", []string{}},
 			},
 		},
 		{

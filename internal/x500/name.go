@@ -16,8 +16,6 @@
 package x500
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -37,7 +35,8 @@ var (
 	ErrEncoding  = errors.New("has bytes that its string type does not allow")
 	ErrControl   = errors.New("has a control character")
 
-	// ErrPassedOver is for Last alone.
+	// These are for Last alone.
+	ErrSeveral    = errors.New("has several values in one relative name")
 	ErrPassedOver = errors.New("has a value that a PKI realm may pass over for another: as a T61String or UniversalString, or empty")
 )
 
@@ -177,46 +176,39 @@ func (n Name) Strings(t OID) ([]string, error) {
 	return found, nil
 }
 
-// Last returns the value of one type that the PKI realm's username_rdn_name and
-// username_rdn_oid take, if there is one: the last. Those of one relative name
-// count in the order of DER's SET OF (X.690 section 11.6), which the realm gives
-// them before it looks, whatever the certificate's order is.
+// Last returns the value of one type that is last in the order of the
+// certificate, which is the most specific one, if there is one. It is the one
+// that Elasticsearch (username_rdn_name, username_rdn_oid) and OpenSearch
+// (username_attribute) take.
 //
-// The realm passes over some values, and takes an earlier one: a T61String, a
+// Of several values in one relative name, which is a set, Elasticsearch takes the
+// last in the order of DER and OpenSearch another: that is ErrSeveral. And
+// Elasticsearch passes over some values for an earlier one: a T61String, a
 // UniversalString, and what follows an empty value in its relative name. Where
 // that may happen it is ErrPassedOver.
 func (n Name) Last(t OID) (value string, found bool, err error) {
 	for _, rdn := range n {
-		var last *Attribute
-		empty := false
-		for i := range rdn {
-			a := &rdn[i]
+		here, empty := 0, false
+		for _, a := range rdn {
 			empty = empty || len(content(a.Raw)) == 0
 			if a.Type != t {
 				continue
 			}
-			if a.err != nil {
-				return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), a.err)
+			here++
+			value, found, err = a.Value, true, a.err
+			if tag := a.tag(); err == nil && (tag == cbasn1.T61String || tag == universalString) {
+				err = ErrPassedOver
 			}
-			if tag := a.tag(); tag == cbasn1.T61String || tag == universalString {
-				return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), ErrPassedOver)
-			}
-			if last == nil || compareEncoded(a, last) > 0 {
-				last = a
+			if err != nil {
+				return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), err)
 			}
 		}
-		if last != nil && empty {
+		switch {
+		case here > 1:
+			return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), ErrSeveral)
+		case here > 0 && empty:
 			return "", false, fmt.Errorf("the certificate's %s %w", t.javaName(), ErrPassedOver)
-		}
-		if last != nil {
-			value, found = last.Value, true
 		}
 	}
 	return value, found, nil
-}
-
-// compareEncoded compares two attributes of one type by their DER. What comes
-// before the value differs in its length alone, and a greater one sorts later.
-func compareEncoded(a, b *Attribute) int {
-	return cmp.Or(cmp.Compare(len(a.Raw), len(b.Raw)), bytes.Compare(a.Raw, b.Raw))
 }

@@ -223,7 +223,7 @@ func TestStringsTakesEveryValueInCertificateOrder(t *testing.T) {
 	require.Empty(t, values)
 }
 
-func TestLastIsTheOneThatThePKIRealmTakes(t *testing.T) {
+func TestLastIsTheMostSpecificValue(t *testing.T) {
 	of := func(text string) attribute { return attribute{oidCN, cbasn1.UTF8String, text} }
 	tests := map[string]struct {
 		rdns  [][]attribute
@@ -234,15 +234,13 @@ func TestLastIsTheOneThatThePKIRealmTakes(t *testing.T) {
 		"none":                            {[][]attribute{{{oidOU, cbasn1.UTF8String, "a"}}}, "", false, nil},
 		"one":                             {[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}}}, "a", true, nil},
 		"the most specific":               {[][]attribute{{of("z")}, {of("a")}}, "a", true, nil},
-		"of one relative name, by DER":    {[][]attribute{{of("b"), of("a")}}, "b", true, nil},
-		"however they are written":        {[][]attribute{{of("a"), of("b")}}, "b", true, nil},
-		"a longer one sorts later":        {[][]attribute{{of("aa"), of("b")}}, "aa", true, nil},
-		"the type of string comes first":  {[][]attribute{{of("b"), {oidCN, cbasn1.PrintableString, "a"}}}, "a", true, nil},
+		"several in one relative name":    {[][]attribute{{of("b"), of("a")}}, "", false, x500.ErrSeveral},
+		"also where it is not the last":   {[][]attribute{{of("a"), of("b")}, {of("c")}}, "", false, x500.ErrSeveral},
 		"among other attributes":          {[][]attribute{{of("a"), {oidOU, cbasn1.UTF8String, "b"}}}, "a", true, nil},
 		"an empty one is passed over":     {[][]attribute{{of("a")}, {of("")}}, "", false, x500.ErrPassedOver},
 		"and what follows an empty one":   {[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}, of("b")}}, "", false, x500.ErrPassedOver},
 		"a T61String is passed over":      {[][]attribute{{of("a")}, {{oidCN, cbasn1.T61String, "b"}}}, "", false, x500.ErrPassedOver},
-		"also where it is not the last":   {[][]attribute{{{oidCN, cbasn1.T61String, "b"}}, {of("a")}}, "", false, x500.ErrPassedOver},
+		"a T61String before it":           {[][]attribute{{{oidCN, cbasn1.T61String, "b"}}, {of("a")}}, "", false, x500.ErrPassedOver},
 		"a UniversalString too":           {[][]attribute{{{oidCN, 28, "\x00\x00\x00a"}}}, "", false, x500.ErrPassedOver},
 		"what cannot be a name spoils it": {[][]attribute{{of("a\x00")}, {of("a")}}, "", false, x500.ErrControl},
 	}
