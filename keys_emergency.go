@@ -45,17 +45,20 @@ type Rotation struct {
 
 // Rotate implements [Rotator].
 func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
-		signing := current.signing(needs.Now)
-		successor := current.successor(signing, needs.Now)
-		if successor.Promoted.After(needs.Now) {
-			return Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", errKeyState, successor.ID, successor.Promoted.Format(time.RFC3339))
+	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
+		for i := range current.records {
+			// A fresh key that another overtakes would never sign, and make no cluster forget.
+			if r := &current.records[i]; r.Promoted.After(needs.Now) && !reached(r.Revoked, r.Promoted) {
+				return Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", errKeyState, r.ID, r.Promoted.Format(time.RFC3339))
+			}
 		}
+		successor := current.successor(current.signing(needs.Now), needs.Now)
 		at, begins := knownEverywhere(successor, needs), successor.begins()
 		if !begins.IsZero() && !at.Before(begins) {
 			return Rotation{At: begins}, nil // on schedule, before every cache could know it
 		}
-		return Rotation{At: at}, s.stored.promote(ctx, storedPromotion{KeyID: successor.ID, At: at})
+		at, err := s.stored.promote(ctx, storedPromotion{KeyID: successor.ID, At: at})
+		return Rotation{At: at}, err
 	})
 }
 
@@ -64,7 +67,7 @@ func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, err
 // The key that signs meanwhile makes clusters read the JWKS too, and one that saw the fresh key
 // beside a revoked one would have no reason to read it again. So no JWKS has both.
 func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs KeyNeeds) (Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
 		i := slices.IndexFunc(current.records, func(r KeyRecord) bool { return r.ID == kid })
 		if i < 0 {
 			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", errKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
@@ -121,7 +124,7 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid s
 
 // RevokeAll implements [Rotator].
 func (s *StorageKeys) RevokeAll(ctx context.Context, needs KeyNeeds) (Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule) (Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
 		rotation, err := s.replace(ctx, keyPlan{
 			turn:      current.lastTurn() + 1,
 			signsFrom: needs.Now,
@@ -171,17 +174,16 @@ func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
 
 // locked does something about the stored keys while no other replica does, and makes the keys
 // that are missing before and after it. Its errors say what became of what was asked for.
-func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*schedule) (Rotation, error)) (Rotation, error) {
-	needs.Now = needs.Now.UTC().Truncate(time.Second)
+func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*schedule, KeyNeeds) (Rotation, error)) (Rotation, error) {
 	var rotation Rotation
 	began := false
-	err := s.stored.withLock(ctx, func() error {
+	err := s.withLock(ctx, needs, func(needs KeyNeeds) error {
 		records, err := s.fill(ctx, needs)
 		if err != nil {
 			return err
 		}
 		began = true
-		rotation, err = do(newSchedule(records, time.Time{}))
+		rotation, err = do(newSchedule(records, time.Time{}), needs)
 		if err != nil {
 			return err
 		}

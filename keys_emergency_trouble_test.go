@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 	"github.com/stretchr/testify/require"
+
+	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 )
 
 // TestAStorageThatCannotBeWrittenChangesNothing, and the answer says what to do.
@@ -64,7 +66,7 @@ func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
 		says  string
 	}{
 		"since before": {2 * time.Minute, "nothing was changed: it was asked before and is still busy"},
-		"now":          {0, "it may be stored all the same, see `caddy elasticsearch-jwt keys`"},
+		"now":          {0, "it may be stored all the same: look with `caddy elasticsearch-jwt keys`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -95,6 +97,98 @@ func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestALostAnswerToUnlockIsNotWaitedFor: everything else goes on.
+func TestALostAnswerToUnlockIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newMemory()
+		lossy := &lossyUnlock{view: shared.view(t)}
+		views.Store(lossy.Name, lossy)
+		a := startOperated(t, replicaConfig{storage: lossy.config()})
+		b := startOperated(t, replicaConfig{storage: shared.view(t).config()})
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		old := a.both(b)[0]
+		lossy.lose.Store(true)
+		a.revoke(old)
+		require.False(t, lossy.lose.Load())
+		time.Sleep(10 * time.Minute)
+		signing := a.both(b)
+		require.Equal(t, signing[0], signing[1])
+		require.NotContains(t, a.kids(), old)
+		a.rotate()
+	})
+}
+
+// lossyUnlock is a storage that unlocks, and whose answer is lost once.
+type lossyUnlock struct {
+	*view
+	lose atomic.Bool
+}
+
+func (l *lossyUnlock) Unlock(ctx context.Context, name string) error {
+	err := l.view.Unlock(ctx, name)
+	if l.lose.Swap(false) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+// TestAnEmergencyBeginsWhenItHasTheLock, and not when it was asked for: every replica has the time
+// to hear of it that it needs, also one whose clock is ahead.
+func TestAnEmergencyBeginsWhenItHasTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newMemory()
+		clocked := func(ahead time.Duration) *operated {
+			r := newReplica(t, replicaConfig{storage: shared.view(t).config()})
+			r.app.(*esjwt.App).SetClock(func() time.Time { return time.Now().Add(ahead) })
+			r.start()
+			t.Cleanup(r.stop)
+			return operate(r)
+		}
+		asked, ahead, behind := clocked(0), clocked(time.Minute), clocked(0)
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		set := func(o *operated) esjwt.ClockedSet { return o.app.(*esjwt.App).DefaultSet() }
+		old, _ := set(behind).Signs("alice", time.Now())
+		const lock = "elasticsearch_jwt_default"
+		hold := func(held bool) {
+			shared.mu.Lock()
+			defer shared.mu.Unlock()
+			shared.locks[lock] = held
+		}
+		hold(true)
+		time.AfterFunc(50*time.Second, func() { hold(false) })
+		before := time.Now()
+		rotation := asked.revoke(old)
+		require.GreaterOrEqual(t, time.Since(before), 49*time.Second)
+		require.False(t, rotation.At.Before(before.Add(49*time.Second).Truncate(time.Second)))
+		for range 600 {
+			kid, _ := set(behind).Signs("alice", time.Now())
+			require.Contains(t, set(ahead).Published(time.Now().Add(time.Minute)), kid)
+			time.Sleep(500 * time.Millisecond)
+		}
+	})
+}
+
+// TestADamagedPromotionIsNoRotation: the answer names it.
+func TestADamagedPromotionIsNoRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newMemory()
+		a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		old, name := a.signs(), a.next()+".promoted.json"
+		shared.write("elasticsearch_jwt/default/"+name, []byte(`{"version":1,`))
+		status, answer := a.request(http.MethodPost, "/default/rotate", "")
+		require.Equal(t, http.StatusInternalServerError, status, answer)
+		require.Contains(t, answer, name)
+		require.Contains(t, answer, "restore it from a backup")
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, old, a.signs())
+	})
 }
 
 // TestADecisionThatCannotBeReadIsNotOverwritten by another about the same key.

@@ -153,7 +153,7 @@ func (s *StorageKeys) checkNeeds(needs KeyNeeds) error {
 
 // create makes the missing keys.
 func (s *StorageKeys) create(ctx context.Context, needs KeyNeeds) (records []KeyRecord, err error) {
-	err = s.stored.withLock(ctx, func() error {
+	err = s.withLock(ctx, needs, func(needs KeyNeeds) error {
 		records, err = s.fill(ctx, needs)
 		return err
 	})
@@ -161,6 +161,16 @@ func (s *StorageKeys) create(ctx context.Context, needs KeyNeeds) (records []Key
 		records = s.known(needs)
 	}
 	return records, err
+}
+
+// withLock does something while no other replica does. The lock may have to be waited for, and the
+// time by which to decide is that at which it was had.
+func (s *StorageKeys) withLock(ctx context.Context, needs KeyNeeds, do func(KeyNeeds) error) error {
+	asked := time.Now()
+	return s.stored.withLock(ctx, func() error {
+		needs.Now = needs.Now.Add(time.Since(asked)).UTC().Truncate(time.Second)
+		return do(needs)
+	})
 }
 
 // fill makes keys until none is missing.

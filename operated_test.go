@@ -31,7 +31,11 @@ type operated struct {
 
 func startOperated(t testing.TB, c replicaConfig) *operated {
 	t.Helper()
-	r := startReplica(t, c)
+	return operate(startReplica(t, c))
+}
+
+// operate puts the admin API beside a replica.
+func operate(r *replica) *operated {
 	mux := http.NewServeMux()
 	for _, route := range r.app.(*esjwt.App).AdminRoutes() {
 		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {

@@ -13,8 +13,10 @@ type KeyRecord struct {
 	*Key
 
 	// Turn orders the keys: the one with the highest turn that has begun signs. Two keys of
-	// one turn are the work of replicas whose lock broke; the older one signs, and where
-	// they are equally old, the one with the lower kid.
+	// one turn are the work of replicas whose lock broke, or one of which read what was out of
+	// date; the older one signs, and where they are equally old, the one with the lower kid. A key
+	// that replaces others comes before one that does not, and the one that begins last before
+	// others of its kind: it must sign for clusters to forget those that it replaces.
 	Turn int
 
 	// Created is when the key was made, and published.
@@ -25,9 +27,9 @@ type KeyRecord struct {
 	Appears time.Time
 
 	// Replaces are the kids of the keys that this one takes the place of, with spaces in between
-	// (so that records can be compared), or "*" for every key of an earlier turn. They are revoked
-	// when it enters the JWKS, and no JWKS has both: a cluster that knows this key has therefore
-	// forgotten them.
+	// (so that records can be compared), or "*" for every key of an earlier turn, and of its own but
+	// for those with a "*". They are revoked when it enters the JWKS, and no JWKS has both: a cluster
+	// that knows this key has therefore forgotten them.
 	Replaces string
 
 	// ReplacesFrom is when those keys stop signing and their tokens stop being used, if that is
@@ -115,12 +117,10 @@ const replacesAll = "*"
 
 // replaces reports whether a key takes the place of another.
 func (r *KeyRecord) replaces(other *KeyRecord) bool {
-	for kid := range strings.FieldsSeq(r.Replaces) {
-		if kid == other.ID || kid == replacesAll && other.Turn < r.Turn {
-			return true
-		}
+	if r.Replaces == replacesAll {
+		return other.Turn < r.Turn || other.Turn == r.Turn && other.Replaces != replacesAll
 	}
-	return false
+	return slices.Contains(strings.Fields(r.Replaces), other.ID)
 }
 
 // signing returns the key whose turn it is at an instant, or nil if there is none at all.
@@ -129,20 +129,27 @@ func (r *KeyRecord) replaces(other *KeyRecord) bool {
 // first turn (a clock that was set back) the first key signs: it is as good as any.
 func (s *schedule) signing(t time.Time) *KeyRecord {
 	turn := s.turn(t)
-	var next, earlier *KeyRecord
+	var begun, next, earlier *KeyRecord
 	for i := range s.records {
 		r := &s.records[i]
 		switch {
 		case r.revokedAt(t):
 		case r.Turn == turn && reached(r.begins(), t):
-			return r
+			if begun == nil || r.outranks(begun) {
+				begun = r
+			}
 		case r.Turn >= turn:
 			next = cmp.Or(next, r)
 		case earlier == nil || r.Turn > earlier.Turn:
 			earlier = r
 		}
 	}
-	return cmp.Or(next, earlier)
+	return cmp.Or(begun, next, earlier)
+}
+
+// outranks reports whether a key signs rather than an earlier one of the same turn.
+func (r *KeyRecord) outranks(earlier *KeyRecord) bool {
+	return r.Replaces != "" && (earlier.Replaces == "" || !r.begins().Before(earlier.begins()))
 }
 
 // turn is the highest turn that has begun at an instant, whether its key was revoked since or not.
@@ -275,20 +282,30 @@ func (s *schedule) retires(r *KeyRecord) time.Time {
 }
 
 // published returns the keys that the JWKS shows at an instant. A key that was read is shown
-// even if its clock says that it comes from the future, and the one that signs even before it should
-// appear.
+// even if its clock says that it comes from the future, and one that signs or has signed even before
+// it should appear.
 func (s *schedule) published(t time.Time) []*KeyRecord {
 	var keys []*KeyRecord
 	signing := s.signing(t)
 	for i := range s.records {
 		r := &s.records[i]
-		if r.public != nil && !reached(s.retires(r), t) && (!r.Appears.After(t) || r == signing) {
+		if r.public != nil && !reached(s.retires(r), t) && (!r.Appears.After(t) || r == signing || s.hasSigned(r, t)) {
 			keys = append(keys, r)
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(keys), func(r *KeyRecord) bool {
 		return slices.ContainsFunc(keys, func(by *KeyRecord) bool { return by.replaces(r) })
 	})
+}
+
+// hasSigned reports whether it has been a key's turn to sign, for however short a time.
+func (s *schedule) hasSigned(r *KeyRecord, t time.Time) bool {
+	for _, since := range s.switches() {
+		if !since.After(t) && s.signing(since) == r {
+			return true
+		}
+	}
+	return false
 }
 
 // trusts reports whether tokens that a key signed can still be used: it is published (or a

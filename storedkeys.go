@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
@@ -84,7 +85,7 @@ func (k *storedKeys) read(ctx context.Context) (unusable, err error) {
 			continue
 		}
 		if err := k.learn(name, object); err != nil {
-			bad = append(bad, failed(keyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it, and revoke again what was revoked since it was made: %w", name, k.where(), err)))
+			bad = append(bad, err)
 		}
 	}
 	if len(unread) == 0 {
@@ -112,21 +113,26 @@ func (k *storedKeys) has(name string) bool {
 // learn takes up a stored object.
 func (k *storedKeys) learn(name string, object []byte) error {
 	kid, kind := splitStoredName(name)
+	var err error
 	if kind == promotedSuffix {
-		promotion, err := decodePromotion(kid, object)
-		if err == nil {
+		var promotion storedPromotion
+		if promotion, err = decodePromotion(kid, object); err == nil {
 			k.promotions[name] = promotion
 		}
-		return err
+	} else {
+		var record KeyRecord
+		record, err = decodeStoredKey(object)
+		switch {
+		case err != nil:
+		case record.ID != kid:
+			err = fmt.Errorf("it holds the key %s", record.ID)
+		default:
+			k.records[name] = record
+		}
 	}
-	record, err := decodeStoredKey(object)
 	if err != nil {
-		return err
+		return failed(keyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it, and revoke again what was revoked since it was made: %w", name, k.where(), err))
 	}
-	if record.ID != kid {
-		return fmt.Errorf("it holds the key %s", record.ID)
-	}
-	k.records[name] = record
 	return nil
 }
 
@@ -144,25 +150,30 @@ func (k *storedKeys) add(ctx context.Context, record KeyRecord, private any) err
 	return nil
 }
 
-// promote stores that a key's turn begins early. A promotion that is there already stays.
-func (k *storedKeys) promote(ctx context.Context, promotion storedPromotion) error {
+// promote stores that a key's turn begins early, and returns since when. A promotion that is there
+// already stays.
+func (k *storedKeys) promote(ctx context.Context, promotion storedPromotion) (time.Time, error) {
 	object, err := encodePromotion(promotion)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	name := k.name(promotion.KeyID, promotedSuffix)
 	// A storage that fails says that nothing exists, and what cannot be read must not be overwritten.
-	switch _, err := k.load(ctx, name); {
+	there, err := k.load(ctx, name)
+	switch {
 	case err == nil:
-		return nil
+		object = there
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return time.Time{}, err
+	default:
+		if err := k.store(ctx, name, object); err != nil {
+			return time.Time{}, err
+		}
 	}
-	if err := k.store(ctx, name, object); err != nil {
-		return err
+	if err := k.learn(name, object); err != nil {
+		return time.Time{}, err
 	}
-	k.promotions[name] = promotion
-	return nil
+	return k.promotions[name].At, nil
 }
 
 // forget deletes a key and what is said of it, and reports whether it is gone.
@@ -199,6 +210,9 @@ func (k *storedKeys) store(ctx context.Context, name string, object []byte) erro
 	return nil
 }
 
+// unlockTimeout bounds what is left to do once the time for the rest may be over.
+const unlockTimeout = 5 * time.Second
+
 // withLock does something while no other replica does. A lock that breaks does no harm: objects
 // are only ever added, and of two keys for one turn every replica signs with the same one.
 func (k *storedKeys) withLock(ctx context.Context, do func() error) error {
@@ -207,7 +221,9 @@ func (k *storedKeys) withLock(ctx context.Context, do func() error) error {
 		return failed(lockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", k.where(), err))
 	}
 	defer func() {
-		if err := k.storage.Unlock(context.WithoutCancel(ctx), lock); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+		defer cancel()
+		if err := k.storage.Unlock(ctx, lock); err != nil {
 			k.logger.Warn("the lock for making keys could not be released", zap.Error(err))
 		}
 	}()

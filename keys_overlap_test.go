@@ -1,0 +1,165 @@
+package esjwt
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/stretchr/testify/require"
+)
+
+// staleStorage lists what was there some time ago.
+type staleStorage struct {
+	certmagic.Storage
+	names []string // nil: what is there
+}
+
+func (s *staleStorage) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	if s.names != nil {
+		return slices.Clone(s.names), nil
+	}
+	return s.Storage.List(ctx, prefix, recursive)
+}
+
+// overlap is two replicas, the second of which may read what is out of date.
+type overlap struct {
+	t           *testing.T
+	right, late *StorageKeys
+	stale       *staleStorage
+	start       time.Time
+}
+
+func newOverlap(t *testing.T) *overlap {
+	o := &overlap{t: t, right: newForgetful(t), late: newForgetful(t), start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	o.stale = &staleStorage{Storage: o.right.stored.storage}
+	o.late.stored.storage = o.stale
+	o.at(0)
+	return o
+}
+
+func (o *overlap) needs(since time.Duration) KeyNeeds {
+	return KeyNeeds{Now: o.start.Add(since), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
+}
+
+// at is what both replicas know at an instant.
+func (o *overlap) at(since time.Duration) *schedule {
+	o.t.Helper()
+	records, err := o.right.Keys(o.t.Context(), o.needs(since))
+	require.NoError(o.t, err)
+	same, err := o.late.Keys(o.t.Context(), o.needs(since))
+	require.NoError(o.t, err)
+	require.ElementsMatch(o.t, kids(records), kids(same))
+	return newSchedule(records, time.Time{})
+}
+
+// freeze lets the second replica see what is there now, and nothing that comes later; thaw ends that.
+func (o *overlap) freeze() {
+	o.t.Helper()
+	names, err := o.right.stored.storage.List(o.t.Context(), o.right.stored.folder(), false)
+	require.NoError(o.t, err)
+	o.stale.names = names
+}
+
+func (o *overlap) thaw() { o.stale.names = nil }
+
+// node is what a node trusts after some time, which fetches the JWKS when it meets a kid that it
+// does not know.
+func (o *overlap) node(from, until time.Duration) (trusted []string) {
+	o.t.Helper()
+	for since := from; since < until; since += 5 * time.Second {
+		s, now := o.at(since), o.needs(since).Now
+		if !slices.Contains(trusted, s.signing(now).ID) {
+			trusted = idsOf(s.published(now))
+		}
+	}
+	return trusted
+}
+
+func (o *overlap) revoke(on *StorageKeys, kid string, since time.Duration) Rotation {
+	o.t.Helper()
+	rotation, err := on.Revoke(o.t.Context(), kid, false, o.needs(since))
+	require.NoError(o.t, err)
+	return rotation
+}
+
+// TestRevocationsThatDoNotSeeEachOther make two fresh keys for one turn: nodes forget what either of
+// them replaces.
+func TestRevocationsThatDoNotSeeEachOther(t *testing.T) {
+	t.Run("the key that signs and its successor", func(t *testing.T) {
+		for range 5 { // which of the keys has the lower kid is chance
+			o := newOverlap(t)
+			s := o.at(time.Hour)
+			signing := s.signing(o.needs(time.Hour).Now)
+			next := s.successor(signing, o.needs(time.Hour).Now)
+			o.freeze()
+			o.revoke(o.right, signing.ID, time.Hour)
+			o.revoke(o.late, next.ID, time.Hour+2*time.Second)
+			o.thaw()
+			trusted := o.node(time.Hour+3*time.Second, 2*time.Hour)
+			require.NotContains(t, trusted, signing.ID)
+			require.NotContains(t, trusted, next.ID)
+		}
+	})
+	t.Run("the key that signs and the one before", func(t *testing.T) {
+		o := newOverlap(t)
+		before := o.at(time.Hour).signing(o.needs(time.Hour).Now)
+		_, err := o.right.Rotate(t.Context(), o.needs(time.Hour))
+		require.NoError(t, err)
+		since := time.Hour + 20*time.Second
+		signing := o.at(since).signing(o.needs(since).Now)
+		require.NotEqual(t, before.ID, signing.ID)
+		o.freeze()
+		o.revoke(o.right, before.ID, since)
+		second := o.revoke(o.late, signing.ID, since+10*time.Second)
+		o.thaw()
+		trusted := o.node(since, 2*time.Hour)
+		require.NotContains(t, trusted, before.ID)
+		require.NotContains(t, trusted, signing.ID)
+		require.Equal(t, second.Fresh, o.at(2*time.Hour).signing(o.needs(2*time.Hour).Now).ID, "as was promised")
+	})
+}
+
+// TestGivingUpAllKeysHoldsForAFreshOneThatWasNotSeen: it takes the same turn.
+func TestGivingUpAllKeysHoldsForAFreshOneThatWasNotSeen(t *testing.T) {
+	o := newOverlap(t)
+	o.freeze()
+	o.revoke(o.right, o.at(time.Hour).signing(o.needs(time.Hour).Now).ID, time.Hour)
+	stolen := kids(o.right.stored.all())
+	all, err := o.late.RevokeAll(t.Context(), o.needs(time.Hour+15*time.Second))
+	require.NoError(t, err)
+	o.thaw()
+	for _, later := range []time.Duration{time.Minute, 5 * time.Minute, time.Hour} {
+		s, now := o.at(time.Hour+later), o.needs(time.Hour+later).Now
+		require.Equal(t, all.Fresh, s.signing(now).ID)
+		for _, kid := range idsOf(s.published(now)) {
+			require.NotContains(t, stolen, kid)
+		}
+	}
+}
+
+// TestAKeyThatSignedBeforeItShouldAppearStaysPublished: its tokens are in use.
+func TestAKeyThatSignedBeforeItShouldAppearStaysPublished(t *testing.T) {
+	o := newOverlap(t)
+	_, err := o.right.Rotate(t.Context(), o.needs(time.Hour))
+	require.NoError(t, err)
+	since := time.Hour + 75*time.Second
+	s := o.at(since)
+	signing := s.signing(o.needs(since).Now)
+	young := s.successor(signing, o.needs(since).Now)
+	o.revoke(o.right, signing.ID, since)
+	_, err = o.right.Revoke(t.Context(), young.ID, true, o.needs(since+10*time.Second))
+	require.NoError(t, err)
+	signed := map[string]*Key{}
+	for since += 10 * time.Second; since < 2*time.Hour; since += time.Second {
+		s, now := o.at(since), o.needs(since).Now
+		signed[s.signing(now).ID] = s.signing(now).Key
+		for kid, key := range signed {
+			if s.trusts(key, now) {
+				require.Contains(t, idsOf(s.published(now)), kid, "%s after the start", since)
+			}
+		}
+	}
+	require.Greater(t, len(signed), 1)
+}
