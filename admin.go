@@ -26,7 +26,7 @@ func init() {
 //	GET  /elasticsearch_jwt/keys/<set>/jwks      its JWK Set (RFC 7517)
 //	POST /elasticsearch_jwt/keys/<set>/rotate    the successor signs as soon as every cache can know it
 //	POST /elasticsearch_jwt/keys/<set>/revoke    {"kid": "…", "now": false} or {"all": true}
-//	POST /elasticsearch_jwt/explain              what each handler makes of the certificate in the body (PEM)
+//	POST /elasticsearch_jwt/explain              what each handler makes of the certificate in the body (PEM or DER)
 //
 // Nothing private is in any answer.
 type adminAPI struct {
@@ -65,11 +65,11 @@ func (a *adminAPI) explain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
 	}
-	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCertificates))
-	if err != nil {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("reading the certificate: %w", err)}
-	}
 	return post(w, r, func() (any, error) {
+		content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCertificates))
+		if err != nil {
+			return nil, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("reading the certificate: %w", err)}
+		}
 		certs, err := parseCertificates(content)
 		if err != nil {
 			return nil, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}

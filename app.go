@@ -66,6 +66,14 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// checkKeySetName checks that a name can be a folder in every storage, and a part of a URL.
+func checkKeySetName(name string) error {
+	if !keySetName.MatchString(name) {
+		return fmt.Errorf("key set %q: a name begins with a lowercase letter or a digit, and has hyphens and underscores beside those, 64 characters at most", name)
+	}
+	return nil
+}
+
 var keySetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // Provision loads the key sources. It makes no keys: that is for Start.
@@ -92,15 +100,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.events.On("started", startedHandler{a}); err != nil {
 		return fmt.Errorf("waiting for Caddy's start: %w", err)
 	}
-	configured := maps.Clone(a.KeysRaw)
 	modules, err := ctx.LoadModule(a, "KeysRaw")
 	if err != nil {
 		return fmt.Errorf("loading the key sources: %w", err)
 	}
-	a.sets = make(map[string]*keySet, len(configured))
+	a.sets = make(map[string]*keySet)
 	for name, module := range modules.(map[string]any) {
-		if !keySetName.MatchString(name) {
-			return fmt.Errorf("key set %q: a name has lowercase letters, digits, hyphens and underscores", name)
+		if err := checkKeySetName(name); err != nil {
+			return err
 		}
 		source, ok := module.(KeySource)
 		if !ok {
@@ -131,7 +138,8 @@ func (a *App) addSet(name string, source KeySource) {
 }
 
 // emit tells the subscribers of Caddy's events. Its events are elasticsearch_jwt.key_created,
-// .key_signing, .key_revoked, .key_retired and .key_failed, with the set's name and the kid.
+// .key_signing, .key_revoked, .key_retired and .key_failed, with the set's name and, but for the
+// last, the kid.
 func (a *App) emit(event string, data map[string]any) {
 	send := func() {
 		if a.events.ShouldEmit(event) {

@@ -40,7 +40,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 		d.Next()
 		return nil, d.Err("the global option elasticsearch_jwt is there twice: put everything into one")
 	}
-	app := &App{KeysRaw: make(map[string]json.RawMessage)}
+	app := new(App)
 	if err := app.UnmarshalCaddyfile(d); err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	if _, ok := a.KeysRaw[name]; ok {
 		return d.Errf("the key set %s is there twice: give each set a name of its own", name)
 	}
-	if !keySetName.MatchString(name) {
-		return d.Errf("key set %q: a name has lowercase letters, digits, hyphens and underscores", name)
+	if err := checkKeySetName(name); err != nil {
+		return d.WrapErr(err)
 	}
 	unmarshaled, err := unmarshalModule(d, keySources, source)
 	if err != nil {
@@ -85,6 +85,9 @@ func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	module, ok := unmarshaled.(KeySource)
 	if !ok {
 		return d.Errf("%s is no source of keys", source)
+	}
+	if a.KeysRaw == nil {
+		a.KeysRaw = make(caddy.ModuleMap)
 	}
 	a.KeysRaw[name] = caddyconfig.JSONModuleObject(module, "source", source, nil)
 	return nil

@@ -211,7 +211,10 @@ for the other replicas, requests can be refused.`,
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fmt.Errorf("%w: a kid that begins with a hyphen stands after two of them, as in `revoke --now -- -xyz`", err)
+		if strings.Contains(err.Error(), "shorthand") {
+			err = fmt.Errorf("%w: a kid that begins with a hyphen stands after two of them, as in `revoke --now -- -xyz`", err)
+		}
+		return err
 	})
 	cmd.Flags().BoolVar(&request.Now, "now", false, "Take the key out of the JWKS at once")
 	cmd.Flags().BoolVar(&request.All, "all", false, "Give up every key of the set")

@@ -96,8 +96,11 @@ func explainOffline(file, adapter string, certs []*x509.Certificate) ([]explanat
 		return nil, fmt.Errorf("provisioning the configuration: %w", err)
 	}
 	app, err := ctx.AppIfConfigured("elasticsearch_jwt")
-	if err != nil {
-		return nil, errors.New("the configuration has no elasticsearch_jwt handler")
+	switch {
+	case errors.Is(err, caddy.ErrNotConfigured):
+		return nil, errNoHandler
+	case err != nil:
+		return nil, fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
 	}
 	return app.(*App).explain(certs, time.Now())
 }
@@ -111,8 +114,8 @@ func printExplanations(w io.Writer, explanations []explanation) error {
 		fmt.Fprintf(w, "  trust      %s\n", e.Trust)
 		if e.Reason != "" {
 			fmt.Fprintf(w, "  refused    %s: %s\n", e.Reason, e.Advice)
-			if e.Setting != "" {
-				fmt.Fprintf(w, "  setting    %s\n", e.Setting)
+			if e.Cause != "" {
+				fmt.Fprintf(w, "  because    %s\n", e.Cause)
 			}
 			continue
 		}

@@ -80,8 +80,11 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (*watc
 		report(lists, redacted(name), logger)
 		return lists, nil
 	}
-	before := state.get()
-	return watchURL(name, before, before != nil, parse, changed, logger), nil
+	var before **crl.Lists
+	if lists := state.get(); lists != nil {
+		before = &lists
+	}
+	return watchURL(name, before, parse, changed, logger), nil
 }
 
 // isListURL tells a URL from the name of a file.
@@ -94,7 +97,9 @@ func isListURL(name string) (bool, error) {
 	switch {
 	case scheme != "http" && scheme != "https":
 		return false, fmt.Errorf("revocation lists are fetched over http or https, not %s", scheme)
-	case err != nil || address.Host == "":
+	case err != nil:
+		return false, errors.New("the URL cannot be read: write http://pki.example.com/clients.crl, with % and blanks as %25 and %20")
+	case address.Host == "":
 		return false, errors.New("the URL has no host: write http://pki.example.com/clients.crl")
 	default:
 		return true, nil

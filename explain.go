@@ -17,11 +17,11 @@ type explanation struct {
 	// Trust says what the certificate's chain was checked against.
 	Trust string `json:"trust"`
 
-	// Reason and Advice say why the certificate is refused, and Setting what in the configuration
-	// decided that, if it was one setting; they are empty if it is not.
-	Reason  string `json:"reason,omitempty"`
-	Advice  string `json:"advice,omitempty"`
-	Setting string `json:"setting,omitempty"`
+	// Reason and Advice say why the certificate is refused, and Cause the setting or the error
+	// behind that; they are empty if it is not.
+	Reason string `json:"reason,omitempty"`
+	Advice string `json:"advice,omitempty"`
+	Cause  string `json:"cause,omitempty"`
 
 	Principal string           `json:"principal,omitempty"`
 	Groups    []string         `json:"groups,omitempty"`
@@ -110,7 +110,7 @@ func (e explanation) refused(err error) explanation {
 	}
 	e.Reason, e.Advice = refusal.Reason, refusal.Detail
 	if refusal.cause != nil {
-		e.Setting = refusal.cause.Error()
+		e.Cause = refusal.cause.Error()
 	}
 	return e
 }
@@ -199,7 +199,7 @@ func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]explanation, 
 	handlers := a.handlers
 	a.mu.Unlock()
 	if len(handlers) == 0 {
-		return nil, errors.New("the configuration has no elasticsearch_jwt handler")
+		return nil, errNoHandler
 	}
 	explanations := make([]explanation, len(handlers))
 	for i, h := range handlers {
@@ -207,6 +207,8 @@ func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]explanation, 
 	}
 	return explanations, nil
 }
+
+var errNoHandler = errors.New("the configuration has no elasticsearch_jwt handler")
 
 // register makes a handler known to the app, for explain.
 func (a *App) register(h *Handler) {

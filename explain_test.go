@@ -16,7 +16,7 @@ import (
 
 // explained is an explanation as its JSON has it.
 type explained struct {
-	Trust, Reason, Advice, Setting, Principal string
+	Trust, Reason, Advice, Cause, Principal string
 
 	Groups []string
 	Claims []explainedClaim
@@ -99,7 +99,7 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 	tests := map[string]struct {
 		caddyfile, settings, cert string
 		principal, reason, trust  string
-		setting, advice           string
+		cause, advice             string
 	}{
 		"client_auth takes it":               {verifying, "", alice, "alice", "", "client_auth of in.example.org", "", ""},
 		"client_auth does not":               {verifying, "", bob, "", "unverified", "client_auth of in.example.org, which ends the handshake", "", "trust_pool of client_auth"},
@@ -108,7 +108,7 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 		"a certificate in DER":               {verifying, "", file(clients.client("alice").Certificate[0]), "alice", "", "", "", ""},
 		"an intermediate is in the file":     {verifying, "", file(pemOf(carol), pemOf(issuing.cert.Raw)), "carol", "", "", "", ""},
 		"the handler verifies":               {unverifying, "trust_pool file {{clients}}", alice, "alice", "", "own trust_pool", "", ""},
-		"the handler does not take it":       {unverifying, "trust_pool file {{clients}}", bob, "", "unverified", "own trust_pool", "", "trust_pool of elasticsearch_jwt"},
+		"the handler does not take it":       {unverifying, "trust_pool file {{clients}}", bob, "", "unverified", "own trust_pool", "signed by unknown authority", "trust_pool of elasticsearch_jwt"},
 		"one of two sites takes it": {
 			verifying + site("beside.example.org", "trust_pool file {{others}}"), "", alice,
 			"alice", "", "client_auth of in.example.org; that of beside.example.org ends the handshake", "", "",
@@ -133,13 +133,13 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 			require.Equal(t, tt.principal, e.Principal, out)
 			require.Equal(t, tt.reason, e.Reason, out)
 			require.Contains(t, e.Trust, tt.trust)
-			require.Contains(t, e.Setting, tt.setting)
+			require.Contains(t, e.Cause, tt.cause)
 			require.Contains(t, e.Advice, tt.advice)
 			require.Equal(t, tt.reason != "", err != nil, "the exit code says whether somebody refuses it")
 
 			text, _ := command(t, "explain", tt.cert, "--config", config)
 			require.Contains(t, text, e.Trust)
-			require.Contains(t, text, e.Setting)
+			require.Contains(t, text, e.Cause)
 		})
 	}
 	_, err := command(t, "explain", alice, "--config", "Caddyfile", "--address", "localhost:2019")

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -18,8 +19,10 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// This file decides who a client is. Nothing but the TLS connection, the configuration and
-// the clock goes into that decision, and every way out of it but one is a refusal.
+// This file decides who a client is. That follows from its certificate, the configuration with the
+// files that it names, and the clock; the request's Host can only refuse. There are three ways out
+// of identify that are no refusal: a client that is known and that the handler's own authorities
+// vouch for, one that is known and was verified again, and a new one.
 
 // client is who a certificate stands for.
 type client struct {
@@ -83,7 +86,7 @@ func newIdentifier(p profile, pool caddytls.CA, size int) (*identifier, error) {
 // identify returns the client at the other end of a connection, and until when its
 // certificate is good (Unix seconds).
 func (id *identifier) identify(conn *tls.ConnectionState, host string, now time.Time) (*client, int64, error) {
-	if conn == nil || len(conn.PeerCertificates) == 0 {
+	if hasNoCertificate(conn) {
 		return nil, 0, refuse(noCertificate, "the client sent no certificate: connect with TLS and a client certificate; if you did, this site does not ask for one: set client_auth { mode verify_if_given } with a trust_pool")
 	}
 	// A resumed session was verified at another time, maybe under another configuration, and
@@ -115,6 +118,12 @@ func (id *identifier) identify(conn *tls.ConnectionState, host string, now time.
 	}
 	id.remember(leaf, key, client)
 	return client, min(trust.notAfter, client.chainEnd), nil
+}
+
+// hasNoCertificate reports whether a client has none: where certificates are optional, it may be
+// somebody else.
+func hasNoCertificate(conn *tls.ConnectionState) bool {
+	return conn == nil || len(conn.PeerCertificates) == 0
 }
 
 // trustPool returns the authorities of the handler's own trust_pool as they are now, or nil if it
@@ -217,17 +226,23 @@ func refuseExpired() error {
 	return refuse(expired, "the client's certificate, or one above it, has expired or is not valid yet: renew it and connect again")
 }
 
+func refuseNotForClients() error {
+	return refuse(unverified, "the client's certificate is not for client authentication: its extended key usage must include clientAuth")
+}
+
 // refuseUnverified says why crypto/x509 did not accept a certificate.
 func refuseUnverified(err error, of string) error {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		switch invalid.Reason { //nolint:exhaustive // the others all mean that the chain is not good
+		switch invalid.Reason {
 		case x509.Expired:
 			return refuseExpired()
 		case x509.IncompatibleUsage:
-			return refuse(unverified, "the client's certificate is not for client authentication: its extended key usage must include clientAuth")
+			return refuseNotForClients()
+		default:
+			return refuse(unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, such as a name constraint: the log says which", of).from(err)
 		}
 	}
-	return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: use one that its authorities issued, and send the intermediates along", of)
+	return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: use one that its authorities issued, and send the intermediates along", of).from(err)
 }
 
 // chainsEnd is until when (Unix seconds) at least one of the verified chains of a leaf is
@@ -312,7 +327,7 @@ func (id *identifier) remember(leaf *x509.Certificate, key weak.Pointer[x509.Cer
 func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time) (*client, reading, error) {
 	generation := id.generation.Load() // before the files are asked: a change meanwhile counts as one after
 	if !forClients(leaf) {
-		return nil, reading{}, refuse(unverified, "the client's certificate is not for client authentication: its extended key usage must include clientAuth")
+		return nil, reading{}, refuseNotForClients()
 	}
 	recheck, end, err := id.revocation.check(leaf, chains, now)
 	if err != nil {
@@ -320,7 +335,7 @@ func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, cha
 	}
 	cert, err := newCertificate(leaf)
 	if err != nil {
-		return nil, reading{}, refuse(invalidName, "the certificate's subject or issuer cannot be read: issue it anew")
+		return nil, reading{}, refuse(invalidName, "the certificate's subject or issuer cannot be read: issue it anew").from(err)
 	}
 	who, err := id.read(cert)
 	if err != nil {
@@ -338,7 +353,7 @@ func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, cha
 		fingerprint: cert.fingerprint(),
 	}
 	if client.claims, err = encodeClaims(who.claims, id.jti); err != nil {
-		return nil, reading{}, refuse(invalidName, "the claims cannot be written as JSON")
+		return nil, reading{}, fmt.Errorf("encoding the claims: %w", err)
 	}
 	if client.headers, err = id.headersOf(cert); err != nil {
 		return nil, reading{}, err

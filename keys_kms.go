@@ -60,10 +60,7 @@ func (k *KMSKeys) Provision(caddy.Context) error {
 	if strings.HasPrefix(k.URI, "{") {
 		return nil // its kind is known once it is opened
 	}
-	kind, err := apiv1.TypeOf(k.URI)
-	if err != nil {
-		return inSetting("uri", errKMSKind)
-	}
+	kind, _ := apiv1.TypeOf(k.URI) // check has seen that it has one
 	if err := checkKMSKind(kind); err != nil {
 		return inSetting("uri", err)
 	}

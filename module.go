@@ -55,8 +55,8 @@ type Handler struct {
 	Lifetime caddy.Duration `json:"lifetime,omitempty"`
 
 	// Whether a client must have a certificate: "required", or "optional" to let those
-	// without one through with their own Basic, ApiKey or Bearer credentials, for
-	// Elasticsearch to check. Default: required.
+	// without one through with their own Basic, ApiKey or Bearer credentials (and, for a JWT, their
+	// own ES-Client-Authentication), for Elasticsearch to check. Default: required.
 	Certificate string `json:"certificate,omitempty"`
 
 	// The authorities that client certificates must lead to. With it, the handler verifies
@@ -167,7 +167,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // ServeHTTP lets a request through as the holder of its certificate, or not at all.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
-	if h.optional && hasNoCertificate(r) {
+	if h.optional && hasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
 	}
 	h.rewriter.strip(r)
@@ -205,10 +205,6 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 	admitted.over.Store(true)
 }
 
-func hasNoCertificate(r *http.Request) bool {
-	return r.TLS == nil || len(r.TLS.PeerCertificates) == 0
-}
-
 // serveOwnCredentials serves a client that has no certificate where that is optional: all it
 // can be is what Elasticsearch makes of its own credentials. Without any it is refused, since
 // a request without credentials could run as the proxy.
@@ -216,7 +212,7 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	authorization, clientAuth, ok := ownCredentials(r.Header)
 	h.rewriter.strip(r)
 	if !ok {
-		return h.refuse(r, refuse(noCertificate, "the client sent neither a certificate nor exactly one Authorization of the kind Basic, ApiKey or Bearer: send one of them"), nil)
+		return h.refuse(r, refuse(noCertificate, "the client sent neither a certificate nor exactly one Authorization of the kind Basic, ApiKey or Bearer (and at most one ES-Client-Authentication): send one of them"), nil)
 	}
 	r.Header["Authorization"] = []string{authorization}
 	if clientAuth != "" {
@@ -228,9 +224,7 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 
 // noKeyRefusal hides why there is no token from the client; the log has it.
 func noKeyRefusal(err error) error {
-	refusal := refuse(noKey, "there is no key to sign with right now: try again, or see the log of elasticsearch_jwt")
-	refusal.cause = err
-	return refusal
+	return refuse(noKey, "there is no key to sign with right now: try again, or see the log of elasticsearch_jwt").from(err)
 }
 
 // refuse ends a request that must not go on.
@@ -278,13 +272,13 @@ func (w *warnings) due(reason string, now time.Time) bool {
 	return true
 }
 
-// warn logs, now and then, a refusal that only the operator can mend.
+// warn logs a refusal now and then: what is the matter is often for the operator to mend.
 func (h *Handler) warn(r *http.Request, refusal *Refusal) {
 	if !h.warnings.due(refusal.Reason, time.Now()) {
 		return
 	}
 	fields := []zap.Field{zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("remote_addr", r.RemoteAddr), zap.Error(refusal.cause)}
-	if !hasNoCertificate(r) {
+	if !hasNoCertificate(r.TLS) {
 		fields = append(fields, zap.String("certificate_serial", serial(r.TLS.PeerCertificates[0])))
 	}
 	h.logger.Warn("clients are being refused (this is logged once in a while)", fields...)

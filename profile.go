@@ -97,13 +97,13 @@ func (p *profile) principalOf(cert *certificate) (string, error) {
 	values, err := p.principal.values(cert)
 	switch {
 	case errors.Is(err, errSeveral) || errors.Is(err, x500.ErrSeveral) || len(values) > 1:
-		return "", refuse(noPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: choose a principal that is single").because(p.principal.setting)
+		return "", refuse(noPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: choose a principal that is single").because(p.principal.setting, err)
 	case err != nil:
-		return "", refuse(invalidName, "the name that would be the principal is not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting)
+		return "", refuse(invalidName, "the name that would be the principal is not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting, err)
 	case len(values) == 0:
-		return "", refuse(noPrincipal, "the certificate lacks what the principal is made of: issue it with such a name, or choose another principal").because(p.principal.setting)
+		return "", refuse(noPrincipal, "the certificate lacks what the principal is made of: issue it with such a name, or choose another principal").because(p.principal.setting, err)
 	case !cleanText(values[0]):
-		return "", refuse(invalidName, "the name that would be the principal is empty or not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting)
+		return "", refuse(invalidName, "the name that would be the principal is empty or not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting, err)
 	}
 	return values[0], nil
 }
@@ -146,14 +146,14 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 		rule := &p.groups[i]
 		values, err := rule.values(cert)
 		if err != nil {
-			return nil, refuse(invalidGroup, "a group in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters").because(rule.setting())
+			return nil, refuse(invalidGroup, "a group in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters").because(rule.setting(), err)
 		}
 		for _, group := range values {
 			switch {
 			case !cleanText(group):
-				return nil, refuse(invalidGroup, "a group in the certificate is empty or not clean text: issue it with a name in UTF-8 and without control characters").because(rule.setting())
+				return nil, refuse(invalidGroup, "a group in the certificate is empty or not clean text: issue it with a name in UTF-8 and without control characters").because(rule.setting(), err)
 			case !rule.template.dn && looksLikeDN(group):
-				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}").because(rule.setting())
+				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}").because(rule.setting(), err)
 			}
 			if add(group); size > maxInjected {
 				return nil, refuse(tooLarge, "the groups of this certificate would not fit into the headers that Elasticsearch takes, 16384 bytes in all: put fewer or shorter groups into the token")
@@ -163,7 +163,7 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 	if p.roleMapping != nil {
 		subject, err := rendered(cert.subject, x500.Name.String)
 		if err != nil {
-			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without").because("role_mapping " + p.roleMapping.name)
+			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without").because("role_mapping "+p.roleMapping.name, err)
 		}
 		for _, role := range p.roleMapping.get().Roles(subject) {
 			add(role)
@@ -232,7 +232,7 @@ func (t claimTemplate) value(cert *certificate) (any, error) {
 	for _, v := range t.values {
 		values, err := v.values(cert)
 		if err != nil {
-			return nil, refuse(invalidName, "the value of the claim %s in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters", t.name)
+			return nil, refuse(invalidName, "the value of the claim %s in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters", t.name).because("claim "+t.name, err)
 		}
 		for _, s := range values {
 			if !cleanText(s) {
@@ -261,7 +261,7 @@ func (p *profile) headersOf(cert *certificate) ([]string, error) {
 		values, err := h.values(cert)
 		if err != nil || len(values) != 1 || !cleanText(values[0]) || values[0] != strings.TrimSpace(values[0]) {
 			// A header's value loses the blanks around it on the way, and is another name then.
-			return nil, refuse(invalidName, "the certificate has no single clean value for the header %s: issue it with one, without blanks around it, or take the header out", h.name)
+			return nil, refuse(invalidName, "the certificate has no single clean value for the header %s: issue it with one, without blanks around it, or take the header out", h.name).because("header "+h.name, err)
 		}
 		rendered[i] = values[0]
 	}

@@ -57,9 +57,17 @@ func (r *Refusal) Error() string { return r.Reason + ": " + r.Detail }
 // Unwrap returns what is behind the refusal. It is not in the error's text.
 func (r *Refusal) Unwrap() error { return r.cause }
 
-// because names the setting behind a refusal, for the operator alone.
-func (r *Refusal) because(setting string) *Refusal {
-	r.cause = errors.New(setting)
+// because names the setting behind a refusal and, if there is one, the error, for the operator alone.
+func (r *Refusal) because(setting string, err error) *Refusal {
+	if err == nil {
+		return r.from(errors.New(setting))
+	}
+	return r.from(fmt.Errorf("%s: %w", setting, err))
+}
+
+// from keeps the error behind a refusal, for the operator alone.
+func (r *Refusal) from(err error) *Refusal {
+	r.cause = err
 	return r
 }
 

@@ -49,7 +49,7 @@ func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until
 		for _, cert := range chain {
 			if kind, denied := list.get().Denies(cert); denied {
 				refusal := refuse(revoked, "the certificate, or one above it, is denied by its %s: ask the operator why", kind)
-				return 0, refusal.because("deny " + list.name)
+				return 0, refusal.because("deny "+list.name, nil)
 			}
 		}
 	}
@@ -58,13 +58,13 @@ func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until
 		lists := list.get()
 		if lists == nil {
 			if !r.staleAllowed {
-				return 0, refuseList("has not been fetched yet").because("crl " + list.name)
+				return 0, refuseList("has not been fetched yet").because("crl "+list.name, nil)
 			}
 			continue
 		}
 		verdict := lists.Check(chain, now)
 		if refusal := r.judge(verdict); refusal != nil {
-			return 0, refusal.because("crl " + list.name + details(verdict))
+			return 0, refusal.because("crl "+list.name+details(verdict), nil)
 		}
 		if !verdict.Until.IsZero() {
 			until = min(until, verdict.Until.Unix())

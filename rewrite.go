@@ -212,7 +212,7 @@ func ownCredentials(h http.Header) (authorization, clientAuth string, ok bool) {
 	if !found || !isOwnScheme(scheme) || !isToken68(credentials) {
 		return "", "", false
 	}
-	switch secrets := h["Es-Client-Authentication"]; len(secrets) {
+	switch secrets := h[clientAuthHeader]; len(secrets) {
 	case 0:
 		return values[0], "", true
 	case 1:

@@ -36,6 +36,7 @@ func watchSecret(source string, logger *zap.Logger) (*watched[string], error) {
 	w := &watched[string]{
 		name:     source,
 		interval: fileInterval,
+		settles:  true,
 		load: func(context.Context) ([]byte, error) {
 			value, err := resolveGlobal(source)
 			return []byte(value), err

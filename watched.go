@@ -33,6 +33,7 @@ const (
 type watched[T any] struct {
 	name     string
 	interval time.Duration
+	settles  bool // a change is believed once it stays
 	load     func(context.Context) ([]byte, error)
 	parse    func([]byte) (T, error)
 	changed  func() // called after a change
@@ -52,6 +53,7 @@ func watchFile[T any](name string, parse func([]byte) (T, error), changed func()
 	w := &watched[T]{
 		name:     name,
 		interval: fileInterval,
+		settles:  true,
 		load: func(context.Context) ([]byte, error) {
 			content, err := os.ReadFile(name)
 			if err != nil {
@@ -66,10 +68,10 @@ func watchFile[T any](name string, parse func([]byte) (T, error), changed func()
 	return w, w.first()
 }
 
-// watchURL reads a URL. If a value is known from before, it goes on, and the URL is asked in the
+// watchURL reads a URL. If there is a value from before, it goes on, and the URL is asked in the
 // background. If not, it is asked at once; a failure is logged, and there is no value until it
 // succeeds: a server that is down for a moment must not keep Caddy from starting.
-func watchURL[T any](address string, before T, known bool, parse func([]byte) (T, error), changed func(), logger *zap.Logger) *watched[T] {
+func watchURL[T any](address string, before *T, parse func([]byte) (T, error), changed func(), logger *zap.Logger) *watched[T] {
 	w := &watched[T]{
 		name:     redacted(address),
 		interval: urlInterval,
@@ -78,8 +80,8 @@ func watchURL[T any](address string, before T, known bool, parse func([]byte) (T
 		changed:  changed,
 		logger:   logger,
 	}
-	if known {
-		w.value.Store(&before)
+	if before != nil {
+		w.value.Store(before)
 		w.due = true
 	} else if err := w.first(); err != nil {
 		w.value.Store(new(T))
@@ -130,7 +132,7 @@ func (w *watched[T]) look(ctx context.Context) {
 		w.complaint = "" // it is back
 		return
 	}
-	if w.interval == fileInterval && !w.settled(ctx, content) {
+	if w.settles && !w.settled(ctx, content) {
 		return // somebody is writing it: half a deny list denies half of the clients
 	}
 	value, err := w.parse(content)

@@ -85,10 +85,10 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	lists.Check(chain(ca.client(t, 5), ca), now)
 	lists, _ = crl.Renew(lists, parse(t, list{authority: ca, number: 100}))
 	require.Len(t, lists.Infos(), 1, "once the issuer is known, its newest list is enough")
-	require.True(t, lists.SignersKnown() > 0)
+	require.Positive(t, lists.SignersKnown())
 
 	again, rollback := crl.Renew(lists, parse(t, list{authority: ca, number: 100}))
 	require.False(t, rollback)
 	require.Len(t, again.Infos(), 1)
-	require.True(t, again.SignersKnown() > 0, "what is known of the signatures is kept")
+	require.Positive(t, again.SignersKnown(), "what is known of the signatures is kept")
 }

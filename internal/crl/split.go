@@ -9,7 +9,6 @@ import (
 
 // split returns the DER of each list in the input.
 func split(data []byte) ([][]byte, error) {
-	const tooMany = "more than %d lists in one input: split it"
 	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
 	switch {
 	case len(data) > MaxSize:
@@ -26,7 +25,7 @@ func split(data []byte) ([][]byte, error) {
 	case begun == 0:
 		return nil, errors.New("it is neither DER nor PEM: a list in PEM begins with -----BEGIN X509 CRL-----")
 	case begun > MaxLists:
-		return nil, fmt.Errorf(tooMany, MaxLists)
+		return nil, fmt.Errorf("more than %d lists in one input: split it", MaxLists)
 	}
 	var lists [][]byte
 	for {
