@@ -44,7 +44,7 @@ type App struct {
 	logger    *zap.Logger
 	sets      map[string]*keySet
 	stateKeys []string
-	listKeys  [][sha256.Size]byte
+	lists     []*listState
 	events    *caddyevents.App
 	metrics   keyMetrics
 	cancel    context.CancelFunc
@@ -322,11 +322,12 @@ func (a *App) Cleanup() error {
 		_, err := keyStates.Delete(key)
 		errs = append(errs, err)
 	}
-	for _, key := range a.listKeys {
-		_, err := fetchedLists.Delete(key)
+	for _, lists := range a.lists {
+		lists.forget(a)
+		_, err := fetchedLists.Delete(lists.key)
 		errs = append(errs, err)
 	}
-	a.stateKeys, a.listKeys = nil, nil
+	a.stateKeys, a.lists = nil, nil
 	return errors.Join(errs...)
 }
 

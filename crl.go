@@ -20,10 +20,25 @@ import (
 // answer from a server that is down just then.
 var fetchedLists = caddy.NewUsagePool()
 
-// listState is what has been fetched from a URL so far.
+// listState is what has been fetched from a URL so far, by whoever asked it.
 type listState struct {
+	key   [sha256.Size]byte
 	mu    sync.Mutex
 	lists *crl.Lists
+	users map[*App][]func() // what to call when there are other lists
+}
+
+// tell calls a function of an app whenever there are other lists, until the app forgets them.
+func (s *listState) tell(a *App, changed func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[a] = append(s.users[a], changed)
+}
+
+func (s *listState) forget(a *App) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.users, a)
 }
 
 // get returns what was fetched, or nil.
@@ -39,19 +54,30 @@ func (s *listState) renew(fetched *crl.Lists) (lists *crl.Lists, rollback bool) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists, rollback = crl.Renew(s.lists, fetched)
+	for _, told := range s.users {
+		for _, changed := range told {
+			changed()
+		}
+	}
 	return s.lists, rollback
+}
+
+// listSource is where revocation lists come from.
+type listSource struct {
+	name string
+	get  func() *crl.Lists // nil: none was fetched yet
 }
 
 // watchCRL reads revocation lists from a file, or from an http or https URL. A file is as old as the
 // operator wants it to be.
-func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (*watched[*crl.Lists], error) {
+func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listSource, error) {
 	name, err := staticText(source, resolveGlobal)
 	if err != nil {
-		return nil, err
+		return listSource{}, err
 	}
 	isURL, err := isListURL(name)
 	if err != nil {
-		return nil, err
+		return listSource{}, err
 	}
 	if !isURL {
 		parse := func(content []byte) (*crl.Lists, error) {
@@ -61,12 +87,18 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (*watc
 			}
 			return lists, err
 		}
-		return watchFile(name, parse, changed, logger)
+		file, err := watchFile(name, parse, changed, logger)
+		if err != nil {
+			return listSource{}, err
+		}
+		a.watch(file)
+		return listSource{name, file.get}, nil
 	}
 	key := sha256.Sum256([]byte(name))
-	loaded, _ := fetchedLists.LoadOrStore(key, new(listState))
-	a.listKeys = append(a.listKeys, key)
+	loaded, _ := fetchedLists.LoadOrStore(key, &listState{key: key, users: make(map[*App][]func())})
 	state := loaded.(*listState)
+	a.lists = append(a.lists, state)
+	state.tell(a, changed)
 	parse := func(content []byte) (*crl.Lists, error) {
 		fetched, err := crl.Parse(content)
 		if err != nil {
@@ -80,11 +112,8 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (*watc
 		report(lists, redacted(name), logger)
 		return lists, nil
 	}
-	var before **crl.Lists
-	if lists := state.get(); lists != nil {
-		before = &lists
-	}
-	return watchURL(name, before, parse, changed, logger), nil
+	a.watch(watchURL(name, state.get() != nil, parse, logger))
+	return listSource{redacted(name), state.get}, nil
 }
 
 // isListURL tells a URL from the name of a file.

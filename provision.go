@@ -108,7 +108,6 @@ func (h *Handler) provisionFiles(app *App) error {
 		if err != nil {
 			return inSetting("crl", err)
 		}
-		app.watch(lists)
 		h.identifier.revocation.lists = append(h.identifier.revocation.lists, lists)
 	}
 	h.identifier.revocation.staleAllowed = h.CRLStale == crlStaleAllow

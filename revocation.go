@@ -14,7 +14,7 @@ import (
 // not expired.
 type revocation struct {
 	denied       []*watched[*denylist.List]
-	lists        []*watched[*crl.Lists]
+	lists        []listSource
 	staleAllowed bool
 }
 

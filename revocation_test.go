@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 	"github.com/stretchr/testify/require"
 )
 
@@ -175,6 +176,33 @@ func TestTheChainThatSpeaksForAClientIsValidAndNotDenied(t *testing.T) {
 		require.Equal(t, "refused: revoked", identityOf(h, request(alice, &denied, &good)), "a client that is known")
 		require.Equal(t, "refused: revoked", identityOf(h, request(ca.client("bob").Leaf, &good, &denied)), "a new one")
 	})
+}
+
+// TestWhatOneLearnsOfAURLAllKnow: its handlers have the same lists, whichever of them has asked.
+func TestWhatOneLearnsOfAURLAllKnow(t *testing.T) {
+	var now atomic.Pointer[[]byte]
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if list := now.Load(); list != nil && asked.Add(1) == 1 {
+			_, _ = w.Write(*list) // to the first alone
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	ca := newAuthority(t, "clients authority")
+	eve := ca.client("eve").Leaf
+	settings := `,"crl":["` + server.URL + `"]`
+	one := configured(t, settings)
+	require.Equal(t, "refused: revoked", identityOf(one, referenceRequest(ca.client("alice").Leaf, ca.cert)), "there is no list")
+	list := revocationList(t, ca, time.Now().Add(time.Hour), eve)
+	now.Store(&list)
+	two := configured(t, settings)
+	require.Equal(t, int64(1), asked.Load())
+	for _, h := range []*esjwt.Handler{one, two} {
+		require.Equal(t, "alice []", identityOf(h, referenceRequest(ca.client("alice").Leaf, ca.cert)))
+		require.Equal(t, "refused: revoked", identityOf(h, referenceRequest(eve, ca.cert)))
+	}
 }
 
 // TestAnOlderListFromAURLIsNotBelieved, nor is none at all, also when the configuration is loaded

@@ -68,23 +68,23 @@ func watchFile[T any](name string, parse func([]byte) (T, error), changed func()
 	return w, w.first()
 }
 
-// watchURL reads a URL. If there is a value from before, it goes on, and the URL is asked in the
-// background. If not, it is asked at once; a failure is logged, and there is no value until it
-// succeeds: a server that is down for a moment must not keep Caddy from starting.
-func watchURL[T any](address string, before *T, parse func([]byte) (T, error), changed func(), logger *zap.Logger) *watched[T] {
+// watchURL reads a URL. If what it had is known, it is asked in the background. If not, it is asked at
+// once, and a failure is logged: a server that is down for a moment must not keep Caddy from starting.
+// What was read is for parse to keep.
+func watchURL[T any](address string, known bool, parse func([]byte) (T, error), logger *zap.Logger) *watched[T] {
 	w := &watched[T]{
 		name:     redacted(address),
 		interval: urlInterval,
+		due:      known,
 		load:     func(ctx context.Context) ([]byte, error) { return fetch(ctx, address) },
 		parse:    parse,
-		changed:  changed,
+		changed:  func() {},
 		logger:   logger,
 	}
-	if before != nil {
-		w.value.Store(before)
-		w.due = true
-	} else if err := w.first(); err != nil {
-		w.value.Store(new(T))
+	if known {
+		return w
+	}
+	if err := w.first(); err != nil {
 		w.complaint = err.Error()
 		w.logger.Error("it could not be fetched, or is not usable; it is asked for again every minute", zap.String("source", w.name), zap.Error(err))
 	}
