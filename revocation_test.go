@@ -15,8 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 	"github.com/stretchr/testify/require"
+
+	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 )
 
 // TestADeniedClientIsRefusedAtItsNextRequest, on the connection that it has; the others go on,
