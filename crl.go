@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -23,9 +24,9 @@ var fetchedLists = caddy.NewUsagePool()
 // listState is what has been fetched from a URL so far, by whoever asked it.
 type listState struct {
 	key   [sha256.Size]byte
-	mu    sync.Mutex
-	lists *crl.Lists
-	users map[*App][]func() // what to call when there are other lists
+	lists atomic.Pointer[crl.Lists] // nil: nothing was fetched yet
+	mu    sync.Mutex                // for those who change it
+	users map[*App][]func()         // what to call when there are other lists
 }
 
 // tell calls a function of an app whenever there are other lists, until the app forgets them.
@@ -41,25 +42,19 @@ func (s *listState) forget(a *App) {
 	delete(s.users, a)
 }
 
-// get returns what was fetched, or nil.
-func (s *listState) get() *crl.Lists {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.lists
-}
-
 // renew adds what has been fetched now: somebody on the way could have put an outdated or a forged
 // list there, and the newest with a good signature counts.
 func (s *listState) renew(fetched *crl.Lists) (lists *crl.Lists, rollback bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lists, rollback = crl.Renew(s.lists, fetched)
+	lists, rollback = crl.Renew(s.lists.Load(), fetched)
+	s.lists.Store(lists)
 	for _, told := range s.users {
 		for _, changed := range told {
 			changed()
 		}
 	}
-	return s.lists, rollback
+	return lists, rollback
 }
 
 // listSource is where revocation lists come from.
@@ -112,8 +107,8 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listS
 		report(lists, redacted(name), logger)
 		return lists, nil
 	}
-	a.watch(watchURL(name, state.get() != nil, parse, logger))
-	return listSource{redacted(name), state.get}, nil
+	a.watch(watchURL(name, state.lists.Load() != nil, parse, logger))
+	return listSource{redacted(name), state.lists.Load}, nil
 }
 
 // isListURL tells a URL from the name of a file.

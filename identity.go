@@ -239,10 +239,10 @@ func refuseUnverified(err error, of string) error {
 		case x509.IncompatibleUsage:
 			return refuseNotForClients()
 		default:
-			return refuse(unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, such as a name constraint: the log says which", of).from(err)
+			return refuse(unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, such as a name constraint: the log says which", of).from(textOf(err))
 		}
 	}
-	return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: use one that its authorities issued, and send the intermediates along", of).from(err)
+	return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: use one that its authorities issued, and send the intermediates along", of).from(textOf(err))
 }
 
 // chainsEnd is until when (Unix seconds) at least one of the verified chains of a leaf is

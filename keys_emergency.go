@@ -46,13 +46,14 @@ type Rotation struct {
 // Rotate implements [Rotator].
 func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, error) {
 	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
+		signing := current.signing(needs.Now)
 		for i := range current.records {
 			// A fresh key that another overtakes would never sign, and make no cluster forget.
-			if r := &current.records[i]; r.Promoted.After(needs.Now) && !reached(r.Revoked, r.Promoted) {
+			if r := &current.records[i]; r.Turn >= signing.Turn && r.Promoted.After(needs.Now) && !reached(r.Revoked, r.Promoted) {
 				return Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", errKeyState, r.ID, r.Promoted.Format(time.RFC3339))
 			}
 		}
-		successor := current.successor(current.signing(needs.Now), needs.Now)
+		successor := current.successor(signing, needs.Now)
 		at, begins := knownEverywhere(successor, needs), successor.begins()
 		if !begins.IsZero() && !at.Before(begins) {
 			return Rotation{At: begins}, nil // on schedule, before every cache could know it
@@ -73,7 +74,7 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", errKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
 		}
 		revoked := &current.records[i]
-		if !revoked.Revoked.IsZero() && (!atOnce || reached(revoked.Withdrawn, needs.Now)) {
+		if !revoked.Revoked.IsZero() && !revoked.Withdrawn.After(longest(needs)) && (!atOnce || reached(revoked.Withdrawn, needs.Now)) {
 			return Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s", errKeyState, kid, revoked.Revoked.Format(time.RFC3339))
 		}
 		if atOnce {
@@ -83,18 +84,34 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 	})
 }
 
+// longest is until when revocations can last that followed each other. One that lasts longer was made
+// on a clock far ahead: the next takes its keys along.
+func longest(needs KeyNeeds) time.Time { return needs.Now.Add(4 * leadTime(needs.MaxAge)) }
+
 // revokeInTime revokes a key without a request being refused.
 func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revoked *KeyRecord, needs KeyNeeds) (Rotation, error) {
+	limit := longest(needs)
+	replaces := []string{revoked.ID}
+	for i := range current.records {
+		if r := &current.records[i]; r != revoked && r.Withdrawn.After(limit) {
+			replaces = append(replaces, r.ID)
+		}
+	}
 	// The key that signs instead must be known to every cache.
 	at := needs.Now
-	if next := current.successor(revoked, needs.Now); next != nil && current.signing(needs.Now) == revoked {
-		at = knownEverywhere(next, needs)
+	if signing := current.signing(needs.Now); slices.Contains(replaces, signing.ID) {
+		for i := range current.records {
+			if next := &current.records[i]; next.Turn > signing.Turn && !next.revokedAt(needs.Now) && !slices.Contains(replaces, next.ID) {
+				at = knownEverywhere(next, needs)
+				break
+			}
+		}
 	}
 	// When the fresh key appears, every replica has heard of it and none signs with the revoked one
 	// any more, nor with those that earlier revocations are yet to withdraw.
 	appears := at.Add(leadTime(0))
 	for i := range current.records {
-		if r := &current.records[i]; r.Withdrawn.After(appears) {
+		if r := &current.records[i]; r.Withdrawn.After(appears) && !r.Withdrawn.After(limit) {
 			appears = r.Withdrawn
 		}
 	}
@@ -102,7 +119,7 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 		turn:         current.lastTurn() + 1,
 		appears:      appears,
 		signsFrom:    appears.Add(needs.MaxAge + clockSkew),
-		replaces:     []string{revoked.ID},
+		replaces:     replaces,
 		replacesFrom: at,
 	}, needs)
 }
@@ -122,11 +139,15 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid s
 	}, needs)
 }
 
+// unseenTurns is how far ahead of the last turn that is known a key is that replaces all others: a
+// replica can have made keys that this one does not see yet.
+const unseenTurns = 10
+
 // RevokeAll implements [Rotator].
 func (s *StorageKeys) RevokeAll(ctx context.Context, needs KeyNeeds) (Rotation, error) {
 	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
 		rotation, err := s.replace(ctx, keyPlan{
-			turn:      current.lastTurn() + 1,
+			turn:      current.lastTurn() + unseenTurns,
 			signsFrom: needs.Now,
 			replaces:  []string{replacesAll},
 		}, needs)
@@ -197,10 +218,19 @@ func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*sched
 		}
 		return nil
 	})
-	if err != nil && !began {
-		err = fmt.Errorf("nothing was changed: %w", err)
+	switch {
+	case err == nil, errors.Is(err, errKeyState):
+		return rotation, err
+	case began:
+		return rotation, mayBeStored(err)
+	default:
+		return rotation, fmt.Errorf("nothing was changed: %w", err)
 	}
-	return rotation, err
+}
+
+// mayBeStored says that it is not known what became of an emergency.
+func mayBeStored(err error) error {
+	return fmt.Errorf("it may be stored all the same: look with `caddy elasticsearch-jwt keys` before you ask again: %w", err)
 }
 
 func kids(records []KeyRecord) []string {

@@ -139,6 +139,66 @@ func TestGivingUpAllKeysHoldsForAFreshOneThatWasNotSeen(t *testing.T) {
 	}
 }
 
+// TestGivingUpAllKeysHoldsForSeveralThatWereNotSeen: their turns are higher than the last that is
+// known.
+func TestGivingUpAllKeysHoldsForSeveralThatWereNotSeen(t *testing.T) {
+	o := newOverlap(t)
+	signing := o.at(time.Hour).signing(o.needs(time.Hour).Now)
+	next := o.at(time.Hour).successor(signing, o.needs(time.Hour).Now)
+	o.freeze()
+	o.revoke(o.right, signing.ID, time.Hour)
+	o.revoke(o.right, next.ID, time.Hour+5*time.Second)
+	stolen := kids(o.right.stored.all())
+	_, err := o.late.RevokeAll(t.Context(), o.needs(time.Hour+20*time.Second))
+	require.NoError(t, err)
+	o.thaw()
+	for _, later := range []time.Duration{time.Minute, 5 * time.Minute, time.Hour} {
+		for _, kid := range idsOf(o.at(time.Hour + later).published(o.needs(time.Hour + later).Now)) {
+			require.NotContains(t, stolen, kid)
+		}
+	}
+}
+
+// TestTheKeyThatEntersTheJWKSLastSigns, of two that were made for one turn, whichever begins first.
+func TestTheKeyThatEntersTheJWKSLastSigns(t *testing.T) {
+	for _, late := range []time.Duration{60 * time.Second, 75 * time.Second} {
+		o := newOverlap(t)
+		before := o.at(time.Hour).signing(o.needs(time.Hour).Now)
+		_, err := o.right.Rotate(t.Context(), o.needs(time.Hour))
+		require.NoError(t, err)
+		since := time.Hour + 10*time.Minute
+		signing := o.at(since).signing(o.needs(since).Now)
+		o.freeze()
+		o.revoke(o.right, signing.ID, since)
+		_, err = o.late.Revoke(t.Context(), before.ID, true, o.needs(since+late))
+		require.NoError(t, err)
+		o.thaw()
+		trusted := o.node(since+90*time.Second, since+time.Hour)
+		require.NotContains(t, trusted, signing.ID)
+		require.NotContains(t, trusted, before.ID)
+	}
+}
+
+// TestAnEmergencyOnAClockFarAheadIsOverByTheNext: its fresh key, which is as far away, keeps no key
+// in the JWKS, and no rotation from happening.
+func TestAnEmergencyOnAClockFarAheadIsOverByTheNext(t *testing.T) {
+	for name, atOnce := range map[string]bool{"in time": false, "at once": true} {
+		t.Run(name, func(t *testing.T) {
+			o := newOverlap(t)
+			signing := o.at(time.Hour).signing(o.needs(time.Hour).Now)
+			o.revoke(o.late, signing.ID, time.Hour+24*time.Hour)
+			since := time.Hour + 10*time.Minute
+			stolen := o.at(since).signing(o.needs(since).Now).ID
+			_, err := o.right.Revoke(t.Context(), stolen, atOnce, o.needs(since))
+			require.NoError(t, err)
+			since += 30 * time.Minute
+			require.NotContains(t, idsOf(o.at(since).published(o.needs(since).Now)), stolen)
+			_, err = o.right.Rotate(t.Context(), o.needs(since))
+			require.NoError(t, err)
+		})
+	}
+}
+
 // TestAKeyThatSignedBeforeItShouldAppearStaysPublished: its tokens are in use.
 func TestAKeyThatSignedBeforeItShouldAppearStaysPublished(t *testing.T) {
 	o := newOverlap(t)

@@ -330,7 +330,7 @@ func (ks *keySet) emergency(ctx context.Context, do func(context.Context, Rotato
 		err = fmt.Errorf("nothing was changed: %w", err)
 	case errors.Is(err, errNoAnswer):
 		ks.state.counts.failed(noAnswer)
-		err = fmt.Errorf("it may be stored all the same: look with `caddy elasticsearch-jwt keys` before you ask again: %w", err)
+		err = mayBeStored(err)
 	}
 	if err != nil {
 		return Rotation{}, err

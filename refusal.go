@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // reason says in one word why a request was refused: in the error, the metrics and the log.
@@ -69,6 +70,19 @@ func (r *Refusal) because(setting string, err error) *Refusal {
 func (r *Refusal) from(err error) *Refusal {
 	r.cause = err
 	return r
+}
+
+// maxText bounds the text of an error that has something in it that a client chose.
+const maxText = 500
+
+// textOf is an error without what it refers to. Those of crypto/x509 have certificates in them, which
+// a refusal that is remembered must not keep, and names of any length that the client chose.
+func textOf(err error) error {
+	text := err.Error()
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return errors.New(text)
 }
 
 // refuse makes a Refusal.

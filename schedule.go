@@ -15,8 +15,8 @@ type KeyRecord struct {
 	// Turn orders the keys: the one with the highest turn that has begun signs. Two keys of
 	// one turn are the work of replicas whose lock broke, or one of which read what was out of
 	// date; the older one signs, and where they are equally old, the one with the lower kid. A key
-	// that replaces others comes before one that does not, and the one that begins last before
-	// others of its kind: it must sign for clusters to forget those that it replaces.
+	// that replaces others comes before one that does not, and the one that enters the JWKS last
+	// before others of its kind: it must sign for clusters to forget those that it replaces.
 	Turn int
 
 	// Created is when the key was made, and published.
@@ -59,6 +59,14 @@ func (r *KeyRecord) begins() time.Time {
 		return r.SignsFrom
 	}
 	return r.Promoted
+}
+
+// enters is when the key enters the JWKS.
+func (r *KeyRecord) enters() time.Time {
+	if r.Appears.After(r.Created) {
+		return r.Appears
+	}
+	return r.Created
 }
 
 // revokedAt reports whether the key is revoked at an instant.
@@ -147,9 +155,10 @@ func (s *schedule) signing(t time.Time) *KeyRecord {
 	return cmp.Or(begun, next, earlier)
 }
 
-// outranks reports whether a key signs rather than an earlier one of the same turn.
+// outranks reports whether a key signs rather than an earlier one of the same turn. The one that
+// enters the JWKS last was never in one with a key that the other replaces.
 func (r *KeyRecord) outranks(earlier *KeyRecord) bool {
-	return r.Replaces != "" && (earlier.Replaces == "" || !r.begins().Before(earlier.begins()))
+	return r.Replaces != "" && (earlier.Replaces == "" || !r.enters().Before(earlier.enters()))
 }
 
 // turn is the highest turn that has begun at an instant, whether its key was revoked since or not.

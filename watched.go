@@ -3,6 +3,7 @@ package esjwt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -168,26 +169,36 @@ func (w *watched[T]) complain(err error) {
 	}
 }
 
-// redacted is a URL without the password that can be in it.
+// redacted is a URL without what can be a password or a token in it.
 func redacted(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "a URL that cannot be read"
 	}
+	if u.RawQuery != "" {
+		u.RawQuery = "xxxxx"
+	}
 	return u.Redacted()
 }
 
-// fetch gets a file by HTTP. Its errors have no password in them: those of net/http are redacted.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// fetch gets a file by HTTP. Its errors do not have the URL in them, which can have a password.
 func fetch(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
