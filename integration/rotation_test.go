@@ -155,11 +155,11 @@ func (c *cluster) keysChangeUnderLoad(t *testing.T) {
 		load.clusterRestarts.Store(false)
 		c.waitForRotation(t, c.signing(t))
 	})
-	load.while(t, "a revocation", func() { c.revoke(t, c.signing(t)) })
+	load.while(t, "a revocation", func() { c.revoke(t, "--", c.signing(t)) })
 	load.stop(t)
 
 	// These cost requests until every replica has followed, and are as deadly.
-	c.revoke(t, c.signing(t), "--now")
+	c.revoke(t, "--now", "--", c.signing(t))
 	c.revoke(t, "--all")
 }
 
