@@ -219,7 +219,7 @@ func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*sched
 		return nil
 	})
 	switch {
-	case err == nil, errors.Is(err, errKeyState):
+	case err == nil, errors.Is(err, errKeyState), errors.Is(err, errNothingStored):
 		return rotation, err
 	case began:
 		return rotation, mayBeStored(err)

@@ -99,6 +99,41 @@ func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
 	}
 }
 
+// TestWhatComesToTheStorageTooLateIsNotStored, and the answer says that alone.
+func TestWhatComesToTheStorageTooLateIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowList{view: newMemory().view(t)}
+		views.Store(slow.Name, slow)
+		a := startOperated(t, replicaConfig{storage: slow.config()})
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		kid, document := a.signs(), a.document()
+		slow.next.Store(true)
+		status, answer := a.request(http.MethodPost, "/default/revoke", `{"kid":"`+kid+`"}`)
+		require.False(t, slow.next.Load())
+		require.Equal(t, http.StatusInternalServerError, status)
+		require.Contains(t, answer, "nothing was stored")
+		require.NotContains(t, answer, "may be stored")
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, kid, a.signs())
+		require.Equal(t, document, a.document())
+	})
+}
+
+// slowList is a storage that lists once when the time for an emergency is over, and before it is
+// given up.
+type slowList struct {
+	*view
+	next atomic.Bool
+}
+
+func (s *slowList) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	if s.next.Swap(false) {
+		time.Sleep(time.Minute + 500*time.Millisecond)
+	}
+	return s.view.List(context.WithoutCancel(ctx), prefix, recursive)
+}
+
 // TestALostAnswerToUnlockIsNotWaitedFor: everything else goes on.
 func TestALostAnswerToUnlockIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

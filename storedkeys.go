@@ -202,13 +202,16 @@ func (k *storedKeys) load(ctx context.Context, name string) ([]byte, error) {
 // its instants would be too early.
 func (k *storedKeys) store(ctx context.Context, name string, object []byte) error {
 	if err := context.Cause(ctx); err != nil {
-		return failed(storageUnreachable, fmt.Errorf("nothing was stored: it took %s too long to answer: %w", k.where(), err))
+		return failed(storageUnreachable, fmt.Errorf("%w: it took %s too long to answer: %w", errNothingStored, k.where(), err))
 	}
 	if err := k.storage.Store(ctx, name, object); err != nil {
 		return failed(storageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, k.where(), err))
 	}
 	return nil
 }
+
+// errNothingStored says that what was to be stored did not even get to the storage.
+var errNothingStored = errors.New("nothing was stored")
 
 // unlockTimeout bounds what is left to do once the time for the rest may be over.
 const unlockTimeout = 5 * time.Second
