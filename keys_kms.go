@@ -24,7 +24,7 @@ func init() {
 
 // KMSKeys signs with a key in an HSM or a cloud KMS: anything that go.step.sm/crypto/kms has a
 // URI for. The private key never leaves it. Each kind of KMS is a package of its own, which a
-// build adds: `xcaddy build --with go.step.sm/crypto/kms/pkcs11`, for one.
+// build adds, as docs/keys.md shows for PKCS#11.
 //
 // While the KMS does not answer, requests that need a new token get 503; it is tried again with
 // each of them. A PIN that it refused is not: too many wrong ones lock a token for good.

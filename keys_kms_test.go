@@ -80,7 +80,7 @@ func TestAMisconfiguredKMSIsFoundWhenValidating(t *testing.T) {
 		"no URI":                      {``, ``, "the key's URI is missing"},
 		"no scheme":                   {`token=es;object=jwt`, ``, "it names no known kind of KMS"},
 		"an unknown scheme":           {`hunter2:token=es`, ``, "it names no known kind of KMS"},
-		"a kind that is not built in": {`pkcs11:token=es;object=jwt`, ``, "built without pkcs11: build it with `xcaddy build --with go.step.sm/crypto/kms/pkcs11`"},
+		"a kind that is not built in": {`pkcs11:token=es;object=jwt`, ``, "built without pkcs11: build it with `xcaddy build … --with go.step.sm/crypto/kms/pkcs11@v"},
 		"an algorithm of secrets":     {`softkms:path=key.pem`, `,"algorithm":"HS256"`, "use one of RS256"},
 		"a PIN in the clear":          {`fakekms:token=es?pin-value=hunter2`, ``, "uri: a secret in the configuration"},
 		"half a PIN in the clear":     {`fakekms:token=es?pin-value={env.PIN}hunter2`, ``, "uri: a secret in the configuration"},

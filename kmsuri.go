@@ -29,12 +29,16 @@ var kmsSecrets = []string{"pin-value", "management-key", "client-secret"}
 // kmsSecretSetting is such an attribute: a placeholder, and what else there is.
 var kmsSecretSetting = regexp.MustCompile(`(?:` + strings.Join(kmsSecrets, "|") + `)=({[^{}]*})?([^;&?]*)`)
 
+// kmsVersion is the version of go.step.sm/crypto in go.mod. Without it, xcaddy takes the newest one,
+// which need not build with the Caddy that is built.
+const kmsVersion = "v0.91.0"
+
 var errKMSKind = errors.New("it names no known kind of KMS: write one such as pkcs11:, awskms:, cloudkms:, azurekms: or yubikey: before the rest")
 
 // checkKMSKind checks that this program has what opens a kind of KMS.
 func checkKMSKind(kind apiv1.Type) error {
 	if _, ok := apiv1.LoadKeyManagerNewFunc(kind); !ok {
-		return fmt.Errorf("this Caddy is built without %s: build it with `xcaddy build --with go.step.sm/crypto/kms/%s`", kind, kind)
+		return fmt.Errorf("this Caddy is built without %s: build it with `xcaddy build … --with go.step.sm/crypto/kms/%s@%s`", kind, kind, kmsVersion)
 	}
 	return nil
 }

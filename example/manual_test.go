@@ -121,3 +121,45 @@ func TestTestsThatTheManualNamesExist(t *testing.T) {
 		}
 	}
 }
+
+var (
+	withPlugin  = regexp.MustCompile(`--with (go\.step\.sm/crypto/kms/\w+)(@\S+)?`)
+	xcaddyBuild = regexp.MustCompile(`xcaddy build (v[0-9]\S*)`)
+	caddyImage  = regexp.MustCompile(`caddy:([0-9.]+)`)
+)
+
+// TestTheManualPinsWhatItBuilds: without a version xcaddy takes the newest one of the day, which need
+// not build with this Caddy. (go.step.sm/crypto v0.92.0 did not build with Caddy v2.11.9.)
+func TestTheManualPinsWhatItBuilds(t *testing.T) {
+	texts := manual(t)
+	for _, name := range []string{"Dockerfile", "../kmsuri.go", "../keys_kms.go"} {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		texts[name] = string(text)
+	}
+	goMod, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	required := func(module string) string {
+		version := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(module) + ` (v\S+)`).FindSubmatch(goMod)
+		require.NotNil(t, version, "go.mod has no %s", module)
+		return string(version[1])
+	}
+	caddy, crypto := required("github.com/caddyserver/caddy/v2"), required("go.step.sm/crypto")
+	builds, plugins := 0, 0
+	for name, text := range texts {
+		for _, build := range xcaddyBuild.FindAllStringSubmatch(text, -1) {
+			require.Equal(t, caddy, build[1], name)
+			builds++
+		}
+		for _, image := range caddyImage.FindAllStringSubmatch(text, -1) {
+			require.Equal(t, caddy, "v"+image[1], name)
+		}
+		for _, plugin := range withPlugin.FindAllStringSubmatch(text, -1) {
+			require.Equal(t, "@"+crypto, plugin[2], "%s: %s", name, plugin[1])
+			plugins++
+		}
+	}
+	require.NotZero(t, builds)
+	require.NotZero(t, plugins)
+	require.Contains(t, texts["../kmsuri.go"], `const kmsVersion = "`+crypto+`"`, "what an error advises")
+}

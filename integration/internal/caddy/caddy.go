@@ -48,7 +48,8 @@ func Build(ctx context.Context, dir string, tags ...string) (string, error) {
 }
 
 // BuildWith builds a Caddy with this plugin and others, as an operator does: with
-// xcaddy.
+// xcaddy. Of each plugin it takes the version in this plugin's go.mod, as the
+// documents do: the newest one of the day need not build with this Caddy.
 func BuildWith(ctx context.Context, dir string, plugins ...string) (string, error) {
 	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", rootModule)
 	output, err := list.Output()
@@ -56,18 +57,20 @@ func BuildWith(ctx context.Context, dir string, plugins ...string) (string, erro
 		return "", fmt.Errorf("find the module %s: %w", rootModule, err)
 	}
 	root := strings.TrimSpace(string(output))
-	list = exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Version}}", "github.com/caddyserver/caddy/v2")
-	list.Dir = root
-	version, err := list.Output()
+	version, err := versionOf(ctx, root, "github.com/caddyserver/caddy/v2")
 	if err != nil {
 		return "", fmt.Errorf("find the version of Caddy: %w", err)
 	}
 	program := filepath.Join(dir, "caddy")
 	// The version of the plugin, which is never looked at, spares a question for
 	// published ones.
-	args := []string{"tool", "xcaddy", "build", strings.TrimSpace(string(version)), "--output", program, "--with", rootModule + "@v0.0.0=" + root}
+	args := []string{"tool", "xcaddy", "build", version, "--output", program, "--with", rootModule + "@v0.0.0=" + root}
 	for _, plugin := range plugins {
-		args = append(args, "--with", plugin)
+		version, err := versionOf(ctx, root, plugin)
+		if err != nil {
+			return "", fmt.Errorf("find the version of %s: %w", plugin, err)
+		}
+		args = append(args, "--with", plugin+"@"+version)
 	}
 	build := exec.CommandContext(ctx, "go", args...)
 	build.Dir = filepath.Join(root, "tools")
@@ -76,6 +79,27 @@ func BuildWith(ctx context.Context, dir string, plugins ...string) (string, erro
 		return "", fmt.Errorf("build Caddy with %s: %w\n%s", strings.Join(plugins, ", "), err, output)
 	}
 	return program, nil
+}
+
+// versionOf is the version of a package, or a module, that a go.mod asks for.
+func versionOf(ctx context.Context, root, name string) (string, error) {
+	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Version}}", "all")
+	list.Dir = root
+	output, err := list.Output()
+	if err != nil {
+		return "", err
+	}
+	longest, version := "", ""
+	for line := range strings.Lines(string(output)) {
+		module, v, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if (name == module || strings.HasPrefix(name, module+"/")) && len(module) > len(longest) {
+			longest, version = module, v
+		}
+	}
+	if version == "" {
+		return "", errors.New("go.mod does not name it")
+	}
+	return version, nil
 }
 
 // Caddy is a running Caddy.
