@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
@@ -175,8 +176,7 @@ func TestOnlyPSSignaturesDiffer(t *testing.T) {
 }
 
 func TestKeysThatElasticsearchWouldNotTakeAreRefused(t *testing.T) {
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	require.NoError(t, err)
+	small := shortRSAKey(t)
 	_, edwards, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
@@ -307,4 +307,14 @@ func BenchmarkJWKS(b *testing.B) {
 			}
 		})
 	}
+}
+
+// shortRSAKey makes a key that Elasticsearch does not take, nor FIPS 140-3.
+func shortRSAKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	var key *rsa.PrivateKey
+	var err error
+	fips140.WithoutEnforcement(func() { key, err = rsa.GenerateKey(rand.Reader, 1024) })
+	require.NoError(t, err)
+	return key
 }

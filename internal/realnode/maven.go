@@ -2,6 +2,7 @@ package realnode
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/sha1"
 	"encoding/hex"
 	"encoding/xml"
@@ -95,12 +96,18 @@ func checkWhole(path string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha1.New()
-	if _, err := io.Copy(sum, file); err != nil {
+	var sum []byte
+	// It finds damage, and is no security: FIPS 140-3 has nothing against it.
+	fips140.WithoutEnforcement(func() {
+		h := sha1.New()
+		_, err = io.Copy(h, file)
+		sum = h.Sum(nil)
+	})
+	if err != nil {
 		return err
 	}
 	fields := strings.Fields(string(want))
-	if got := hex.EncodeToString(sum.Sum(nil)); len(fields) == 0 || !strings.EqualFold(fields[0], got) {
+	if got := hex.EncodeToString(sum); len(fields) == 0 || !strings.EqualFold(fields[0], got) {
 		return fmt.Errorf("%s is not whole: its SHA-1 is %s, not %s", path, got, strings.TrimSpace(string(want)))
 	}
 	return nil
