@@ -43,7 +43,7 @@ func (s *listState) forget(a *App) {
 }
 
 // renew adds what has been fetched now: somebody on the way could have put an outdated or a forged
-// list there, and the newest with a good signature counts.
+// list there, and of each key the newest with a good signature counts.
 func (s *listState) renew(fetched *crl.Lists) (lists *crl.Lists, rollback bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,9 +136,13 @@ func report(lists *crl.Lists, name string, logger *zap.Logger) {
 	for _, list := range infos {
 		revoked += list.Revoked
 		if list.NextUpdate.Before(now) {
+			fields := []zap.Field{zap.String("source", name), zap.String("issuer", list.Issuer)}
+			if list.Number != nil {
+				fields = append(fields, zap.Stringer("number", list.Number))
+			}
 			logger.Warn("a revocation list is out of date: its issuer's clients are refused, unless crl_stale is allow; renew it",
-				zap.String("source", name), zap.String("issuer", list.Issuer), zap.Stringer("number", list.Number),
-				zap.Time("this_update", list.ThisUpdate), zap.Time("next_update", list.NextUpdate))
+				append(fields, zap.String("this_update", list.ThisUpdate.UTC().Format(time.RFC3339)),
+					zap.String("next_update", list.NextUpdate.UTC().Format(time.RFC3339)))...)
 		}
 	}
 	logger.Info("revocation lists were read", zap.String("source", name), zap.Int("lists", len(infos)), zap.Int("revoked", revoked))

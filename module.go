@@ -131,13 +131,14 @@ type Handler struct {
 	Deny []string `json:"deny,omitempty"`
 
 	// Certificate revocation lists (RFC 5280 section 5): files or http(s) URLs, DER or PEM. Each
-	// is read again when it changes, a URL every minute. A list's signature is checked with the
-	// issuer's certificate in the client's chain; a certificate whose issuer has no list here is
-	// not looked for in any, and one whose issuer's name has lists, but none of its key, is refused.
+	// is read again when it changes, a URL every minute. A certificate whose issuer has no list here
+	// is not looked for in any. If its issuer has lists, one of them must cover it: signed with the
+	// issuer's key, and for such certificates (RFC 5280 section 6.3.3).
 	CRL []string `json:"crl,omitempty"`
 
-	// What becomes of clients whose issuer's list is out of date (its nextUpdate has passed) or
-	// cannot be had: "refuse" or "allow". Those that a list names are refused in any case.
+	// What becomes of clients whose issuer's list is out of date (its nextUpdate has passed), does
+	// not cover them or cannot be had: "refuse" or "allow". Those that a list names are refused in
+	// any case.
 	// Default: refuse.
 	CRLStale string `json:"crl_stale,omitempty"`
 

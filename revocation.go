@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
@@ -53,59 +54,76 @@ func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until
 			}
 		}
 	}
-	until = math.MaxInt64
+	verdict, refusal := r.checkLists(chain, now)
+	if refusal != nil {
+		return 0, refusal
+	}
+	if verdict.Until.IsZero() {
+		return math.MaxInt64, nil
+	}
+	return verdict.Until.Unix(), nil
+}
+
+// checkLists asks all revocation lists together: one of them has to cover the certificate, and each
+// can name it.
+func (r *revocation) checkLists(chain []*x509.Certificate, now time.Time) (crl.Verdict, *Refusal) {
+	sources := make([]*crl.Lists, 0, len(r.lists))
+	names := make(map[*crl.Lists]string, len(r.lists))
 	for _, list := range r.lists {
 		lists := list.get()
 		if lists == nil {
 			if !r.staleAllowed {
-				return 0, refuseList("has not been fetched yet").because("crl "+list.name, nil)
+				return crl.Verdict{}, refuseList("has not been fetched yet").because("crl "+list.name, nil)
 			}
 			continue
 		}
-		verdict := lists.Check(chain, now)
-		if refusal := r.judge(verdict); refusal != nil {
-			return 0, refusal.because("crl "+list.name+details(verdict), nil)
-		}
-		if !verdict.Until.IsZero() {
-			until = min(until, verdict.Until.Unix())
-		}
+		sources, names[lists] = append(sources, lists), list.name
 	}
-	return until, nil
+	verdict := crl.Check(chain, now, sources...)
+	if refusal := r.judge(verdict); refusal != nil {
+		return verdict, refusal.because("crl "+names[verdict.From]+details(verdict), nil)
+	}
+	return verdict, nil
 }
 
 // judge turns the verdict of revocation lists into a refusal, or none.
 func (r *revocation) judge(verdict crl.Verdict) *Refusal {
-	switch verdict.Status {
-	case crl.Good:
-		return nil
-	case crl.Revoked:
+	switch {
+	case verdict.Status == crl.Revoked:
 		return refuse(revoked, "the certificate, or one above it, is on its issuer's revocation list: get a new one")
-	case crl.BadSignature:
+	case verdict.Status == crl.Good, r.staleAllowed:
+		return nil
+	case verdict.Status == crl.BadSignature:
 		return refuseList("is not signed by its key: fetch it anew, and if the authority has had several keys, add the list of each")
+	case verdict.Status == crl.Uncovered:
+		return refuseList("is for other certificates: add the list that its CRL distribution point names, or set crl_stale allow")
+	case verdict.Status == crl.NotYetValid:
+		return refuseList("is from the future: check the clocks of Caddy and of the authority, or set crl_stale allow")
 	default:
-		switch {
-		case r.staleAllowed:
-			return nil
-		case verdict.Status == crl.NotYetValid:
-			return refuseList("is from the future: check the clocks of Caddy and of the authority, or set crl_stale allow")
-		default:
-			return refuseList("is out of date: renew it, or set crl_stale allow")
-		}
+		return refuseList("is out of date: renew it, or set crl_stale allow")
 	}
 }
 
 // details are what an operator would look for in the list.
 func details(verdict crl.Verdict) string {
-	switch {
-	case verdict.Cert == nil:
-		return ""
-	case verdict.Reason != "":
-		return fmt.Sprintf(", serial %s, %s", serial(verdict.Cert), verdict.Reason)
-	case !verdict.NextUpdate.IsZero():
-		return ", due " + verdict.NextUpdate.Format(time.RFC3339)
-	default:
-		return fmt.Sprintf(", issuer of serial %s", serial(verdict.Cert))
+	text := ", serial " + serial(verdict.Cert)
+	switch verdict.Status {
+	case crl.Revoked:
+		text += ", " + verdict.Reason
+	case crl.Stale:
+		text += ", due " + verdict.NextUpdate.Format(time.RFC3339)
+	case crl.BadSignature:
+		text = ", issuer of serial " + serial(verdict.Cert)
 	}
+	if verdict.Note != "" {
+		text += ", " + verdict.Note
+	}
+	if points := verdict.Cert.CRLDistributionPoints; verdict.Status == crl.Uncovered && len(points) > 0 {
+		text += ", and the certificate's is " + strings.Join(points[:min(len(points), 3)], ", ")
+	} else if verdict.Status == crl.Uncovered {
+		text += ", and the certificate names none by a URI"
+	}
+	return fmt.Sprintf("%.*s", maxText, text)
 }
 
 // refuseList refuses a client since its issuer's list does not serve to tell whether it is

@@ -252,6 +252,15 @@ func point(flag uint8, uris ...string) []pkix.Extension {
 	return []pkix.Extension{rawPoint(b.BytesOrPanic())}
 }
 
+// reasons is an issuing distribution point for some reasons, by the bits of ReasonFlags.
+func reasons(bits ...byte) []pkix.Extension {
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.Tag(3).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddUint8(0); b.AddBytes(bits) })
+	})
+	return []pkix.Extension{rawPoint(b.BytesOrPanic())}
+}
+
 func rawPoint(value []byte) pkix.Extension {
 	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: value}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
@@ -103,7 +105,7 @@ func TestCheck(t *testing.T) {
 		"a bad signature": {[]list{{authority: users, forged: true}}, crl.BadSignature, alice, 0},
 		"a bad signature that revokes": {
 			[]list{{authority: users, forged: true, entries: revoked(5)}},
-			crl.BadSignature, alice, 0,
+			crl.Revoked, alice, 0,
 		},
 		"a newer list with a bad signature": {
 			[]list{{authority: users, thisUpdate: 2 * time.Hour, entries: revoked(5)}, {authority: users, forged: true}},
@@ -121,27 +123,38 @@ func TestCheck(t *testing.T) {
 			[]list{{authority: users, forged: true, exts: point(2)}},
 			crl.BadSignature, alice, 0,
 		},
-		"another authority of the same name":           {[]list{{authority: other, entries: revoked(5)}}, crl.BadSignature, alice, 0},
-		"one that does not say so":                     {[]list{{authority: other, keyID: []byte{}, entries: revoked(5)}}, crl.BadSignature, alice, 0},
-		"one that claims to be ours":                   {[]list{{authority: other, keyID: users.SubjectKeyId, entries: revoked(5)}}, crl.BadSignature, alice, 0},
+		"another authority of the same name":           {[]list{{authority: other, entries: revoked(4)}}, crl.BadSignature, alice, 0},
+		"one that does not say so":                     {[]list{{authority: other, keyID: []byte{}, entries: revoked(4)}}, crl.BadSignature, alice, 0},
+		"one that claims to be ours":                   {[]list{{authority: other, keyID: users.SubjectKeyId, entries: revoked(4)}}, crl.BadSignature, alice, 0},
+		"the same with the client (PKITS 4.5.5)":       {[]list{{authority: other, entries: revoked(5)}}, crl.Revoked, alice, 0},
 		"ours, which claims to be another's":           {[]list{{authority: users, keyID: other.SubjectKeyId, entries: revoked(5)}}, crl.Revoked, alice, 0},
 		"ours, which does not say so":                  {[]list{{authority: users, keyID: []byte{}, entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"the list of the new key beside the old":       {[]list{{authority: other, thisUpdate: 1, entries: revoked(5)}, {authority: users}}, crl.Good, nil, time.Hour},
+		"the list of the new key beside the old":       {[]list{{authority: other, thisUpdate: 1, entries: revoked(4)}, {authority: users}}, crl.Good, nil, time.Hour},
+		"the same, with the client":                    {[]list{{authority: other, thisUpdate: 1, entries: revoked(5)}, {authority: users}}, crl.Revoked, alice, 0},
 		"the same, and they do not say whose they are": {[]list{{authority: other, thisUpdate: 1, keyID: []byte{}}, {authority: users, keyID: []byte{}, entries: revoked(5)}}, crl.Revoked, alice, 0},
 		"the same, of the other key out of date":       {[]list{{authority: other, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}, {authority: users}}, crl.Good, nil, time.Hour},
 		"the name with strings of another type":        {[]list{{authority: users, rawIssuer: utf8Name(t, "Users"), entries: revoked(5)}}, crl.Revoked, alice, 0},
 		"the same in capitals, beside an older list":   {[]list{{authority: users, thisUpdate: 2 * time.Hour}, {authority: users, rawIssuer: utf8Name(t, "USERS"), entries: revoked(5)}}, crl.Revoked, alice, 0},
 
-		"for clients only":                       {[]list{{authority: users, exts: point(1), entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"for clients only, out of date":          {[]list{{authority: users, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, 0},
-		"for clients only, and it is none":       {[]list{{authority: root, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Good, nil, 0},
-		"for authorities only":                   {[]list{{authority: root, exts: point(2), entries: revoked(77)}}, crl.Revoked, users.Certificate, 0},
-		"for authorities only, and it is none":   {[]list{{authority: users, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Good, nil, 0},
-		"for authorities, out of date":           {[]list{{authority: root, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, users.Certificate, 0},
-		"for authorities, from the future":       {[]list{{authority: users, exts: point(2), thisUpdate: -30 * time.Minute}}, crl.Good, nil, 0},
-		"a newer list for authorities":           {[]list{{authority: users, thisUpdate: 2 * time.Hour, entries: revoked(5)}, {authority: users, exts: point(2)}}, crl.Revoked, alice, 0},
-		"with a distribution point":              {[]list{{authority: users, exts: point(0, "http://ca/1.crl"), entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"with a distribution point, out of date": {[]list{{authority: users, exts: point(0, "http://ca/1.crl"), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, 0},
+		"for clients only":                      {[]list{{authority: users, exts: point(1), entries: revoked(5)}}, crl.Revoked, alice, 0},
+		"for clients only, out of date":         {[]list{{authority: users, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, 0},
+		"for clients only, and it is none":      {[]list{{authority: root, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Uncovered, users.Certificate, 0},
+		"for authorities only":                  {[]list{{authority: root, exts: point(2), entries: revoked(77)}}, crl.Revoked, users.Certificate, 0},
+		"for authorities only, and it is none":  {[]list{{authority: users, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Uncovered, alice, 0},
+		"for authorities, out of date":          {[]list{{authority: root, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, users.Certificate, 0},
+		"for authorities, from the future":      {[]list{{authority: users, exts: point(2), thisUpdate: -30 * time.Minute}}, crl.Uncovered, alice, 0},
+		"a newer list for authorities":          {[]list{{authority: users, thisUpdate: 2 * time.Hour, entries: revoked(5)}, {authority: users, exts: point(2)}}, crl.Revoked, alice, 0},
+		"for authorities only, with the client": {[]list{{authority: users, exts: point(2), entries: revoked(5)}}, crl.Revoked, alice, 0},
+		"for clients, beside one for all":       {[]list{{authority: users, exts: point(1)}, {authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Good, nil, time.Hour},
+		"with a distribution point":             {[]list{{authority: users, exts: point(0, "http://ca/1.crl"), entries: revoked(5)}}, crl.Revoked, alice, 0},
+		// RFC 5280 section 6.3.3 (b)(2), PKITS 4.14.9, OpenSSL's error 44
+		"with a distribution point, and the client has none": {[]list{{authority: users, exts: point(0, "http://ca/1.crl")}}, crl.Uncovered, alice, 0},
+		"for some reasons":     {[]list{{authority: users, exts: reasons(0x7f)}}, crl.Uncovered, alice, 0},
+		"for the others":       {[]list{{authority: users, exts: reasons(0x80, 0x80)}}, crl.Uncovered, alice, 0},
+		"for all but one":      {[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0x7f, 0)}}, crl.Uncovered, alice, 0},
+		"for all in two parts": {[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0, 0x80)}}, crl.Good, nil, time.Hour},
+		"one part out of date": {[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0, 0x80), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, time.Hour},
+		"revoked for some":     {[]list{{authority: users, exts: reasons(0x7f), entries: revokedFor(1, 5)}}, crl.Revoked, alice, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -218,7 +231,11 @@ func TestCheckBelievesOnlyWhoMaySignLists(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			ca := newAuthorityWithKey(t, "CA", nil, key, tt.usage, tt.id)
-			lists := parse(t, list{authority: ca, keyID: []byte{1}, entries: revoked(5)})
+			entries := revoked(5)
+			if tt.want == crl.BadSignature {
+				entries = revoked(4)
+			}
+			lists := parse(t, list{authority: ca, keyID: []byte{1}, entries: entries})
 			require.Equal(t, tt.want, lists.Check(chain(ca.client(t, 5), ca), now).Status)
 		})
 	}
@@ -250,8 +267,12 @@ func TestCheckOfAListInParts(t *testing.T) {
 		"its part is out of date":                  {ca.client(t, 7, of(first)), []list{stale(one), two}, crl.Stale},
 		"the part of others is out of date":        {ca.client(t, 7, of(second)), []list{stale(one), two}, crl.Good},
 		"its mirror is out of date":                {ca.client(t, 7, of("http://x/", "http://mirror/2.crl")), []list{one, stale(two)}, crl.Stale},
-		"it names no part, one is out of date":     {ca.client(t, 7), []list{stale(one), two}, crl.Stale},
-		"only the part of others, and out of date": {ca.client(t, 7, of(second)), []list{stale(one)}, crl.Good},
+		"it names no part, one is out of date":     {ca.client(t, 7), []list{stale(one), two}, crl.Uncovered},
+		"only the part of others, and out of date": {ca.client(t, 7, of(second)), []list{stale(one)}, crl.Uncovered},
+		"only the part of others":                  {ca.client(t, 7, of(second)), []list{one}, crl.Uncovered},
+		"the same address over https":              {ca.client(t, 7, of("https://ca/1.crl")), []list{one}, crl.Uncovered}, // smallstep/certificates#1770
+		"it names no part":                         {ca.client(t, 7), []list{one, two}, crl.Uncovered},                    // PKITS 4.14.9
+		"it names both":                            {ca.client(t, 7, of(first, second)), []list{stale(one), two}, crl.Good},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -260,22 +281,52 @@ func TestCheckOfAListInParts(t *testing.T) {
 	}
 }
 
-// A part that is named otherwise than by URI may be anyone's.
+// A part can be named otherwise than by URI.
 func TestCheckOfAPartWithAnotherName(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
-	client := ca.client(t, 5, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://ca/1.crl"} })
-	for name, value := range map[string]string{
-		"relative to the issuer": "\x30\x04\xa0\x02\xa1\x00",
-		"a directory name":       "\x30\x08\xa0\x06\xa0\x04\xa4\x02\x30\x00",
-		"a URI and another":      "\x30\x0c\xa0\x0a\xa0\x08\x86\x02u:\xa4\x02\x30\x00",
-		"no name":                "\x30\x00",
-		"a flag that is false":   "\x30\x03\x82\x01\x00",
+	client := ca.client(t, 5, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"u:"} })
+	named := ca.client(t, 5, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{directoryPoint(t, "Part 1")} })
+	issuer := string(ca.RawSubject)
+	der := func(tag byte, content string) string { return string([]byte{tag, byte(len(content))}) + content }
+	for name, tt := range map[string]struct {
+		point        string
+		client, part crl.Status
+	}{
+		"relative to the issuer": {der(0x30, der(0xa0, "\xa1\x11\x30\x0f\x06\x03\x55\x04\x03\x0c\x08not this")), crl.Uncovered, crl.Uncovered},
+		"a directory name":       {der(0x30, der(0xa0, der(0xa0, der(0xa4, string(commonName(t, "part 1")))))), crl.Uncovered, crl.Stale},
+		"the issuer's":           {der(0x30, der(0xa0, der(0xa0, der(0xa4, issuer)))), crl.Stale, crl.Stale},
+		"a URI and another":      {der(0x30, der(0xa0, der(0xa0, "\x86\x02u:\xa4\x02\x30\x00"))), crl.Stale, crl.Uncovered},
+		"a host":                 {der(0x30, der(0xa0, der(0xa0, "\x82\x02u:"))), crl.Uncovered, crl.Uncovered},
+		"a name of nothing":      {der(0x30, der(0xa0, der(0xa0, ""))), crl.Uncovered, crl.Uncovered},
+		"no name":                {"\x30\x00", crl.Stale, crl.Stale},
+		"a flag that is false":   {"\x30\x03\x82\x01\x00", crl.Stale, crl.Stale},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lists := parse(t, list{authority: ca, exts: []pkix.Extension{rawPoint([]byte(value))}, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour})
-			require.Equal(t, crl.Stale, lists.Check(chain(client, ca), now).Status)
+			stale := list{authority: ca, exts: []pkix.Extension{rawPoint([]byte(tt.point))}, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}
+			require.Equal(t, tt.client.String(), parse(t, stale).Check(chain(client, ca), now).Status.String())
+			require.Equal(t, tt.part.String(), parse(t, stale).Check(chain(named, ca), now).Status.String())
 		})
 	}
+}
+
+func commonName(t testing.TB, name string) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(pkix.Name{CommonName: name}.ToRDNSequence())
+	require.NoError(t, err)
+	return der
+}
+
+// directoryPoint is the distribution point of a certificate with a directory name.
+func directoryPoint(t testing.TB, name string) pkix.Extension {
+	t.Helper()
+	var b cryptobyte.Builder
+	constructed := func(n uint8) cbasn1.Tag { return cbasn1.Tag(n).Constructed().ContextSpecific() }
+	inside := func(tag cbasn1.Tag, add func(*cryptobyte.Builder)) func(*cryptobyte.Builder) {
+		return func(b *cryptobyte.Builder) { b.AddASN1(tag, add) }
+	}
+	directory := inside(constructed(4), func(b *cryptobyte.Builder) { b.AddBytes(commonName(t, name)) })
+	inside(cbasn1.SEQUENCE, inside(cbasn1.SEQUENCE, inside(constructed(0), inside(constructed(0), directory))))(&b)
+	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 31}, Value: b.BytesOrPanic()}
 }
 
 func TestCheckOfChainsWithoutAnIssuer(t *testing.T) {
@@ -331,7 +382,7 @@ func TestCheckWithManyKeys(t *testing.T) {
 	lists := parse(t, list{authority: ours, keyID: []byte{}, entries: revoked(5)})
 	for range 40 {
 		other := newAuthority(t, "CA", nil)
-		require.Equal(t, crl.BadSignature, lists.Check(chain(other.client(t, 5), other), now).Status)
+		require.Equal(t, crl.BadSignature, lists.Check(chain(other.client(t, 4), other), now).Status)
 	}
 	for range 2 {
 		require.Equal(t, crl.Revoked, lists.Check(chain(ours.client(t, 5), ours), now).Status)

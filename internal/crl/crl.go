@@ -9,9 +9,10 @@
 // when a chain is, and each once.
 //
 // What a list is not for is refused when it is read: delta and indirect lists,
-// lists of attribute certificates or of some reasons only, and critical
-// extensions that this package does not know. Read as if they were complete,
-// they would let revoked certificates pass.
+// lists of attribute certificates, and critical extensions that this package
+// does not know. Read as if they were complete, they would let revoked
+// certificates pass. A list for some of an issuer's certificates says nothing of
+// the others.
 package crl
 
 import (
@@ -36,7 +37,11 @@ const (
 // Lists are revocation lists of any number of authorities. They may be used by
 // many goroutines.
 type Lists struct {
-	all []*list // each once
+	all  []*list            // each once
+	kept map[*list]struct{} // those of them that are from an earlier fetch, and were not in the last
+	// unsafe says that they came from where others may have changed them: of a list that nobody
+	// known has signed, nobody can tell whether it is the authority's.
+	unsafe bool
 	// The scopes of an issuer by its name as lists encode it, and by the name's
 	// normal form: the strings of a name may be of other types in the list than
 	// in the certificates (RFC 5280 section 7.1).
@@ -64,11 +69,12 @@ func Parse(data []byte) (*Lists, error) {
 			return nil, fmt.Errorf("revocation list: %w", err)
 		}
 	}
-	return index(all), nil
+	return index(all, nil), nil
 }
 
-func index(all []*list) *Lists {
-	l := &Lists{all: all, byRaw: map[string][]scope{}, byName: map[string][]scope{}}
+func index(fetched, kept []*list) *Lists {
+	all := slices.Concat(fetched, kept)
+	l := &Lists{all: all, kept: make(map[*list]struct{}, len(kept)), byRaw: map[string][]scope{}, byName: map[string][]scope{}}
 	newestFirst := slices.SortedStableFunc(slices.Values(all), func(a, b *list) int { return b.compareAge(a) })
 	for _, next := range newestFirst {
 		scopes := l.byName[next.name]
@@ -79,10 +85,18 @@ func index(all []*list) *Lists {
 			scopes[i] = append(scopes[i], next)
 		}
 	}
+	for _, old := range kept {
+		l.kept[old] = struct{}{}
+	}
 	for _, next := range all {
 		l.byRaw[string(next.rawIssuer)] = l.byName[next.name]
 	}
 	return l
+}
+
+func (l *Lists) isKept(one *list) bool {
+	_, kept := l.kept[one]
+	return kept
 }
 
 // of returns the lists of an issuer.

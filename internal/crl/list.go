@@ -24,7 +24,6 @@ type list struct {
 
 	rawIssuer  []byte
 	name       string // the normal form of the issuer's name
-	keyID      []byte // of the issuer's key; may be missing
 	number     *big.Int
 	thisUpdate time.Time
 	nextUpdate time.Time
@@ -67,7 +66,6 @@ func parseList(der []byte) (*list, error) {
 		signature:  header.Signature,
 		algorithm:  header.SignatureAlgorithm,
 		rawIssuer:  header.RawIssuer,
-		keyID:      header.AuthorityKeyId,
 		number:     header.Number,
 		thisUpdate: header.ThisUpdate,
 		nextUpdate: header.NextUpdate,
@@ -76,7 +74,7 @@ func parseList(der []byte) (*list, error) {
 	if err := l.checkHeader(); err != nil {
 		return nil, err
 	}
-	if l.point, err = checkExtensions(header.Extensions); err != nil {
+	if l.point, err = checkExtensions(header.Extensions, header.RawIssuer); err != nil {
 		return nil, err
 	}
 	// The entries are where they were, in the copy.
@@ -151,13 +149,13 @@ func (p *parts) header() (*x509.RevocationList, error) {
 
 // checkHeader refuses what cannot be judged later.
 func (l *list) checkHeader() error {
+	// Whether a key has signed it is for crypto/x509 to find out, with every algorithm that it knows.
+	// Unlike in a certificate, it takes SHA-1 in a list, with which a list can be made that has the
+	// signature of another.
 	switch l.algorithm {
-	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
-		x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,
-		x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512, x509.PureEd25519:
 	case x509.UnknownSignatureAlgorithm:
-		return errors.New("it is signed with an algorithm that crypto/x509 does not know: have the authority sign with RSA, ECDSA or Ed25519 and SHA-2")
-	default: // as for certificates
+		return errors.New("it is signed with an algorithm that crypto/x509 does not know: have the authority sign as it signs its certificates")
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
 		return fmt.Errorf("it is signed with %s, which is not safe any more: have the authority sign with SHA-2", l.algorithm)
 	}
 	var err error

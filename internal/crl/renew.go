@@ -6,48 +6,86 @@ import (
 	"slices"
 )
 
-// maxUnjudged is how many lists of a scope are kept of which no key is known that has signed them,
-// beside those that were fetched last. Together they have at most MaxSize bytes.
-const maxUnjudged = 8
+const (
+	// maxUnjudged is how many lists of a scope are kept of which no key is known that has signed
+	// them, beside those that were fetched last.
+	maxUnjudged = 8
+
+	// maxWithdrawn is how many lists of an issuer are kept whose scope was not among what was fetched
+	// last.
+	maxWithdrawn = 64
+)
 
 // Renew returns what was fetched together with what it may not take the place of. A list that came
 // over a network may be outdated or forged, whoever put it there: of each key the newest list that
 // it has signed stays, however often an older one comes. Before anything is known of an issuer, the
 // newest of its lists stay. Rollback says whether an older list came than one that stays.
 //
+// What stays is never more than it was: of a list that nobody in a client's chain has signed, only
+// the last fetch counts, so that a forged one is over when the good one is back. A genuine one whose
+// scope (its issuing distribution point) is no longer there counts until its nextUpdate, and after
+// that for certificates alone that no other list covers.
+//
 // What is known of signatures stays known, and is used to check the lists ahead of the first Check.
 func Renew(before, fetched *Lists) (lists *Lists, rollback bool) {
 	if before == nil {
+		fetched.unsafe = true
 		return fetched, false
 	}
 	fetched.adopt(before)
 	before.prepare(before)
 	fetched.prepare(before)
-	all, room := slices.Clone(fetched.all), MaxSize
+	k := keeper{fetched: fetched.all, room: MaxSize}
 	for _, scopes := range before.byName {
+		k.withdrawn = 0
 		for _, old := range scopes {
-			unjudged := 0
+			k.unjudged = 0
 			for _, l := range old { // the newest first
-				beside := scopeOf(all, l)
-				if slices.ContainsFunc(beside, l.equal) {
-					continue
-				}
-				if len(l.signers.good()) == 0 {
-					if unjudged < maxUnjudged && len(l.signed) <= room {
-						all, room = append(all, l), room-len(l.signed)
-						unjudged++
-					}
-					continue
-				}
-				rivals := slices.DeleteFunc(beside, func(other *list) bool { return !sameKey(l, other) })
-				if !slices.ContainsFunc(rivals, func(other *list) bool { return other.compareAge(l) >= 0 }) {
-					rollback = rollback || len(rivals) > 0
-					all = append(all, l)
-				}
+				k.consider(l)
 			}
 		}
 	}
-	return index(all), rollback
+	lists = index(fetched.all, k.kept)
+	lists.unsafe = true
+	return lists, k.rollback
+}
+
+// keeper decides which lists of before stay beside those that were fetched.
+type keeper struct {
+	fetched, kept       []*list
+	unjudged, withdrawn int
+	room                int // bytes for those that nobody may need any more
+	rollback            bool
+}
+
+func (k *keeper) consider(l *list) {
+	fetched := scopeOf(k.fetched, l)
+	sameSigner := func(other *list) bool { return sameKey(l, other) }
+	asNew := func(other *list) bool { return sameKey(l, other) && other.compareAge(l) >= 0 }
+	switch {
+	case slices.ContainsFunc(fetched, l.equal):
+	case len(l.signers.good()) == 0:
+		if k.unjudged < maxUnjudged && k.take(l) {
+			k.unjudged++
+		}
+	case slices.ContainsFunc(fetched, asNew), slices.ContainsFunc(scopeOf(k.kept, l), asNew):
+	case slices.ContainsFunc(fetched, sameSigner):
+		k.rollback = true
+		k.kept = append(k.kept, l)
+	default:
+		if k.withdrawn < maxWithdrawn && k.take(l) {
+			k.withdrawn++
+		}
+	}
+}
+
+// take keeps a list if there is room.
+func (k *keeper) take(l *list) bool {
+	if len(l.signed) > k.room {
+		return false
+	}
+	k.kept, k.room = append(k.kept, l), k.room-len(l.signed)
+	return true
 }
 
 // adopt puts the lists of before in the place of those that are the same, with what is known of
@@ -60,7 +98,7 @@ func (l *Lists) adopt(before *Lists) {
 			all[i] = same[slices.IndexFunc(same, fresh.equal)]
 		}
 	}
-	*l = *index(all)
+	*l = *index(all, nil)
 }
 
 // scopeOf returns those of some lists that replace a list, or are replaced by it.

@@ -92,3 +92,99 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	require.Len(t, again.Infos(), 1)
 	require.Positive(t, again.SignersKnown(), "what is known of the signatures is kept")
 }
+
+// TestAForgedListIsOverWhenTheGoodOneIsBack, and takes the place of none while it is there: whoever
+// is on the way to a URL, or a mistake there, would refuse an authority's clients for good.
+func TestAForgedListIsOverWhenTheGoodOneIsBack(t *testing.T) {
+	ca := newAuthority(t, "CA", nil)
+	impostor := newAuthority(t, "CA", nil)
+	alice, eve := ca.client(t, 5), ca.client(t, 6)
+	good := list{authority: ca, entries: revoked(6)}
+	forgeries := map[string]list{
+		"a damaged signature":          {authority: ca, number: 9, forged: true},
+		"one that names a client":      {authority: ca, forged: true, entries: revoked(5)},
+		"one of another scope":         {authority: ca, forged: true, exts: point(1)},
+		"one for another part":         {authority: ca, forged: true, exts: point(0, "http://ca/1.crl")},
+		"another key":                  {authority: impostor, thisUpdate: time.Second},
+		"another key, with the client": {authority: impostor, thisUpdate: time.Second, entries: revoked(5)},
+		"another key that claims this": {authority: impostor, keyID: ca.SubjectKeyId, entries: revoked(5), exts: point(1)},
+		"from the future":              {authority: impostor, thisUpdate: -20 * time.Minute, nextUpdate: time.Hour, entries: revoked(5)},
+	}
+	for name, forged := range forgeries {
+		for _, known := range []bool{true, false} { // the issuer, whenever a list comes
+			t.Run(name, func(t *testing.T) {
+				var lists *crl.Lists
+				status := func(client *x509.Certificate) crl.Status { return lists.Check(chain(client, ca), now).Status }
+				fetch := func(l list) {
+					lists, _ = crl.Renew(lists, parse(t, l))
+					if known {
+						status(alice)
+					}
+				}
+				fetch(good)
+				times := 5 // while no client comes, no more than eight are kept
+				if known {
+					times = 20
+				}
+				for range times {
+					fetch(forged)
+				}
+				require.Equal(t, crl.Good.String(), status(alice).String(), "the good one stays")
+				require.Equal(t, crl.Revoked, status(eve))
+				fetch(good)
+				require.Equal(t, crl.Good.String(), status(alice).String())
+				require.Equal(t, crl.Revoked, status(eve))
+
+				lists = nil
+				fetch(forged)
+				require.NotEqual(t, crl.Good, status(alice), "there is no other")
+				fetch(good)
+				require.Equal(t, crl.Good.String(), status(alice).String(), "after a start with the forged one")
+				require.Equal(t, crl.Revoked, status(eve))
+			})
+		}
+	}
+}
+
+// TestAScopeThatIsNoLongerFetchedExpires: an authority that splits its list, or no longer does, has
+// lists of other scopes, and the last ones of before must not refuse its clients for good. Whoever
+// serves part of the lists gains nothing.
+func TestAScopeThatIsNoLongerFetchedExpires(t *testing.T) {
+	ca := newAuthority(t, "CA", nil)
+	part := func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://ca/1.crl"} }
+	held, alice := ca.client(t, 5, part), ca.client(t, 6, part)
+	whole := list{authority: ca, entries: revoked(5)}
+	clients := list{authority: ca, exts: point(1), nextUpdate: 48 * time.Hour}
+	others := list{authority: ca, exts: point(0, "http://ca/2.crl"), nextUpdate: 48 * time.Hour}
+	soon, late := now.Add(30*time.Minute), now.Add(2*time.Hour) // whole expires in between
+	tests := map[string]struct {
+		fetched                                  []list
+		heldSoon, aliceSoon, heldLate, aliceLate crl.Status
+	}{
+		"it is there":               {[]list{whole}, crl.Revoked, crl.Good, crl.Revoked, crl.Stale},
+		"one that covers its place": {[]list{clients}, crl.Revoked, crl.Good, crl.Good, crl.Good},
+		"both":                      {[]list{clients, whole}, crl.Revoked, crl.Good, crl.Revoked, crl.Good},
+		"another part":              {[]list{others}, crl.Revoked, crl.Good, crl.Revoked, crl.Stale},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			lists := parse(t, whole)
+			lists.Check(chain(alice, ca), now)
+			for range 3 {
+				lists, _ = crl.Renew(lists, parse(t, tt.fetched...))
+			}
+			for _, c := range []struct {
+				client *x509.Certificate
+				at     time.Time
+				want   crl.Status
+			}{{held, soon, tt.heldSoon}, {alice, soon, tt.aliceSoon}, {held, late, tt.heldLate}, {alice, late, tt.aliceLate}} {
+				verdict := lists.Check(chain(c.client, ca), c.at)
+				require.Equal(t, c.want.String(), verdict.Status.String())
+				if !verdict.Until.IsZero() {
+					require.True(t, verdict.Until.After(c.at))
+				}
+			}
+			require.LessOrEqual(t, len(lists.Infos()), 2)
+		})
+	}
+}

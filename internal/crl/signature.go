@@ -1,7 +1,6 @@
 package crl
 
 import (
-	"bytes"
 	"crypto/x509"
 	"sync"
 )
@@ -58,14 +57,6 @@ func (l *list) signedBy(issuer *x509.Certificate) bool {
 		l.signers.known[key] = signer{issuer, good}
 	}
 	return good
-}
-
-// mayBeOf reports whether the list claims to be signed with the issuer's key,
-// or does not say with which. An authority with a new key has two lists, and
-// the one of the other key is not a forgery. (The claim alone is no reason to
-// ignore a list: certificates for the same key can have different identifiers.)
-func (l *list) mayBeOf(issuer *x509.Certificate) bool {
-	return len(l.keyID) == 0 || len(issuer.SubjectKeyId) == 0 || bytes.Equal(l.keyID, issuer.SubjectKeyId)
 }
 
 // maySign reports whether lists are among what the issuer's key is for (RFC
