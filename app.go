@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 )
@@ -52,7 +53,8 @@ type App struct {
 	mu       sync.Mutex
 	handlers []*Handler
 	watchers []watcher
-	started  bool // Caddy has: the events app takes no more subscriptions
+	servers  map[*caddyhttp.Server]*serverSites // that its modules are in
+	started  bool                               // Caddy has: the events app takes no more subscriptions
 	pending  []func()
 
 	running sync.WaitGroup

@@ -131,18 +131,34 @@ func parseJWKSDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, er
 
 // checkKeySets looks key sets up in the global option.
 func checkKeySets(h httpcaddyfile.Helper, names ...string) error {
-	var app App
-	if option, ok := h.Option("elasticsearch_jwt").(httpcaddyfile.App); ok {
-		if err := json.Unmarshal(option.Value, &app); err != nil {
-			return err
-		}
+	known, err := configuredKeySets(h)
+	if err != nil {
+		return err
 	}
 	for _, name := range names {
-		if _, ok := app.KeysRaw[name]; !ok && name != defaultKeySet {
-			return inSetting("keys", errUnknownKeySet(name, maps.Keys(app.KeysRaw)))
+		if _, ok := known[name]; !ok && name != defaultKeySet {
+			return inSetting("keys", errUnknownKeySet(name, maps.Keys(known)))
 		}
 	}
 	return nil
+}
+
+// configuredKeySets are the key sets of the global option, which is decoded once for all directives.
+func configuredKeySets(h httpcaddyfile.Helper) (map[string]json.RawMessage, error) {
+	const memo = "elasticsearch_jwt.key_sets"
+	if known, ok := h.State[memo].(map[string]json.RawMessage); ok {
+		return known, nil
+	}
+	var app App
+	if option, ok := h.Option("elasticsearch_jwt").(httpcaddyfile.App); ok {
+		if err := json.Unmarshal(option.Value, &app); err != nil {
+			return nil, err
+		}
+	}
+	if h.State != nil {
+		h.State[memo] = app.KeysRaw
+	}
+	return app.KeysRaw, nil
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens:

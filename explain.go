@@ -48,7 +48,7 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 		e.Trust = "checked against the handler's own trust_pool"
 		v, err = h.identifier.verifyOwn(sent, pool, now)
 	default:
-		e.Trust, v, err = verifyAt(h.sites, sent, now)
+		e.Trust, v, err = verifyAt(h.sites.sites, sent, now)
 	}
 	if err != nil {
 		return e.refused(err)

@@ -111,7 +111,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		ks.shown.Store(true)
 		j.sets = append(j.sets, ks)
 	}
-	j.warnOfSites(sitesAround(ctx), ctx.Logger())
+	j.warnOfSites(app.(*App).sitesAround(ctx), ctx.Logger())
 	return nil
 }
 

@@ -151,7 +151,7 @@ type Handler struct {
 	secret     *watched[string]
 	keys       *keySet
 	optional   bool
-	sites      []site // of the server that the handler is in
+	sites      *serverSites // around the handler
 
 	logger, audit *zap.Logger
 	warnings      warnings

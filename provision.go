@@ -70,8 +70,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.rewriter = newRewriter(profile.headers)
-	h.sites = sitesAround(ctx)
-	h.warnOfSites(h.sites)
+	h.sites = app.(*App).sitesAround(ctx)
+	h.warnOfSites()
 	h.warnOfHeaders(profile.headers)
 	app.(*App).register(h)
 	return nil

@@ -2,9 +2,9 @@ package esjwt
 
 import (
 	"crypto/tls"
-	"encoding/json"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -18,66 +18,97 @@ import (
 
 // site is a host of a server, with the settings of its handshake.
 type site struct {
-	host   string                     // "" for whatever no other site is for
-	policy *caddytls.ConnectionPolicy // nil: no TLS
-	auth   tls.ClientAuthType         // what it asks clients for
+	host            string                     // "" for whatever no other site is for
+	policy          *caddytls.ConnectionPolicy // nil: no TLS
+	auth            tls.ClientAuthType         // what it asks clients for
+	trustsTheSystem bool                       // it believes every authority that the system trusts
 }
 
-// sitesAround returns the sites of the server that a module is being provisioned for, of which it
-// belongs to at least one. There are none if it cannot be told what a client of each would meet.
-func sitesAround(ctx caddy.Context) []site {
+// serverSites are the sites of a server. All modules in it share them: a server can have hundreds of
+// sites, with a handler in each, and a look at all of them from each would take its time.
+type serverSites struct {
+	server   *caddyhttp.Server
+	policies *policyIndex
+	sites    []site // none if it cannot be told what a client of each would meet
+
+	mu     sync.Mutex
+	warned map[string]bool
+}
+
+// sitesAround returns the sites of the server that a module is being provisioned for. There are none
+// if it is provisioned for no server.
+func (a *App) sitesAround(ctx caddy.Context) *serverSites {
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
-		return nil
+		return new(serverSites)
 	}
-	var sites []site
-	for _, host := range hostsOf(srv) {
-		policy, ok := policyFor(srv.TLSConnPolicies, host)
-		if !ok {
-			return nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.servers[srv]
+	if !ok {
+		if a.servers == nil {
+			a.servers = make(map[*caddyhttp.Server]*serverSites)
 		}
-		sites = append(sites, site{host, policy, clientAuth(policy)})
+		s = lookAt(srv)
+		a.servers[srv] = s
 	}
-	return sites
+	return s
+}
+
+// lookAt finds out about a server's sites, before Caddy provisions their handshakes.
+func lookAt(srv *caddyhttp.Server) *serverSites {
+	s := &serverSites{server: srv, policies: indexPolicies(srv.TLSConnPolicies)}
+	for _, host := range hostsOf(srv) {
+		site, ok := s.policies.site(host)
+		if !ok {
+			s.sites = nil
+			break
+		}
+		s.sites = append(s.sites, site)
+	}
+	return s
+}
+
+// warn logs something that is so for the whole server, once.
+func (s *serverSites) warn(logger *zap.Logger, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.warned[message] {
+		return
+	}
+	if s.warned == nil {
+		s.warned = make(map[string]bool)
+	}
+	s.warned[message] = true
+	logger.Warn(message)
 }
 
 // hostsOf are the hosts that a server has routes for.
 func hostsOf(srv *caddyhttp.Server) []string {
 	hosts := make(map[string]bool)
 	for i := range srv.Routes {
-		matched := false
-		for _, set := range srv.Routes[i].MatcherSets {
-			for _, matcher := range set {
-				if names, ok := matcher.(*caddyhttp.MatchHost); ok {
-					matched = true
-					for _, name := range *names {
-						hosts[name] = true
-					}
-				}
-			}
+		names := hostsOfRoute(&srv.Routes[i])
+		if len(names) == 0 {
+			names = []string{""}
 		}
-		if !matched {
-			hosts[""] = true
+		for _, name := range names {
+			hosts[name] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(hosts))
 }
 
-// policyFor returns the policy that Caddy takes for a server name: the first that matches. It is
-// not ok if a policy before it asks for something else than the name.
-func policyFor(policies caddytls.ConnectionPolicies, host string) (policy *caddytls.ConnectionPolicy, ok bool) {
-	for _, policy := range policies {
-		var names caddytls.MatchServerName
-		for kind, raw := range policy.MatchersRaw {
-			if kind != "sni" || json.Unmarshal(raw, &names) != nil {
-				return nil, false
+// hostsOfRoute are the hosts that a route is for; none if it is for all.
+func hostsOfRoute(route *caddyhttp.Route) []string {
+	var hosts []string
+	for _, set := range route.MatcherSets {
+		for _, matcher := range set {
+			if names, ok := matcher.(*caddyhttp.MatchHost); ok {
+				hosts = append(hosts, *names...)
 			}
 		}
-		if names == nil || host != "" && names.Match(&tls.ClientHelloInfo{ServerName: host}) {
-			return policy, true
-		}
 	}
-	return nil, true
+	return hosts
 }
 
 // clientAuth is what a policy asks clients for.
@@ -101,45 +132,55 @@ func (s site) insists() bool {
 	return s.auth == tls.RequireAnyClientCert || s.auth == tls.RequireAndVerifyClientCert
 }
 
-// trustsTheSystem reports whether the site believes every authority that the system trusts: that is
-// what crypto/tls does without authorities. It is only right before Caddy has provisioned the site.
-func (s site) trustsTheSystem() bool {
-	if !s.verifies() {
+// trustsTheSystem reports whether a policy believes every authority that the system trusts: that is
+// what crypto/tls does without authorities. It is only right before Caddy has provisioned the policy.
+func trustsTheSystem(policy *caddytls.ConnectionPolicy, auth tls.ClientAuthType) bool {
+	if auth < tls.VerifyClientCertIfGiven {
 		return false
 	}
-	auth := s.policy.ClientAuthentication
-	return auth.CARaw == nil && len(auth.TrustedCACerts) == 0 && len(auth.TrustedCACertPEMFiles) == 0 //nolint:staticcheck // old configurations have them
+	authentication := policy.ClientAuthentication
+	return authentication.CARaw == nil && len(authentication.TrustedCACerts) == 0 && len(authentication.TrustedCACertPEMFiles) == 0 //nolint:staticcheck // old configurations have them
 }
 
 // warnOfSites says what of the sites around the handler would refuse every client, or believe too
 // many.
-func (h *Handler) warnOfSites(sites []site) {
+func (h *Handler) warnOfSites() {
 	own := h.identifier.pool != nil
+	sites := h.sites.sites
 	switch {
 	case len(sites) == 0:
 	case !slices.ContainsFunc(sites, site.asks):
-		h.logger.Warn("no site of this server asks clients for a certificate, so that nobody can have one: " +
+		h.sites.warn(h.logger, "no site of this server asks clients for a certificate, so that nobody can have one: "+
 			"write `tls { client_auth { mode verify_if_given; trust_pool file clients-ca.pem } }` into the site, one setting a line")
 	case own:
 	case !slices.ContainsFunc(sites, site.verifies):
-		h.logger.Warn("no site of this server verifies certificates, so that all clients with one will be refused: " +
+		h.sites.warn(h.logger, "no site of this server verifies certificates, so that all clients with one will be refused: "+
 			"set client_auth { mode verify_if_given } with a trust_pool (the modes request and require verify nothing), or give elasticsearch_jwt a trust_pool of its own")
 	default:
-		for _, s := range sites {
-			if s.trustsTheSystem() {
-				h.logger.Warn("client_auth has no trust_pool, so that a certificate of any public authority is a client: "+
-					"name the authority of your clients with `trust_pool file clients-ca.pem`", zap.String("site", s.String()))
-			}
+		h.sites.warnOfPublicAuthorities(h.logger)
+	}
+}
+
+// warnOfPublicAuthorities says which sites believe them, once for the server.
+func (s *serverSites) warnOfPublicAuthorities(logger *zap.Logger) {
+	var trusting []string
+	for _, site := range s.sites {
+		if site.trustsTheSystem {
+			trusting = append(trusting, site.String())
 		}
+	}
+	if len(trusting) > 0 {
+		s.warn(logger.With(zap.Strings("sites", trusting)), "client_auth has no trust_pool, so that a certificate of any public authority is a client: "+
+			"name the authority of your clients with `trust_pool file clients-ca.pem`")
 	}
 }
 
 // warnOfSites says that nodes cannot fetch the JWKS as they usually do.
-func (j *JWKS) warnOfSites(sites []site, logger *zap.Logger) {
-	if len(sites) == 0 || slices.ContainsFunc(sites, func(s site) bool { return !s.insists() }) {
+func (*JWKS) warnOfSites(s *serverSites, logger *zap.Logger) {
+	if len(s.sites) == 0 || slices.ContainsFunc(s.sites, func(s site) bool { return !s.insists() }) {
 		return
 	}
-	logger.Warn("every site of this server insists on a client certificate, also of the nodes that fetch the JWKS, which have none: " +
+	s.warn(logger, "every site of this server insists on a client certificate, also of the nodes that fetch the JWKS, which have none: "+
 		"set client_auth { mode verify_if_given }, or put elasticsearch_jwks on a site of its own")
 }
 

@@ -56,3 +56,17 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsSoForAWholeServerIsSaidOnce, and not by each of its handlers.
+func TestWhatIsSoForAWholeServerIsSaidOnce(t *testing.T) {
+	var file strings.Builder
+	file.WriteString("{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n}\n")
+	for _, name := range []string{"a", "b", "c"} {
+		file.WriteString("https://" + name + ".example.com:{{port}} {\ntls {{tls}} {\nclient_auth {\nmode require_and_verify\n}\n}\n" +
+			"elasticsearch_jwks\nelasticsearch_jwt {\nissuer https://es.example.com\naudience es\n}\nreverse_proxy {{upstream}}\n}\n")
+	}
+	logs := newSceneOf(t, file.String()).logs.String()
+	require.Equal(t, 1, strings.Count(logs, "client_auth has no trust_pool"))
+	require.Contains(t, logs, `"sites":["a.example.com","b.example.com","c.example.com"]`)
+	require.Equal(t, 1, strings.Count(logs, "every site of this server insists on a client certificate"))
+}

@@ -1,0 +1,66 @@
+package esjwt
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"github.com/stretchr/testify/require"
+)
+
+// policyOf is the policy that Caddy takes for a host, found by asking one after the other.
+func policyOf(policies caddytls.ConnectionPolicies, host string) *caddytls.ConnectionPolicy {
+	for _, policy := range policies {
+		names, _ := serverNames(policy)
+		if names == nil || host != "" && (namedPolicy{names: names}).matches(host) {
+			return policy
+		}
+	}
+	return nil
+}
+
+// FuzzPoliciesAreFoundAsCaddyFindsThem: each line has the names of a policy.
+func FuzzPoliciesAreFoundAsCaddyFindsThem(f *testing.F) {
+	f.Add("a.example.com b.example.com\n*.example.com\n", "a.example.com")
+	f.Add("*.example.com\na.example.com\n", "a.example.com")
+	f.Add("*.*.com\nA.Example.com\n\n", "a.EXAMPLE.com")
+	f.Add("a\n\nb", "b")
+	f.Add("a", "")
+	f.Add("bücher.example\n*.xn--bcher-kva.example\n", "www.bücher.example")
+	f.Add("xn--bcher-kva.example", "bücher.example")
+	f.Add("bücher.example", "xn--bcher-kva.example")
+	f.Add("{env.NOTHING}a\n[::1]\n*\n::1", "::1")
+	f.Add("a..b\n*..b", "x..b")
+	f.Fuzz(func(t *testing.T, lines, host string) {
+		var policies caddytls.ConnectionPolicies
+		for line := range strings.Lines(lines) {
+			policy := new(caddytls.ConnectionPolicy)
+			if names := strings.Fields(line); len(names) > 0 {
+				raw, err := json.Marshal(names)
+				require.NoError(t, err)
+				policy.MatchersRaw = map[string]json.RawMessage{"sni": raw}
+			}
+			policies = append(policies, policy)
+		}
+		found, ok := indexPolicies(policies).site(host)
+		require.True(t, ok)
+		require.Same(t, policyOf(policies, host), found.policy)
+		require.Equal(t, host, found.host)
+	})
+}
+
+// TestAPolicyForMoreThanANameHidesThoseBehindIt: whether Caddy takes it cannot be told.
+func TestAPolicyForMoreThanANameHidesThoseBehindIt(t *testing.T) {
+	named := func(name string) *caddytls.ConnectionPolicy {
+		return &caddytls.ConnectionPolicy{MatchersRaw: map[string]json.RawMessage{"sni": json.RawMessage(`["` + name + `"]`)}}
+	}
+	remote := &caddytls.ConnectionPolicy{MatchersRaw: map[string]json.RawMessage{"remote_ip": json.RawMessage(`{"ranges":["127.0.0.1"]}`)}}
+	index := indexPolicies(caddytls.ConnectionPolicies{named("a"), remote, named("b")})
+	_, ok := index.site("a")
+	require.True(t, ok)
+	for _, host := range []string{"b", ""} {
+		_, ok = index.site(host)
+		require.False(t, ok, host)
+	}
+}
