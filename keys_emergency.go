@@ -196,36 +196,31 @@ func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
 // locked does something about the stored keys while no other replica does, and makes the keys
 // that are missing before and after it. Its errors say what became of what was asked for.
 func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*schedule, KeyNeeds) (Rotation, error)) (Rotation, error) {
-	var rotation Rotation
-	began := false
-	err := s.withLock(ctx, needs, func(needs KeyNeeds) error {
-		records, err := s.fill(ctx, needs)
-		if err != nil {
-			return err
-		}
-		began = true
-		rotation, err = do(newSchedule(records, time.Time{}), needs)
-		if err != nil {
-			return err
-		}
-		// It is stored. A key that is missing now can be made with the next poll.
-		records, err = s.fill(ctx, needs)
-		if err != nil {
-			s.logger.Warn("the successor of the key that signs now could not be made yet", zap.String("keys", s.stored.set), zap.Error(err))
-		}
-		if signing := newSchedule(records, time.Time{}).signing(rotation.At); signing != nil {
-			rotation.Signing = signing.ID
-		}
-		return nil
-	})
-	switch {
-	case err == nil, errors.Is(err, errKeyState), errors.Is(err, errNothingStored):
-		return rotation, err
-	case began:
-		return rotation, mayBeStored(err)
-	default:
-		return rotation, fmt.Errorf("nothing was changed: %w", err)
+	needs, release, err := s.acting.take(ctx, needs)
+	if err != nil {
+		return Rotation{}, fmt.Errorf("nothing was changed: %w", err)
 	}
+	defer release()
+	records, err := s.fill(ctx, needs)
+	if err != nil {
+		return Rotation{}, fmt.Errorf("nothing was changed: %w", err)
+	}
+	rotation, err := do(newSchedule(records, time.Time{}), needs)
+	switch {
+	case errors.Is(err, errKeyState), errors.Is(err, errNothingStored):
+		return Rotation{}, err
+	case err != nil:
+		return Rotation{}, mayBeStored(err)
+	}
+	// It is stored. A key that is missing now can be made with the next poll.
+	records, err = s.fill(ctx, needs)
+	if err != nil {
+		s.logger.Warn("the successor of the key that signs now could not be made yet", zap.String("keys", s.stored.set), zap.Error(err))
+	}
+	if signing := newSchedule(records, time.Time{}).signing(rotation.At); signing != nil {
+		rotation.Signing = signing.ID
+	}
+	return rotation, nil
 }
 
 // mayBeStored says that it is not known what became of an emergency.

@@ -66,7 +66,7 @@ func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
 		says  string
 	}{
 		"since before": {2 * time.Minute, "nothing was changed: it was asked before and is still busy"},
-		"now":          {0, "it may be stored all the same: look with `caddy elasticsearch-jwt keys`"},
+		"now":          {0, "nothing was changed: locking the storage"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

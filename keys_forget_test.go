@@ -47,9 +47,9 @@ func newForgetful(t *testing.T) *StorageKeys {
 	t.Helper()
 	s := &StorageKeys{
 		Algorithm: "ES256",
-		stored:    newStoredKeys(&certmagic.FileStorage{Path: t.TempDir()}, zap.NewNop()),
 		logger:    zap.NewNop(),
 	}
+	s.setStored(newStoredKeys(&certmagic.FileStorage{Path: t.TempDir()}, zap.NewNop()))
 	s.setName("default")
 	require.NoError(t, s.check())
 	s.setDefaults()

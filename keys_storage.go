@@ -42,6 +42,8 @@ type StorageKeys struct {
 	RetireAfter caddy.Duration `json:"retire_after,omitempty"`
 
 	stored    *storedKeys
+	making    storageLock // for keys that are missing
+	acting    storageLock // for what an operator asked for
 	logger    *zap.Logger
 	algorithm jose.SignatureAlgorithm
 
@@ -63,7 +65,7 @@ func (*StorageKeys) CaddyModule() caddy.ModuleInfo {
 // Provision checks the settings and fills in the defaults. It touches no storage.
 func (s *StorageKeys) Provision(ctx caddy.Context) error {
 	s.logger = ctx.Logger()
-	s.stored = newStoredKeys(ctx.Storage(), s.logger)
+	s.setStored(newStoredKeys(ctx.Storage(), s.logger))
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -109,12 +111,24 @@ func (s *StorageKeys) setDefaults() {
 	}
 }
 
+func (s *StorageKeys) setStored(stored *storedKeys) {
+	s.stored, s.making.stored, s.acting.stored = stored, stored, stored
+}
+
 func (s *StorageKeys) setName(name string) { s.stored.set = name }
+
+// Cleanup lets go of a lock that is still waited for.
+func (s *StorageKeys) Cleanup() error {
+	s.making.rest()
+	s.acting.rest()
+	return nil
+}
 
 // Public implements [KeySource].
 func (*StorageKeys) Public() bool { return true }
 
-// Keys implements [KeySource]: it reads the stored keys and makes those that are missing.
+// Keys implements [KeySource]: it reads the stored keys and makes those that are missing. That
+// takes a lock, and while others have it, the keys that were read count.
 func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
 	records, err := s.read(ctx, needs)
 	if err != nil {
@@ -122,6 +136,8 @@ func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 	}
 	if _, missing := s.missing(records, needs); missing {
 		records, err = s.create(ctx, needs)
+	} else {
+		s.making.rest() // it has come meanwhile
 	}
 	if err == nil {
 		s.compare(newSchedule(records, time.Time{}), needs.Now)
@@ -151,26 +167,17 @@ func (s *StorageKeys) checkNeeds(needs KeyNeeds) error {
 	return nil
 }
 
-// create makes the missing keys.
+// create makes the missing keys, once the lock is there.
 func (s *StorageKeys) create(ctx context.Context, needs KeyNeeds) (records []KeyRecord, err error) {
-	err = s.withLock(ctx, needs, func(needs KeyNeeds) error {
+	needs, release, err := s.making.take(ctx, needs)
+	if err == nil {
+		defer release()
 		records, err = s.fill(ctx, needs)
-		return err
-	})
+	}
 	if records == nil {
 		records = s.known(needs)
 	}
 	return records, err
-}
-
-// withLock does something while no other replica does. The lock may have to be waited for, and the
-// time by which to decide is that at which it was had.
-func (s *StorageKeys) withLock(ctx context.Context, needs KeyNeeds, do func(KeyNeeds) error) error {
-	asked := time.Now()
-	return s.stored.withLock(ctx, func() error {
-		needs.Now = needs.Now.Add(time.Since(asked)).UTC().Truncate(time.Second)
-		return do(needs)
-	})
 }
 
 // fill makes keys until none is missing.
@@ -324,5 +331,6 @@ func (s *StorageKeys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 var (
 	_ KeySource             = (*StorageKeys)(nil)
 	_ caddy.Provisioner     = (*StorageKeys)(nil)
+	_ caddy.CleanerUpper    = (*StorageKeys)(nil)
 	_ caddyfile.Unmarshaler = (*StorageKeys)(nil)
 )

@@ -38,6 +38,9 @@ type KeyNeeds struct {
 
 	// MaxAge is how long an HTTP cache may keep a JWKS that has the set in it.
 	MaxAge time.Duration
+
+	// asksAgain is set by who goes on with what was read while a lock is waited for: see lockAwaited.
+	asksAgain bool
 }
 
 // keySet is a named group of keys, of which exactly one signs at any instant.
@@ -71,7 +74,7 @@ func (n *keyNeeds) at(now time.Time) KeyNeeds {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// Where no JWKS of this configuration has the set, another server's has.
-	return KeyNeeds{Now: now, Lifetime: n.lifetime, MaxAge: cmp.Or(n.maxAge, defaultJWKSMaxAge)}
+	return KeyNeeds{Now: now, Lifetime: n.lifetime, MaxAge: cmp.Or(n.maxAge, defaultJWKSMaxAge), asksAgain: true}
 }
 
 // checkNeeds checks that the source can do what its users need.
@@ -197,7 +200,16 @@ func (ks *keySet) run(ctx context.Context) {
 			return
 		}
 		wait := pollInterval*9/10 + rand.N(pollInterval/5) //nolint:gosec // jitter
-		if err != nil {
+		var lock <-chan struct{} // closed when it has come
+		awaited, ok := errors.AsType[*lockAwaited](err)
+		if ok {
+			lock = awaited.over
+		}
+		switch {
+		case err == nil:
+		case ok && !awaited.overdue:
+			wait = min(lockPoll, wait)
+		default:
 			ks.report(err)
 			if ks.state.current.Load() == nil {
 				wait = min(retry, wait)
@@ -205,6 +217,7 @@ func (ks *keySet) run(ctx context.Context) {
 			}
 		}
 		select {
+		case <-lock:
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return
@@ -212,13 +225,14 @@ func (ks *keySet) run(ctx context.Context) {
 	}
 }
 
-// refresh asks the source for its keys.
+// refresh asks the source for its keys. What it returns counts, also where it has to wait for a
+// lock to make more: the error is a [lockAwaited] then.
 func (ks *keySet) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	now := ks.now()
 	records, err := ask(ctx, ks, func(ctx context.Context) ([]KeyRecord, error) {
-		return ks.source.Keys(ctx, ks.needs.at(now))
+		return ks.source.Keys(ctx, ks.needs.at(ks.now()))
 	})
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // this configuration was stopped: the next one knows better
@@ -228,6 +242,10 @@ func (ks *keySet) refresh(ctx context.Context) error {
 	}
 	if len(records) > 0 {
 		ks.state.replace(records, now)
+	}
+	if awaited, ok := errors.AsType[*lockAwaited](err); ok && !awaited.overdue {
+		ks.tell(now, nil)
+		return err // whether something is wrong is known once the lock is there
 	}
 	problem := err
 	if err == nil {
@@ -319,7 +337,7 @@ func (ks *keySet) emergency(ctx context.Context, do func(context.Context, Rotato
 	if !ok {
 		return Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.name, ks.sourceName, errNotRotator)
 	}
-	rotation, err := ask(ctx, ks, func(ctx context.Context) (Rotation, error) {
+	rotation, err := ks.command(ctx, func(ctx context.Context) (Rotation, error) {
 		return do(ctx, rotator, ks.needs.at(ks.now()))
 	})
 	switch f, ok := errors.AsType[*failedWith](err); {
@@ -335,10 +353,29 @@ func (ks *keySet) emergency(ctx context.Context, do func(context.Context, Rotato
 	if err != nil {
 		return Rotation{}, err
 	}
-	if err := ks.refresh(ctx); err != nil {
+	err = ks.refresh(ctx)
+	if _, ok := errors.AsType[*lockAwaited](err); err != nil && !ok {
 		return Rotation{}, fmt.Errorf("it is stored, and this replica follows when it can read its keys again: %w", err)
 	}
 	return rotation, nil
+}
+
+// command has the source do something for which it needs a lock. While that is waited for, the
+// source can be asked for its keys.
+func (ks *keySet) command(ctx context.Context, do func(context.Context) (Rotation, error)) (Rotation, error) {
+	for {
+		rotation, err := ask(ctx, ks, do)
+		awaited, ok := errors.AsType[*lockAwaited](err)
+		if !ok {
+			return rotation, err
+		}
+		select {
+		case <-awaited.over:
+		case <-ctx.Done():
+			awaited.giveUp()
+			return rotation, err
+		}
+	}
 }
 
 // report logs why the keys could not be brought up to date, as loud as it matters.

@@ -213,26 +213,6 @@ func (k *storedKeys) store(ctx context.Context, name string, object []byte) erro
 // errNothingStored says that what was to be stored did not even get to the storage.
 var errNothingStored = errors.New("nothing was stored")
 
-// unlockTimeout bounds what is left to do once the time for the rest may be over.
-const unlockTimeout = 5 * time.Second
-
-// withLock does something while no other replica does. A lock that breaks does no harm: objects
-// are only ever added, and of two keys for one turn every replica signs with the same one.
-func (k *storedKeys) withLock(ctx context.Context, do func() error) error {
-	lock := "elasticsearch_jwt_" + k.set
-	if err := k.storage.Lock(ctx, lock); err != nil {
-		return failed(lockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", k.where(), err))
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
-		defer cancel()
-		if err := k.storage.Unlock(ctx, lock); err != nil {
-			k.logger.Warn("the lock for making keys could not be released", zap.Error(err))
-		}
-	}()
-	return do()
-}
-
 // splitStoredName splits the name of a stored object into a kid and what it is: keySuffix,
 // promotedSuffix or "".
 func splitStoredName(name string) (kid, kind string) {

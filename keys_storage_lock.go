@@ -1,0 +1,195 @@
+package esjwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// lockPoll is how often a replica that waits for the lock reads what is stored: what it wants
+	// the lock for may have come from another.
+	lockPoll = time.Second / timeScale
+
+	// unclaimedTimeout is how long a lock is kept that nobody comes for.
+	unclaimedTimeout = 5 * time.Second / timeScale
+
+	// unlockTimeout bounds what is left to do once the time for the rest may be over.
+	unlockTimeout = 5 * time.Second
+)
+
+// storageLock is a storage's lock for the keys of a set. In some storages it takes seconds to change
+// hands, and some do not heed a context meanwhile. So it is waited for on the side, by one goroutine
+// at a time: who wants it goes on reading what is stored, and asks for it again.
+//
+// A lock that breaks does no harm: objects are only ever added, and of two keys for one turn every
+// replica signs with the same one.
+type storageLock struct {
+	stored *storedKeys
+
+	mu   sync.Mutex
+	wait *lockWait // nil: nobody wants it
+}
+
+// lockWait is one wait for the lock. Its state belongs to the mutex of the storageLock.
+type lockWait struct {
+	over     chan struct{} // closed once the storage has answered
+	deadline time.Time
+	cancel   context.CancelFunc
+
+	answered  bool
+	err       error
+	abandoned bool
+	canceled  bool // it was abandoned once, and the storage may have heard of it
+}
+
+// lockAwaited says that the lock is being waited for. It should be asked for again once over is closed.
+type lockAwaited struct {
+	error
+	over    <-chan struct{}
+	overdue bool // the time of the one who asked first is over, and the storage does not heed that
+	giveUp  func()
+}
+
+func (l *lockAwaited) Unwrap() error { return l.error }
+
+var errLockAwaited = errors.New("another replica has it, or had it when it ended and the storage has not noticed yet")
+
+// take takes the lock. Who asks again gets a [lockAwaited] where it has not come yet; the others wait,
+// and the time by which to decide is then that at which it came.
+func (l *storageLock) take(ctx context.Context, needs KeyNeeds) (_ KeyNeeds, release func(), err error) {
+	asked := time.Now()
+	for {
+		release, err := l.try(ctx)
+		awaited, ok := errors.AsType[*lockAwaited](err)
+		if !ok || needs.asksAgain {
+			needs.Now = needs.Now.Add(time.Since(asked)).UTC().Truncate(time.Second)
+			return needs, release, err
+		}
+		select {
+		case <-awaited.over:
+		case <-ctx.Done():
+			awaited.giveUp()
+			return needs, nil, err
+		}
+	}
+}
+
+// try takes the lock if it has come, and has it waited for if not, for no longer than the context
+// lasts. Its error is a [lockAwaited], or why the lock cannot be had.
+func (l *storageLock) try(ctx context.Context) (release func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.wait
+	switch {
+	case w == nil || w.answered && w.err != nil && w.canceled:
+		w = l.begin(ctx)
+	case !w.answered && w.abandoned:
+		w.abandoned = false // it is wanted again
+		w.deadline = deadlineOf(ctx)
+	case !w.answered:
+	case w.err != nil:
+		l.wait = nil
+		return nil, l.failed(w.err)
+	default:
+		l.wait = nil
+		return func() { l.release(w) }, nil
+	}
+	return nil, &lockAwaited{
+		error:   l.failed(errLockAwaited),
+		over:    w.over,
+		overdue: !time.Now().Before(w.deadline),
+		giveUp:  func() { l.abandon(w) },
+	}
+}
+
+func (l *storageLock) failed(err error) error {
+	return failed(lockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", l.stored.where(), err))
+}
+
+func (l *storageLock) name() string { return "elasticsearch_jwt_" + l.stored.set }
+
+// begin begins to wait.
+func (l *storageLock) begin(ctx context.Context) *lockWait {
+	w := &lockWait{over: make(chan struct{}), deadline: deadlineOf(ctx)}
+	ctx, w.cancel = context.WithDeadline(context.WithoutCancel(ctx), w.deadline)
+	l.wait = w
+	go func() {
+		err := l.lock(ctx)
+		l.mu.Lock()
+		w.answered, w.err = true, err
+		unwanted := w.abandoned
+		if unwanted {
+			l.wait = nil
+		}
+		close(w.over)
+		l.mu.Unlock()
+		switch {
+		case err != nil:
+			w.cancel()
+		case unwanted:
+			l.release(w)
+		default:
+			time.AfterFunc(unclaimedTimeout, func() { l.abandon(w) })
+		}
+	}()
+	return w
+}
+
+func deadlineOf(ctx context.Context) time.Time {
+	if deadline, ok := ctx.Deadline(); ok {
+		return deadline
+	}
+	return time.Now().Add(pollTimeout)
+}
+
+func (l *storageLock) lock(ctx context.Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the storage panicked: %v", r)
+		}
+	}()
+	return l.stored.storage.Lock(ctx, l.name())
+}
+
+// rest abandons the wait that there is, if any.
+func (l *storageLock) rest() {
+	l.mu.Lock()
+	w := l.wait
+	l.mu.Unlock()
+	if w != nil {
+		l.abandon(w)
+	}
+}
+
+// abandon ends a wait whose lock nobody took. A lock that comes all the same is given back.
+func (l *storageLock) abandon(w *lockWait) {
+	l.mu.Lock()
+	if l.wait != w {
+		l.mu.Unlock()
+		return
+	}
+	w.abandoned, w.canceled = true, true
+	locked := w.answered && w.err == nil
+	if w.answered {
+		l.wait = nil
+	}
+	l.mu.Unlock()
+	w.cancel()
+	if locked {
+		go l.release(w)
+	}
+}
+
+func (l *storageLock) release(w *lockWait) {
+	defer w.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), unlockTimeout)
+	defer cancel()
+	if err := l.stored.storage.Unlock(ctx, l.name()); err != nil {
+		l.stored.logger.Warn("the lock for making keys could not be released", zap.Error(err))
+	}
+}
