@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -239,18 +240,19 @@ func BenchmarkMemory(b *testing.B) {
 	w := httptest.NewRecorder()
 	template := referenceCertificate(clients, "client")
 	for b.Loop() {
-		leaves := make([]*x509.Certificate, clientCount)
-		for i := range leaves {
-			leaves[i] = renamed(b, template, i)
+		connections := make([]*tls.ConnectionState, clientCount)
+		for i := range connections {
+			connections[i] = referenceRequest(renamed(b, template, i), clients.cert).TLS
 		}
 		before := heap()
-		for _, leaf := range leaves {
-			if err := h.ServeHTTP(w, referenceRequest(leaf, clients.cert), nothing); err != nil {
+		r := referenceRequest(template, clients.cert)
+		for _, r.TLS = range connections {
+			if err := h.ServeHTTP(w, r, nothing); err != nil {
 				b.Fatal(err)
 			}
 		}
 		b.ReportMetric(float64(heap()-before)/clientCount, "B/client")
-		runtime.KeepAlive(leaves)
+		runtime.KeepAlive(connections)
 	}
 }
 

@@ -46,14 +46,14 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 		e.Trust = "the handler's own trust_pool is empty"
 	case pool != nil:
 		e.Trust = "checked against the handler's own trust_pool"
-		v, err = h.identifier.verifyOwn(sent, pool, now)
+		v, err = verifyChains(sent, pool, "elasticsearch_jwt", now)
 	default:
 		e.Trust, v, err = verifyAt(h.sites.sites, sent, now)
 	}
 	if err != nil {
 		return e.refused(err)
 	}
-	_, who, err := h.identifier.newClient(sent[0], pool, v.chains, now)
+	_, who, err := h.identifier.newClient(sent[0], v.chains, now)
 	if err != nil {
 		return e.refused(err)
 	}

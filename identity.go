@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,10 +14,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"weak"
 
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/turns"
 )
 
 // This file decides who a client is. That follows from its certificate, the configuration with the
@@ -28,12 +30,11 @@ import (
 type client struct {
 	subject
 
-	cleanup    runtime.Cleanup
-	pool       *x509.CertPool // the handler's own, that it was decided by
-	generation uint64         // of the files that it was decided by
-	decided    int64          // Unix seconds
-	recheck    int64          // Unix seconds: what it was checked against, chain and revocation lists, is good until then
-	chainEnd   int64          // Unix seconds: the end of the chain that speaks for it
+	cleanup  runtime.Cleanup
+	basis    basis
+	decided  int64 // Unix seconds
+	recheck  int64 // Unix seconds: what it was checked against, chain and revocation lists, is good until then
+	chainEnd int64 // Unix seconds: the end of the chain that speaks for it
 
 	principal   any // a string, boxed once for the replacer
 	serial      string
@@ -50,42 +51,28 @@ type identifier struct {
 	pool       caddytls.CA // the handler's own trust_pool; nil: what the TLS layer verified counts
 	revocation revocation
 	generation atomic.Uint64 // raised when a file that decides changes
-	clients    *lru.Cache[weak.Pointer[x509.Certificate], *client]
-	refused    *lru.Cache[weak.Pointer[x509.Certificate], untrusted]
+	outcomes   *outcomes
+	turns      *turns.Turns[connection]
 }
 
-// untrusted is a certificate that the handler's own trust_pool did not lead to. To verify one
-// costs much more than to send it, so the outcome is remembered for a while. (Every connection has
-// a parsed certificate of its own, and so the same intermediates beside it.)
-type untrusted struct {
-	pool  *x509.CertPool
-	until time.Time
-	err   error
-}
+// looks are the certificates that are being looked at, by all handlers. However many clients come
+// with new ones, there is a processor left for those that are known.
+var looks = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 
-const (
-	maxUntrusted  = 10_000
-	untrustedTime = time.Minute
-
-	// maxSent is how many certificates a client may send: a chain is hardly longer than four.
-	maxSent = 10
-)
+// maxSent is how many certificates a client may send: a chain is hardly longer than four.
+const maxSent = 10
 
 func newIdentifier(p profile, pool caddytls.CA, size int) (*identifier, error) {
-	clients, err := lru.NewWithEvict(size, func(_ weak.Pointer[x509.Certificate], c *client) { c.cleanup.Stop() })
+	outcomes, err := newOutcomes(size)
 	if err != nil {
 		return nil, err
 	}
-	refused, err := lru.New[weak.Pointer[x509.Certificate], untrusted](min(size, maxUntrusted))
-	if err != nil {
-		return nil, err
-	}
-	return &identifier{profile: p, pool: pool, clients: clients, refused: refused}, nil
+	return &identifier{profile: p, pool: pool, outcomes: outcomes, turns: turns.New[connection](looks)}, nil
 }
 
 // identify returns the client at the other end of a connection, and until when its
 // certificate is good (Unix seconds).
-func (id *identifier) identify(conn *tls.ConnectionState, host string, now time.Time) (*client, int64, error) {
+func (id *identifier) identify(ctx context.Context, conn *tls.ConnectionState, host string, now time.Time) (*client, int64, error) {
 	if hasNoCertificate(conn) {
 		return nil, 0, refuse(noCertificate, "the client sent no certificate: connect with TLS and a client certificate; if you did, this site does not ask for one: set client_auth { mode verify_if_given } with a trust_pool")
 	}
@@ -98,27 +85,76 @@ func (id *identifier) identify(conn *tls.ConnectionState, host string, now time.
 	if err != nil {
 		return nil, 0, err
 	}
-	leaf := conn.PeerCertificates[0]
-	key := weak.Make(leaf)
-	known := id.known(key, pool, now)
+	key := connectionOf(conn.PeerCertificates)
+	known := id.outcomes.client(key, id.basis(pool), now)
 	if known != nil && pool != nil {
 		// TLS has proven that the client holds this certificate's key, and a chain was found.
 		return known, known.chainEnd, nil
 	}
-	trust, err := id.verify(conn, pool, host, now)
+	var byTLS verified
+	if pool == nil {
+		if byTLS, err = verifiedByTLS(conn, host, now); err != nil {
+			return nil, 0, err
+		}
+		if known != nil {
+			return known, min(byTLS.notAfter, known.chainEnd), nil
+		}
+	}
+	client, err := id.decide(ctx, key, conn.PeerCertificates, pool, byTLS.chains, now)
 	if err != nil {
 		return nil, 0, err
 	}
-	if known != nil {
-		return known, min(trust.notAfter, known.chainEnd), nil
-	}
-	client, _, err := id.newClient(leaf, pool, trust.chains, now)
-	if err != nil {
-		return nil, 0, err
-	}
-	id.remember(leaf, key, client)
-	return client, min(trust.notAfter, client.chainEnd), nil
+	return client, client.chainEnd, nil
 }
+
+// decide says who a certificate stands for that is no known client's, or why it is nobody. A
+// certificate is looked at once, however many requests come with it, until something changes:
+// looking at one costs much more than sending it.
+func (id *identifier) decide(
+	ctx context.Context, key connection, sent []*x509.Certificate,
+	pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time,
+) (*client, error) {
+	if refusal := id.outcomes.refusal(key, id.basis(pool), now); refusal != nil {
+		return nil, refusal
+	}
+	done, err := id.turns.Take(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("waiting to be looked at: %w", err)
+	}
+	defer done()
+	now = time.Now()        // it may have waited, and another request have been before it
+	basis := id.basis(pool) // before the files are asked: a change meanwhile counts as one after
+	if known := id.outcomes.client(key, basis, now); known != nil {
+		return known, nil
+	}
+	if refusal := id.outcomes.refusal(key, basis, now); refusal != nil {
+		return nil, refusal
+	}
+	client, chains, err := id.look(sent, pool, chains, now)
+	if err != nil {
+		return nil, id.outcomes.refused(key, basis, now, err, append(chains, sent))
+	}
+	client.basis, client.decided = basis, now.Unix()
+	id.outcomes.admitted(sent, key, client)
+	return client, nil
+}
+
+// look looks at the certificates that a client sent. The chains are those that the TLS layer
+// found, or if there is a pool, the ones to that.
+func (id *identifier) look(sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time) (*client, [][]*x509.Certificate, error) {
+	if pool != nil {
+		own, err := verifyChains(sent, pool, "elasticsearch_jwt", now)
+		if err != nil {
+			return nil, nil, err
+		}
+		chains = own.chains
+	}
+	client, _, err := id.newClient(sent[0], chains, now)
+	return client, chains, err
+}
+
+// basis is what an outcome is decided by, now.
+func (id *identifier) basis(pool *x509.CertPool) basis { return basis{pool, id.generation.Load()} }
 
 // hasNoCertificate reports whether a client has none: where certificates are optional, it may be
 // somebody else.
@@ -140,17 +176,6 @@ func (id *identifier) trustPool() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// known returns the client that a certificate stood for the last time, unless the authorities or a
-// file that this was decided by have changed since, or a revocation list has run out, or the clock
-// was set back.
-func (id *identifier) known(key weak.Pointer[x509.Certificate], pool *x509.CertPool, now time.Time) *client {
-	client, ok := id.clients.Get(key)
-	if !ok || client.pool != pool || client.generation != id.generation.Load() || now.Unix() >= client.recheck || now.Unix() < client.decided {
-		return nil
-	}
-	return client
-}
-
 // verified is what speaks for a certificate: the chains that lead to an authority, and until
 // when one of them is good.
 type verified struct {
@@ -158,11 +183,8 @@ type verified struct {
 	notAfter int64 // Unix seconds
 }
 
-// verify checks that the certificate may be believed now, and on this site.
-func (id *identifier) verify(conn *tls.ConnectionState, pool *x509.CertPool, host string, now time.Time) (verified, error) {
-	if pool != nil {
-		return id.verifyOwn(conn.PeerCertificates, pool, now)
-	}
+// verifiedByTLS checks that what the TLS layer verified is good now, and on this site.
+func verifiedByTLS(conn *tls.ConnectionState, host string, now time.Time) (verified, error) {
 	if len(conn.VerifiedChains) == 0 {
 		return verified{}, refuseNobodyVerified()
 	}
@@ -178,38 +200,15 @@ func (id *identifier) verify(conn *tls.ConnectionState, pool *x509.CertPool, hos
 	return verified{conn.VerifiedChains, notAfter}, nil
 }
 
-// verifyOwn verifies the certificate against the handler's own trust_pool, whatever the TLS
-// layer thought of it.
-func (id *identifier) verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (verified, error) {
-	if len(sent) > maxSent {
-		return verified{}, refuse(unverified, "the client sent %d certificates: send its own and the intermediates, which are %d at most", len(sent), maxSent-1)
-	}
-	key := weak.Make(sent[0])
-	if before, ok := id.refused.Get(key); ok && before.pool == pool && now.Before(before.until) {
-		return verified{}, before.err
-	}
-	v, err := verifyChains(sent, pool, "elasticsearch_jwt", now)
-	if err != nil {
-		id.refused.Add(key, untrusted{pool, now.Add(untrustedTime), err})
-	}
-	return v, err
-}
-
 // verifyChains finds the chains of a certificate to authorities, over the intermediates that were
 // sent after it. What the trust_pool belongs to is for the refusal.
 func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now time.Time) (verified, error) {
-	intermediates := x509.NewCertPool()
-	for _, c := range sent[1:] {
-		intermediates.AddCert(c)
+	if len(sent) > maxSent {
+		return verified{}, refuse(unverified, "the client sent %d certificates: send its own and the intermediates, which are %d at most", len(sent), maxSent-1)
 	}
-	chains, err := sent[0].Verify(x509.VerifyOptions{
-		Roots:         pool,
-		Intermediates: intermediates,
-		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
+	chains, err := chain.Verify(sent, pool, now)
 	if err != nil {
-		return verified{}, refuseUnverified(err, of)
+		return verified{}, refuseUnverified(err, of, now)
 	}
 	notAfter := chainsEnd(chains, sent[0], now)
 	if notAfter == 0 {
@@ -218,11 +217,27 @@ func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now 
 	return verified{chains, notAfter}, nil
 }
 
+// asIssued leaves out the chains with a certificate that somebody has encoded in another way than
+// its authority: it has a fingerprint that nobody knows. The last one of a chain is the operator's.
+func asIssued(chains [][]*x509.Certificate) ([][]*x509.Certificate, error) {
+	kept := slices.DeleteFunc(slices.Clone(chains), func(certs []*x509.Certificate) bool {
+		return slices.ContainsFunc(certs[:max(1, len(certs)-1)], chain.Reencoded)
+	})
+	if len(kept) == 0 {
+		return nil, refuseReencoded()
+	}
+	return kept, nil
+}
+
+func refuseReencoded() *Refusal {
+	return refuse(unverified, "the client's certificate, or one that it sent along, is not encoded as its authority issued it, which changes its fingerprint: use the file that the authority gave you")
+}
+
 func refuseNobodyVerified() error {
 	return refuse(unverified, "nobody verified the client's certificate: set client_auth { mode verify_if_given } with a trust_pool, or give elasticsearch_jwt a trust_pool of its own")
 }
 
-func refuseExpired() error {
+func refuseExpired() *Refusal {
 	return refuse(expired, "the client's certificate, or one above it, has expired or is not valid yet: renew it and connect again")
 }
 
@@ -231,11 +246,14 @@ func refuseNotForClients() error {
 }
 
 // refuseUnverified says why crypto/x509 did not accept a certificate.
-func refuseUnverified(err error, of string) error {
+func refuseUnverified(err error, of string, now time.Time) error {
+	if errors.Is(err, chain.ErrReencoded) {
+		return refuseReencoded().from(textOf(err))
+	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		switch invalid.Reason {
 		case x509.Expired:
-			return refuseExpired()
+			return refuseExpired().until(nextChange(now, invalid.Cert))
 		case x509.IncompatibleUsage:
 			return refuseNotForClients()
 		default:
@@ -305,29 +323,15 @@ func isHostByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_'
 }
 
-// remember keeps a client for as long as its certificate lives in memory, which is as long as
-// a connection has it. The weak pointer neither keeps the parsed certificate alive, nor is it
-// ever equal to that of another one.
-func (id *identifier) remember(leaf *x509.Certificate, key weak.Pointer[x509.Certificate], client *client) {
-	// Weak again: old configurations must not live as long as the connections.
-	clients := weak.Make(id.clients)
-	client.cleanup = runtime.AddCleanup(leaf, func(key weak.Pointer[x509.Certificate]) {
-		if c := clients.Value(); c != nil {
-			c.Remove(key)
-		}
-	}, key)
-	if before, ok := id.clients.Peek(key); ok {
-		before.cleanup.Stop()
-	}
-	id.clients.Add(key, client)
-}
-
 // newClient reads the identity out of a verified certificate. The reading is what the client's
 // claims were made of.
-func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time) (*client, reading, error) {
-	generation := id.generation.Load() // before the files are asked: a change meanwhile counts as one after
+func (id *identifier) newClient(leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time) (*client, reading, error) {
 	if !forClients(leaf) {
 		return nil, reading{}, refuseNotForClients()
+	}
+	chains, err := asIssued(chains)
+	if err != nil {
+		return nil, reading{}, err
 	}
 	recheck, end, err := id.revocation.check(leaf, chains, now)
 	if err != nil {
@@ -343,9 +347,6 @@ func (id *identifier) newClient(leaf *x509.Certificate, pool *x509.CertPool, cha
 	}
 	client := &client{
 		subject:     subject{lifetime: id.lifetime},
-		pool:        pool,
-		generation:  generation,
-		decided:     now.Unix(),
 		recheck:     recheck,
 		chainEnd:    end,
 		principal:   who.principal,

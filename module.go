@@ -173,7 +173,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	h.rewriter.strip(r)
 
-	client, notAfter, err := h.identifier.identify(r.TLS, r.Host, now)
+	client, notAfter, err := h.identifier.identify(r.Context(), r.TLS, r.Host, now)
 	if err != nil {
 		return h.refuse(r, err, nil)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // reason says in one word why a request was refused: in the error, the metrics and the log.
@@ -50,7 +51,8 @@ type Refusal struct {
 	Reason string // one word, such as no_certificate
 	Detail string
 
-	cause error // what the operator needs to know, and the client must not
+	cause  error     // what the operator needs to know, and the client must not
+	change time.Time // when time alone may change it; zero: never, as far as is known
 }
 
 func (r *Refusal) Error() string { return r.Reason + ": " + r.Detail }
@@ -69,6 +71,12 @@ func (r *Refusal) because(setting string, err error) *Refusal {
 // from keeps the error behind a refusal, for the operator alone.
 func (r *Refusal) from(err error) *Refusal {
 	r.cause = err
+	return r
+}
+
+// until says when time alone may change a refusal.
+func (r *Refusal) until(change time.Time) *Refusal {
+	r.change = earlier(r.change, change)
 	return r
 }
 

@@ -40,13 +40,14 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 	for range 10 {
 		cert := certificate(strings.Repeat("eve", 10_000))
 		sent = append(sent, weak.Make(cert))
-		_, err := id.verifyOwn([]*x509.Certificate{cert}, pool, time.Now())
+		chain := []*x509.Certificate{cert}
+		_, err := id.decide(t.Context(), connectionOf(chain), chain, pool, nil, time.Now())
 		var refusal *Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, string(unverified), refusal.Reason)
 		require.LessOrEqual(t, len(refusal.cause.Error()), maxText+len("…"))
 	}
-	require.Equal(t, 10, id.refused.Len())
+	require.Equal(t, 10, id.outcomes.refusals.Len())
 	runtime.GC()
 	runtime.GC()
 	alive := 0

@@ -23,6 +23,7 @@ type revocation struct {
 // certificates. Of several such chains the one that ends last speaks for the client, until end;
 // recheck is until when that is so if no file changes. Both are Unix seconds.
 func (r *revocation) check(leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time) (recheck, end int64, err error) {
+	var change time.Time
 	for _, chain := range chains {
 		chainEnd := chainEnd(chain, leaf, now)
 		if chainEnd <= end {
@@ -30,7 +31,8 @@ func (r *revocation) check(leaf *x509.Certificate, chains [][]*x509.Certificate,
 		}
 		until, refusal := r.checkChain(chain, now)
 		if refusal != nil {
-			err = refusal
+			change = earlier(change, refusal.change)
+			err = refusal.until(change)
 			continue
 		}
 		recheck, end = min(until, chainEnd), chainEnd
@@ -45,7 +47,7 @@ func (r *revocation) check(leaf *x509.Certificate, chains [][]*x509.Certificate,
 	}
 }
 
-func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until int64, err error) {
+func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until int64, refusal *Refusal) {
 	for _, list := range r.denied {
 		for _, cert := range chain {
 			if kind, denied := list.get().Denies(cert); denied {
@@ -81,7 +83,7 @@ func (r *revocation) checkLists(chain []*x509.Certificate, now time.Time) (crl.V
 	}
 	verdict := crl.Check(chain, now, sources...)
 	if refusal := r.judge(verdict); refusal != nil {
-		return verdict, refusal.because("crl "+names[verdict.From]+details(verdict), nil)
+		return verdict, refusal.because("crl "+names[verdict.From]+details(verdict), nil).until(verdict.Until)
 	}
 	return verdict, nil
 }

@@ -15,6 +15,8 @@ package denylist
 import (
 	"crypto/sha256"
 	"crypto/x509"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
 )
 
 // MaxSize bounds the file; it has room for some 200,000 lines.
@@ -57,9 +59,9 @@ func (l *List) Len() int {
 // list that has names of that sort: it cannot be shown to be another one.
 func (l *List) Denies(cert *x509.Certificate) (why string, denied bool) {
 	switch {
-	case hasSum(l.fingerprints, cert.Raw):
+	case l.deniesFingerprint(cert):
 		return Fingerprint, true
-	case hasSum(l.spkis, cert.RawSubjectPublicKeyInfo):
+	case l.deniesKey(cert):
 		return SPKI, true
 	case l.deniesSerial(cert):
 		return Serial, true
@@ -69,11 +71,25 @@ func (l *List) Denies(cert *x509.Certificate) (why string, denied bool) {
 	return "", false
 }
 
-func hasSum(sums map[[sha256.Size]byte]struct{}, data []byte) bool {
-	if len(sums) == 0 {
+// deniesFingerprint compares every fingerprint that the certificate can have: its holder chooses
+// which one of them it is.
+func (l *List) deniesFingerprint(cert *x509.Certificate) bool {
+	if len(l.fingerprints) == 0 {
 		return false
 	}
-	_, ok := sums[sha256.Sum256(data)]
+	for _, sum := range chain.Fingerprints(cert) {
+		if _, ok := l.fingerprints[sum]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *List) deniesKey(cert *x509.Certificate) bool {
+	if len(l.spkis) == 0 {
+		return false
+	}
+	_, ok := l.spkis[sha256.Sum256(cert.RawSubjectPublicKeyInfo)]
 	return ok
 }
 

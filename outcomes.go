@@ -1,0 +1,136 @@
+package esjwt
+
+import (
+	"crypto/x509"
+	"errors"
+	"runtime"
+	"time"
+	"weak"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// outcomes are what has become of the certificates of connections, so that each is looked at once.
+type outcomes struct {
+	clients *lru.Cache[connection, *client]
+	// Strangers have a memory of their own: however many come, they put no client out of the other.
+	refusals *lru.Cache[connection, remembered]
+}
+
+// connection stands for all that a client sent in a handshake: it points to the first of its
+// certificates. It is weak: it keeps no certificate alive, which may be large, nor is it ever equal
+// to that of another connection.
+type connection = weak.Pointer[*x509.Certificate]
+
+func connectionOf(sent []*x509.Certificate) connection { return weak.Make(&sent[0]) }
+
+// basis is what an outcome was decided by, beside the certificate and the clock. With another one,
+// the outcome counts no more.
+type basis struct {
+	pool       *x509.CertPool // the handler's own, or nil
+	generation uint64         // of the files
+}
+
+// remembered is a refusal that goes on for a while.
+type remembered struct {
+	basis          basis
+	decided, until int64 // Unix seconds
+	err            error
+}
+
+const (
+	maxRefusals = 10_000
+
+	// refusalTime is how long a refusal is remembered at most.
+	refusalTime = time.Minute
+)
+
+func newOutcomes(size int) (*outcomes, error) {
+	clients, err := lru.NewWithEvict(size, func(_ connection, c *client) { c.cleanup.Stop() })
+	if err != nil {
+		return nil, err
+	}
+	refusals, err := lru.New[connection, remembered](min(size, maxRefusals))
+	if err != nil {
+		return nil, err
+	}
+	return &outcomes{clients, refusals}, nil
+}
+
+// client returns the client that there was on a connection the last time, unless the authorities or a
+// file that this was decided by have changed since, or a revocation list has run out, or the clock
+// was set back.
+func (o *outcomes) client(key connection, now basis, at time.Time) *client {
+	client, ok := o.clients.Get(key)
+	if !ok || client.basis != now || at.Unix() >= client.recheck || at.Unix() < client.decided {
+		return nil
+	}
+	return client
+}
+
+// refusal returns why there was nobody on a connection the last time, unless that can have changed.
+func (o *outcomes) refusal(key connection, now basis, at time.Time) error {
+	before, ok := o.refusals.Get(key)
+	if !ok || before.basis != now || at.Unix() >= before.until || at.Unix() < before.decided {
+		return nil
+	}
+	return before.err
+}
+
+// admitted remembers a client for as long as what it sent lives in memory, which is as long as its
+// connection.
+func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *client) {
+	// Weak again: old configurations must not live as long as the connections.
+	clients := weak.Make(o.clients)
+	client.cleanup = runtime.AddCleanup(&sent[0], func(key connection) {
+		if c := clients.Value(); c != nil {
+			c.Remove(key)
+		}
+	}, key)
+	if before, ok := o.clients.Peek(key); ok {
+		before.cleanup.Stop()
+	}
+	o.clients.Add(key, client)
+}
+
+// refused remembers why there is nobody on a connection, until that can be otherwise: a refusal by
+// what time alone can change, such as a certificate that is not valid yet, ends with that. It
+// returns the refusal without anything of the certificate in it.
+func (o *outcomes) refused(key connection, by basis, now time.Time, err error, chains [][]*x509.Certificate) error {
+	until := now.Add(refusalTime)
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		until = earlier(until, refusal.change)
+		if refusal.cause != nil {
+			refusal.cause = textOf(refusal.cause)
+		}
+		err = refusal
+	} else {
+		err = textOf(err)
+	}
+	for _, chain := range chains {
+		until = earlier(until, nextChange(now, chain...))
+	}
+	o.refusals.Add(key, remembered{by, now.Unix(), until.Unix(), err})
+	return err
+}
+
+// nextChange is when time alone makes one of the certificates valid, or ends it; zero: never.
+func nextChange(now time.Time, certs ...*x509.Certificate) time.Time {
+	var next time.Time
+	for _, cert := range certs {
+		for _, at := range []time.Time{cert.NotBefore, cert.NotAfter} {
+			if at.After(now) {
+				next = earlier(next, at)
+			}
+		}
+	}
+	return next
+}
+
+// earlier is the earlier of two times, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
