@@ -126,7 +126,7 @@ type Handler struct {
 	SharedSecret string `json:"shared_secret,omitempty"`
 
 	// Files that name clients which are not let in: one a line, `fingerprint <SHA-256>`,
-	// `spki <SHA-256>`, `serial <hex> issuer <DN>` or `subject <DN>`. A changed file is
+	// `spki <SHA-256>`, `serial 0x<hex> issuer <DN>` or `subject <DN>`. A changed file is
 	// noticed, also for connections that are open; one with a bad line changes nothing.
 	Deny []string `json:"deny,omitempty"`
 

@@ -10,8 +10,11 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -248,7 +251,11 @@ func TestSerialNumbersAtTheEdges(t *testing.T) {
 		"0":            big.NewInt(0),
 		"00":           big.NewInt(0),
 		"0x0":          big.NewInt(0),
-		"80":           big.NewInt(0x80),
+		"0x80":         big.NewInt(0x80),
+		"9":            big.NewInt(9),
+		"09":           big.NewInt(9),
+		"0123":         big.NewInt(0x123),
+		"12:34":        big.NewInt(0x1234),
 		long:           new(big.Int).SetBytes([]byte(strings.Repeat("\xf7", 20))),
 		"0" + long[1:]: new(big.Int).SetBytes([]byte("\x07" + strings.Repeat("\xf7", 19))),
 	}
@@ -261,5 +268,51 @@ func TestSerialNumbersAtTheEdges(t *testing.T) {
 			_, denied = parse(t, "serial "+text+" issuer CN=ca").Denies(cert)
 			require.False(t, denied)
 		})
+	}
+}
+
+// TestNamesAsOpenSSLPrintsThem: testdata/make.sh has OpenSSL make a certificate with each attribute
+// type that it has a name for, and print its name as the documents say.
+func TestNamesAsOpenSSLPrintsThem(t *testing.T) {
+	data, err := os.ReadFile("testdata/names.pem")
+	require.NoError(t, err)
+	block, _ := pem.Decode(data)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	require.NoError(t, err)
+	printed, err := os.ReadFile("testdata/names.txt")
+	require.NoError(t, err)
+	serial, subject, _ := strings.Cut(strings.TrimSpace(string(printed)), "\n")
+
+	why, _ := parse(t, subject).Denies(cert)
+	require.Equal(t, denylist.Subject, why)
+	why, _ = parse(t, serial+" issuer="+strings.TrimPrefix(subject, "subject=")).Denies(cert)
+	require.Equal(t, denylist.Serial, why)
+	names := strings.Split(strings.TrimPrefix(subject, "subject="), ",")
+	require.Greater(t, len(names), 100)
+	for i := range names { // each counts
+		_, denied := parse(t, "subject "+strings.Join(slices.Delete(slices.Clone(names), i, i+1), ",")).Denies(cert)
+		require.False(t, denied, names[i])
+	}
+}
+
+// SN is the surname, as RFC 4519 section 2.32 and OpenSSL have it, and on an eID beside a serialNumber.
+func TestSNIsTheSurname(t *testing.T) {
+	name := pkix.RDNSequence{
+		rdn(utf8String("EE", 2, 5, 4, 6)), rdn(utf8String(`MÄNNIK,MARI-LIIS,47101010033`, 2, 5, 4, 3)),
+		rdn(utf8String("MÄNNIK", 2, 5, 4, 4)), rdn(utf8String("MARI-LIIS", 2, 5, 4, 42)), rdn(utf8String("PNOEE-47101010033", 2, 5, 4, 5)),
+	}
+	cert := named(t, name, name)
+	line := `subject serialNumber=PNOEE-47101010033,GN=MARI-LIIS,SN=M\C3\84NNIK,CN=M\C3\84NNIK\,MARI-LIIS\,47101010033,C=EE`
+	why, _ := parse(t, line).Denies(cert)
+	require.Equal(t, denylist.Subject, why)
+	_, denied := parse(t, strings.NewReplacer("SN=M", "serialNumber=M", "serialNumber=P", "SN=P").Replace(line)).Denies(cert)
+	require.False(t, denied)
+
+	for _, uid := range []string{"UID=x", "uid=x", "userId=x", "uniqueIdentifier=x", "0.9.2342.19200300.100.1.44=x"} {
+		for _, last := range []int{1, 44} {
+			name := pkix.RDNSequence{rdn(utf8String("x", 0, 9, 2342, 19200300, 100, 1, last))}
+			_, denied := parse(t, "subject "+uid).Denies(named(t, name, name))
+			require.True(t, denied, "%s for %d: the same word means both", uid, last)
+		}
 	}
 }

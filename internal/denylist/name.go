@@ -126,11 +126,10 @@ func oidOf(name string) (string, error) {
 	}
 	number := strings.TrimPrefix(name, "oid.")
 	switch {
+	case number == uniqueIdentifier:
+		return string(x500.UserID), nil
 	case isOID(number):
 		return number, nil
-	case name == "sn":
-		// OpenSSL and LDAP mean the surname, others the serial number.
-		return "", errors.New("the attribute type SN is ambiguous: write SURNAME or SERIALNUMBER")
 	default:
 		return "", fmt.Errorf("the attribute type %s is unknown: write its number, such as 2.5.4.3", excerpt(strings.ToUpper(name)))
 	}
@@ -146,54 +145,4 @@ func isOID(s string) bool {
 		}
 	}
 	return len(arcs) > 1
-}
-
-// types are the attribute types as Java, OpenSSL, RFC 4519, Bouncy Castle and
-// Windows name them, in lower case.
-var types = map[string]x500.OID{
-	"cn":                     x500.CommonName,
-	"commonname":             x500.CommonName,
-	"surname":                x500.Surname,
-	"serialnumber":           x500.SerialNumber,
-	"c":                      x500.Country,
-	"countryname":            x500.Country,
-	"l":                      x500.Locality,
-	"localityname":           x500.Locality,
-	"st":                     x500.Province,
-	"s":                      x500.Province,
-	"stateorprovincename":    x500.Province,
-	"street":                 x500.Street,
-	"streetaddress":          x500.Street,
-	"o":                      x500.Organization,
-	"organizationname":       x500.Organization,
-	"ou":                     x500.OrganizationalUnit,
-	"organizationalunitname": x500.OrganizationalUnit,
-	"t":                      x500.Title,
-	"title":                  x500.Title,
-	"givenname":              x500.GivenName,
-	"gn":                     x500.GivenName,
-	"g":                      x500.GivenName,
-	"initials":               x500.Initials,
-	"i":                      x500.Initials,
-	"generation":             x500.GenerationQualifier,
-	"generationqualifier":    x500.GenerationQualifier,
-	"dnq":                    x500.DNQualifier,
-	"dnqualifier":            x500.DNQualifier,
-	"emailaddress":           x500.EmailAddress,
-	"email":                  x500.EmailAddress,
-	"e":                      x500.EmailAddress,
-	"uid":                    x500.UserID,
-	"userid":                 x500.UserID,
-	"dc":                     x500.DomainComponent,
-	"domaincomponent":        x500.DomainComponent,
-	"ip":                     x500.IPAddress,
-	"description":            "2.5.4.13",
-	"businesscategory":       "2.5.4.15",
-	"postalcode":             "2.5.4.17",
-	"name":                   "2.5.4.41",
-	"x500uniqueidentifier":   "2.5.4.45",
-	"pseudonym":              "2.5.4.65",
-	"organizationidentifier": "2.5.4.97",
-	"unstructuredname":       "1.2.840.113549.1.9.2",
-	"unstructuredaddress":    "1.2.840.113549.1.9.8",
 }

@@ -91,19 +91,30 @@ func (p *parser) line(line []byte) error {
 		r, size := utf8.DecodeRuneInString(text[i:])
 		return fmt.Errorf("it has the invisible character %U: remove it, or where a name has it, write % X with a backslash before each byte", r, text[i:i+size])
 	}
-	keyword, value := cutWord(text)
-	switch strings.ToLower(keyword) {
+	keyword, value, asPrinted := cutKeyword(text)
+	switch keyword {
 	case Fingerprint:
 		return p.fingerprint(value)
 	case SPKI:
 		return p.spki(value)
 	case Serial:
-		return p.serial(value)
+		return p.serial(value, asPrinted)
 	case Subject:
 		return p.subject(value)
 	default:
 		return errors.New(advise(text))
 	}
+}
+
+// cutKeyword takes the first word off a text without spaces around it, in lower case. Instead of
+// spaces an equals sign can follow, as OpenSSL prints `serial=4A3F` and `subject=CN=alice`.
+func cutKeyword(text string) (keyword, value string, asPrinted bool) {
+	end := strings.IndexAny(text, blanks+"=")
+	if end < 0 {
+		return strings.ToLower(text), "", false
+	}
+	asPrinted = text[end] == '='
+	return strings.ToLower(text[:end]), strings.Trim(text[end+1:], blanks), asPrinted
 }
 
 // cutWord takes the first word off a text without spaces around it.
@@ -162,8 +173,13 @@ func badSum(value, keyword, want string) error {
 	}
 }
 
-func (p *parser) serial(value string) error {
+// serial reads a serial number and its issuer. The number is hexadecimal, and if it could as well be
+// decimal, it has to be said so: in `serial=4711` OpenSSL does.
+func (p *parser) serial(value string, asPrinted bool) error {
 	text, rest := cutWord(value)
+	if err := refuseAmbiguous(text); err != nil && !asPrinted {
+		return err
+	}
 	number, ok := parseSerial(text)
 	if ok && len(number) > maxSerial {
 		return fmt.Errorf("serial %s has %d bytes, and no authority may use more than %d (RFC 5280): if it is a fingerprint, write `fingerprint <SHA-256>`, or deny the certificate by its own", excerpt(text), len(number), maxSerial)
@@ -171,8 +187,8 @@ func (p *parser) serial(value string) error {
 	if !ok {
 		return fmt.Errorf("serial %s: write the number in hexadecimal as `openssl x509 -noout -serial` prints it, then issuer and the name of the authority", excerpt(text))
 	}
-	keyword, dn := cutWord(rest)
-	if !strings.EqualFold(keyword, "issuer") || dn == "" {
+	keyword, dn, _ := cutKeyword(rest)
+	if keyword != "issuer" || dn == "" {
 		return errors.New("serial without an issuer, though each authority counts for itself: write `serial <number> issuer <name>`, such as `serial 4A:3F issuer CN=Users,O=Acme`")
 	}
 	if dn != p.lastIssuer {

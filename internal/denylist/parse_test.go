@@ -32,6 +32,8 @@ func TestFileAsItComes(t *testing.T) {
 		"no end of line":        {"subject CN=x\nsubject CN=y", 2},
 		"the same twice":        {"subject CN=x\nsubject cn = X\nspki " + sum + "\nspki " + pin, 2},
 		"every kind":            {"fingerprint " + sum + "\nspki " + pin + "\nserial 1 issuer CN=a\nserial 1 issuer CN=b\nsubject CN=x", 5},
+		"as openssl prints it":  {"serial=4711 issuer=CN=a\nserial=4711\tissuer CN=b\nsubject=CN=x\nfingerprint=" + sum, 4},
+		"the same in two ways":  {"serial=4711 issuer CN=a\nserial 0x4711 issuer CN=a\nserial 47:11 issuer CN=a", 1},
 		"an escaped space":      {`subject CN=a\E2\80\8Bb`, 1},
 		"a hexadecimal value":   {"subject CN=#0c0141\nsubject O= #0c0141", 2},
 	}
@@ -76,7 +78,7 @@ func TestParseRefuses(t *testing.T) {
 		"a serial with single digits":        {"serial 1:2 issuer CN=x", "write the number in hexadecimal"},
 		"a serial of nothing":                {"serial 0x issuer CN=x", "write the number in hexadecimal"},
 		"a negative serial":                  {"serial -05 issuer CN=x", "write the number in hexadecimal"},
-		"a serial that is too long":          {"\nserial " + strings.Repeat("1", 41) + " issuer CN=x", "line 2: serial \"" + strings.Repeat("1", 41) + "\" has 21 bytes, and no authority may use more than 20"},
+		"a serial that is too long":          {"\nserial " + strings.Repeat("a", 41) + " issuer CN=x", "line 2: serial \"" + strings.Repeat("a", 41) + "\" has 21 bytes, and no authority may use more than 20"},
 		"a serial that is a fingerprint":     {"serial " + sum + " issuer CN=x", "bytes, and no authority may use more than 20 (RFC 5280): if it is a fingerprint, write `fingerprint <SHA-256>`"},
 		"a serial that is far too long":      {"serial " + strings.Repeat("1", 4000) + " issuer CN=x", "has 2000 bytes"},
 		"an issuer that is no name":          {"serial 5 issuer Users", `issuer "Users": x500: not a distinguished name`},
@@ -84,7 +86,12 @@ func TestParseRefuses(t *testing.T) {
 		"a subject with slashes":             {"subject /O=Acme/CN=alice", "is not an attribute type"},
 		"a subject that ends early":          {"subject CN=alice,", "ends with a separator"},
 		"a subject with an unknown type":     {"subject CN=alice,FOO=bar", `the attribute type "FOO" is unknown: write its number`},
-		"a subject with an ambiguous type":   {"subject SN=alice", "the attribute type SN is ambiguous: write SURNAME or SERIALNUMBER"},
+		"a serial that can be decimal":       {"serial 4711 issuer CN=x", "serial 4711 can be hexadecimal, as `openssl x509 -serial` prints it, or decimal, as in Caddy's access log: if it is hexadecimal, write 0x4711; if it is decimal, write 0x1267"},
+		"a short one":                        {"serial 10 issuer CN=x", "if it is hexadecimal, write 0x10; if it is decimal, write 0xA"},
+		"one of 64 bits":                     {"serial 10101010101010101010 issuer CN=x", "if it is decimal, write 0x8C2DFF2B5F56F312"},
+		"a decimal serial of 20 bytes":       {"serial 665310145326253243452873482385902349023485123456 issuer CN=x", "serial 665310145326253243452873482385902349023485123456 is decimal: write 0x748989E9707D78A44475B9EADB2011643FE45B80"},
+		"a number of digits that is neither": {"serial " + strings.Repeat("9", 60) + " issuer CN=x", "has 30 bytes"},
+		"a decimal serial of openssl -text":  {"serial 4711 (0x1267) issuer CN=x", "if it is decimal, write 0x1267"},
 		"a subject with an unusual number":   {"subject 2.05.4.3=alice", `the attribute type "2.05.4.3" is unknown`},
 		"a comment behind a subject":         {"subject CN=alice # left", `a comment has a line of its own; if the # is part of the name, write \#`},
 		"a comment behind an issuer":         {"serial 5 issuer CN=x\t# bob's laptop", "a comment has a line of its own"},
@@ -133,7 +140,7 @@ func entries(n int) string {
 	var text strings.Builder
 	for i := range n {
 		fmt.Fprintf(&text, "fingerprint %064x\nspki %064x\n", i, i)
-		fmt.Fprintf(&text, "serial %x issuer CN=Issuing CA %d, O=Acme, C=DE\n", i, i%3)
+		fmt.Fprintf(&text, "serial 0x%x issuer CN=Issuing CA %d, O=Acme, C=DE\n", i, i%3)
 		fmt.Fprintf(&text, "subject CN=client-%d, OU=data, O=analysts, C=DE\n", i)
 	}
 	return text.String()

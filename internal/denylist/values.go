@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"math/big"
 	"strings"
 )
 
@@ -46,6 +48,25 @@ func parseSerial(s string) (string, bool) {
 		return "", false
 	}
 	return strings.TrimLeft(string(b), "\x00"), true
+}
+
+// refuseAmbiguous refuses a number that can be hexadecimal or decimal, and differs: one of digits
+// alone. OpenSSL, Java and browsers print serial numbers in hexadecimal, step, Go and Caddy's access
+// log in decimal. Nobody writes a decimal number with a zero in front, as OpenSSL writes 0A.
+func refuseAmbiguous(s string) error {
+	const maxDigits = 49 // of 20 bytes
+	if len(s) < 2 || s[0] == '0' || strings.Trim(s, "0123456789") != "" || len(s) > maxDigits {
+		return nil
+	}
+	decimal, _ := new(big.Int).SetString(s, 10)
+	switch tooLong := (len(s)+1)/2 > maxSerial; {
+	case len(decimal.Bytes()) > maxSerial:
+		return nil
+	case tooLong:
+		return fmt.Errorf("serial %s is decimal: write 0x%X", s, decimal)
+	default:
+		return fmt.Errorf("serial %s can be hexadecimal, as `openssl x509 -serial` prints it, or decimal, as in Caddy's access log: if it is hexadecimal, write 0x%s; if it is decimal, write 0x%X", s, s, decimal)
+	}
 }
 
 // withoutColons takes out the colons of 01:02:0a. Where there are any, they
