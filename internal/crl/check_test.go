@@ -241,6 +241,15 @@ func TestCheckBelievesOnlyWhoMaySignLists(t *testing.T) {
 	}
 }
 
+// Which algorithms there are is for crypto/x509 to know: it reads one that it cannot verify, and would
+// read and verify one that is newer than this package.
+func TestAlgorithmsAreForX509ToJudge(t *testing.T) {
+	ca := newAuthority(t, "CA", nil)
+	dsaWithSHA256 := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 2}
+	lists := parse(t, list{authority: ca, algorithm: dsaWithSHA256})
+	require.Equal(t, crl.BadSignature, lists.Check(chain(ca.client(t, 5), ca), now).Status)
+}
+
 // An authority may split its list in parts, each for the certificates that name
 // its address. The parts do not replace each other.
 func TestCheckOfAListInParts(t *testing.T) {
