@@ -48,6 +48,12 @@ func newAuthority(t testing.TB, name string) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
+	return newAuthorityWith(t, name, key)
+}
+
+// newAuthorityWith makes a root authority with a key.
+func newAuthorityWith(t testing.TB, name string, key crypto.Signer) *authority {
+	t.Helper()
 	a := &authority{t: t, key: key, dir: t.TempDir(), cert: &x509.Certificate{Subject: pkix.Name{CommonName: name}}}
 	a.cert = a.certify(a, time.Now().Add(24*time.Hour))
 	a.write("ca.pem", pemOf(a.cert.Raw))
@@ -191,7 +197,13 @@ const utf8String = asn1.TagUTF8String
 // revocationList is a list of an authority in DER.
 func revocationList(t testing.TB, a *authority, nextUpdate time.Time, revoked ...*x509.Certificate) []byte {
 	t.Helper()
-	template := &x509.RevocationList{Number: nextSerial(), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: nextUpdate}
+	return revocationListFrom(t, a, time.Now().Add(-time.Minute), nextUpdate, revoked...)
+}
+
+// revocationListFrom is one with a thisUpdate.
+func revocationListFrom(t testing.TB, a *authority, thisUpdate, nextUpdate time.Time, revoked ...*x509.Certificate) []byte {
+	t.Helper()
+	template := &x509.RevocationList{Number: nextSerial(), ThisUpdate: thisUpdate, NextUpdate: nextUpdate}
 	for _, cert := range revoked {
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: template.ThisUpdate})

@@ -2,6 +2,7 @@ package esjwt
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"time"
 
@@ -22,6 +23,12 @@ func (a *App) AdminRoutes() []caddy.AdminRoute {
 
 // Started tells the app, as Caddy does, that all apps have started.
 func (a *App) Started() { _ = startedHandler{a}.Handle(context.Background(), caddy.Event{}) }
+
+// Explained is the principal of a certificate, or the reason for which it has none.
+func (h *Handler) Explained(sent ...*x509.Certificate) string {
+	e := h.explain(sent, time.Now())
+	return e.Principal + e.Reason
+}
 
 // SetClock gives the app, before it starts, a clock of its own for its keys.
 func (a *App) SetClock(now func() time.Time) {

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
@@ -14,40 +15,81 @@ import (
 	"weak"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
+
+// throwaway is a certificate that its holder has signed.
+func throwaway(t *testing.T, name string) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	cert, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return cert
+}
+
+// TestARefusalIsRememberedWhoeverVerified: where the TLS layer did, there are the lists, the names and
+// the claims to look at, and once is enough.
+func TestARefusalIsRememberedWhoeverVerified(t *testing.T) {
+	asked := 0
+	list := listSource{name: "a list", get: func() *crl.Lists {
+		asked++
+		return nil
+	}}
+	id, err := newIdentifier(profile{}, nil, 100)
+	require.NoError(t, err)
+	id.revocation.lists = []listSource{list}
+	cert := throwaway(t, "eve")
+	conn := &tls.ConnectionState{
+		HandshakeComplete: true, ServerName: "es.example.com",
+		PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert, cert}},
+	}
+	ask := func(host string) string {
+		_, _, err := id.identify(t.Context(), conn, host, time.Now())
+		var refusal *Refusal
+		require.ErrorAs(t, err, &refusal)
+		return refusal.Reason
+	}
+	id.generation.Add(1)
+	for range 3 {
+		require.Equal(t, string(revoked), ask("es.example.com"))
+		require.Equal(t, string(misdirected), ask("other.example.com"), "what depends on the request is looked at each time")
+	}
+	require.Equal(t, 1, asked)
+	id.generation.Add(1)
+	require.Equal(t, string(revoked), ask("es.example.com"))
+	require.Equal(t, 2, asked, "a file has changed")
+}
 
 // TestARememberedRefusalKeepsNoCertificate, and so none of the handshake that it came in: anybody can
 // send some.
 func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	certificate := func(name string) *x509.Certificate {
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-		require.NoError(t, err)
-		cert, err := x509.ParseCertificate(der)
-		require.NoError(t, err)
-		return cert
-	}
 	id, err := newIdentifier(profile{}, nil, 100)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
-	pool.AddCert(certificate("authority"))
+	pool.AddCert(throwaway(t, "authority"))
 	var sent []weak.Pointer[x509.Certificate]
 	for range 10 {
-		cert := certificate(strings.Repeat("eve", 10_000))
-		sent = append(sent, weak.Make(cert))
-		chain := []*x509.Certificate{cert}
-		_, err := id.decide(t.Context(), connectionOf(chain), chain, pool, nil, time.Now())
-		var refusal *Refusal
-		require.ErrorAs(t, err, &refusal)
-		require.Equal(t, string(unverified), refusal.Reason)
-		require.LessOrEqual(t, len(refusal.cause.Error()), maxText+len("…"))
+		for _, pool := range []*x509.CertPool{pool, nil} { // nobody trusts it; it has no principal
+			cert := throwaway(t, strings.Repeat("eve", 10_000))
+			sent = append(sent, weak.Make(cert))
+			chain := []*x509.Certificate{cert}
+			_, err := id.decide(t.Context(), connectionOf(chain), chain, pool, [][]*x509.Certificate{chain}, time.Now())
+			var refusal *Refusal
+			require.ErrorAs(t, err, &refusal)
+			if refusal.cause != nil {
+				require.LessOrEqual(t, len(refusal.cause.Error()), maxText+len("…"))
+			}
+		}
 	}
-	require.Equal(t, 10, id.outcomes.refusals.Len())
+	require.Equal(t, 20, id.outcomes.refusals.Len())
 	runtime.GC()
 	runtime.GC()
 	alive := 0

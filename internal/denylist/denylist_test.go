@@ -316,3 +316,33 @@ func TestSNIsTheSurname(t *testing.T) {
 		}
 	}
 }
+
+// TestAFingerprintDeniesBothFormsOfASignature: with (r, s), (r, n-s) is one too (BIP 62), so that the
+// holder of a certificate can give it another fingerprint.
+func TestAFingerprintDeniesBothFormsOfASignature(t *testing.T) {
+	var parts struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}
+	_, err := asn1.Unmarshal(client.Raw, &parts)
+	require.NoError(t, err)
+	var signature struct{ R, S *big.Int }
+	_, err = asn1.Unmarshal(parts.Signature.Bytes, &signature)
+	require.NoError(t, err)
+	signature.S = new(big.Int).Sub(elliptic.P256().Params().N, signature.S)
+	parts.Signature.Bytes, err = asn1.Marshal(signature)
+	require.NoError(t, err)
+	parts.Signature.BitLength = 8 * len(parts.Signature.Bytes)
+	der, err := asn1.Marshal(parts)
+	require.NoError(t, err)
+	twin, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	for _, denied := range []*x509.Certificate{client, twin} {
+		list := parse(t, fmt.Sprintf("fingerprint %x\n", sha256.Sum256(denied.Raw)))
+		for _, cert := range []*x509.Certificate{client, twin} {
+			why, ok := list.Denies(cert)
+			require.True(t, ok)
+			require.Equal(t, denylist.Fingerprint, why)
+		}
+	}
+}
