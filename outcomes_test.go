@@ -2,6 +2,7 @@ package esjwt_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -132,6 +133,38 @@ func TestARefusalIsForgottenWhenItCanBeOtherwise(t *testing.T) {
 	}
 }
 
+// TestARefusalEndsWhenAnotherChainBegins: of an authority with two certificates, one is denied and the
+// other is not valid yet.
+func TestARefusalEndsWhenAnotherChainBegins(t *testing.T) {
+	for _, trust := range []string{"", `,"trust_pool":{"provider":"test_changing"}`} {
+		inBubble(t, func(t *testing.T) {
+			root, key := newAuthority(t, "root"), newAuthority(t, "issuing authority").key
+			changing.Store(root.pool())
+			issuing := func(from time.Time) *x509.Certificate {
+				template := &x509.Certificate{
+					SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "issuing authority"}, NotBefore: from, NotAfter: from.Add(24 * time.Hour),
+					IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+				}
+				der, err := x509.CreateCertificate(rand.Reader, template, root.cert, key.Public(), root.key)
+				require.NoError(t, err)
+				return parsed(t, der)
+			}
+			soon := time.Now().Add(10 * time.Second)
+			now, then := issuing(time.Now().Add(-time.Hour)), issuing(soon)
+			h := configured(t, trust+`,"deny":["`+root.write("denied.txt", []byte("serial "+now.SerialNumber.Text(16)+" issuer CN=root\n"))+`"]`)
+			alice := (&authority{t: t, cert: now, key: key, dir: t.TempDir()}).client("alice").Leaf
+			r := referenceRequest(alice, now)
+			r.TLS.PeerCertificates = []*x509.Certificate{alice, now, then}
+			r.TLS.VerifiedChains = [][]*x509.Certificate{{alice, now, root.cert}, {alice, then, root.cert}}
+			for time.Now().Before(soon) {
+				require.Equal(t, "refused: revoked", identityOf(h, r))
+				time.Sleep(time.Second)
+			}
+			require.Equal(t, "alice []", identityOf(h, r))
+		})
+	}
+}
+
 // eventuallyIn asks every second until something is so, for so long at most.
 func eventuallyIn(t *testing.T, limit time.Duration, is func() bool) {
 	t.Helper()
@@ -174,6 +207,8 @@ func TestKnownClientsWaitForNobody(t *testing.T) {
 
 	slow.Store(true)
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(goOn)
 	places := max(1, runtime.GOMAXPROCS(0)/2)
 	for range places + 5 {
 		stranger := referenceRequest(ca.client("stranger").Leaf, ca.cert)
@@ -188,6 +223,4 @@ func TestKnownClientsWaitForNobody(t *testing.T) {
 	err := h.ServeHTTP(httptest.NewRecorder(), referenceRequest(ca.client("new").Leaf, ca.cert).WithContext(ctx), nothing)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, busy, "only so many are looked at")
-	close(goOn)
-	wg.Wait()
 }

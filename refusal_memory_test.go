@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
 	"runtime"
 	"strings"
@@ -90,6 +91,13 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 		}
 	}
 	require.Equal(t, 20, id.outcomes.refusals.Len())
+	for _, err := range []error{errors.New(strings.Repeat("eve", 10_000)), refuse(invalidName, "a name").from(errors.New(strings.Repeat("eve", 10_000)))} {
+		err := id.outcomes.refused(connection{}, basis{}, time.Now(), err, nil)
+		require.LessOrEqual(t, len(err.Error()), maxText+len("…"))
+		if cause := errors.Unwrap(err); cause != nil {
+			require.LessOrEqual(t, len(cause.Error()), maxText+len("…"))
+		}
+	}
 	runtime.GC()
 	runtime.GC()
 	alive := 0
