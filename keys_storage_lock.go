@@ -15,6 +15,10 @@ const (
 	// the lock for may have come from another.
 	lockPoll = time.Second / timeScale
 
+	// lockPatience is how often in a row a storage may refuse the lock before that is a failure. Some
+	// storages do so, at once, while others have it.
+	lockPatience = 3
+
 	// unclaimedTimeout is how long a lock is kept that nobody comes for.
 	unclaimedTimeout = 5 * time.Second / timeScale
 
@@ -31,8 +35,9 @@ const (
 type storageLock struct {
 	stored *storedKeys
 
-	mu   sync.Mutex
-	wait *lockWait // nil: nobody wants it
+	mu      sync.Mutex
+	wait    *lockWait // nil: nobody wants it
+	refused int       // how often in a row it was
 }
 
 // lockWait is one wait for the lock. Its state belongs to the mutex of the storageLock.
@@ -50,12 +55,29 @@ type lockWait struct {
 // lockAwaited says that the lock is being waited for. It should be asked for again once over is closed.
 type lockAwaited struct {
 	error
-	over    <-chan struct{}
+	over    <-chan struct{} // nil: the storage has refused the lock, and is asked again after lockPoll
 	overdue bool // the time of the one who asked first is over, and the storage does not heed that
 	giveUp  func()
 }
 
 func (l *lockAwaited) Unwrap() error { return l.error }
+
+// wait waits until the lock should be asked for again. When the context ends before, the wait for
+// the lock ends too.
+func (l *lockAwaited) wait(ctx context.Context) bool {
+	var again <-chan time.Time
+	if l.over == nil {
+		again = time.After(lockPoll)
+	}
+	select {
+	case <-l.over:
+	case <-again:
+	case <-ctx.Done():
+		l.giveUp()
+		return false
+	}
+	return true
+}
 
 var errLockAwaited = errors.New("another replica has it, or had it when it ended and the storage has not noticed yet")
 
@@ -70,10 +92,7 @@ func (l *storageLock) take(ctx context.Context, needs KeyNeeds) (_ KeyNeeds, rel
 			needs.Now = needs.Now.Add(time.Since(asked)).UTC().Truncate(time.Second)
 			return needs, release, err
 		}
-		select {
-		case <-awaited.over:
-		case <-ctx.Done():
-			awaited.giveUp()
+		if !awaited.wait(ctx) {
 			return needs, nil, err
 		}
 	}
@@ -94,9 +113,13 @@ func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 	case !w.answered:
 	case w.err != nil:
 		l.wait = nil
+		if l.refused++; l.refused < lockPatience && time.Now().Before(w.deadline) {
+			return nil, &lockAwaited{error: l.failed(w.err), giveUp: func() {}}
+		}
+		l.refused = 0
 		return nil, l.failed(w.err)
 	default:
-		l.wait = nil
+		l.wait, l.refused = nil, 0
 		return func() { l.release(w) }, nil
 	}
 	return nil, &lockAwaited{

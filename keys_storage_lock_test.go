@@ -2,6 +2,7 @@ package esjwt_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -198,13 +199,38 @@ func TestALockThatNobodyComesForIsGivenBack(t *testing.T) {
 	})
 }
 
+// TestALockThatIsRefusedIsAskedForAgain: some storages do not wait for a lock that others have.
+func TestALockThatIsRefusedIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newMemory()
+		first := startReplica(t, replicaConfig{storage: newSlowLock(t, shared, time.Second).config()})
+		refusing := &refusingLock{shared.view(t)}
+		views.Store(refusing.Name, refusing)
+		shared.setLocked(keysLock, true)
+		second := startReplica(t, replicaConfig{storage: refusing.config()})
+		time.Sleep(time.Millisecond)
+		shared.setLocked(keysLock, false)
+		require.Equal(t, second.signs(first), first.signs(second))
+		require.NotContains(t, second.logs.String(), "no signing key")
+	})
+}
+
+type refusingLock struct{ *view }
+
+func (r *refusingLock) Lock(ctx context.Context, name string) error {
+	if r.memory.isLocked(name) {
+		return errors.New("key is locked")
+	}
+	return r.view.Lock(ctx, name)
+}
+
 // TestAStorageThatPanicsWhenItLocksIsNamed: it does not end Caddy, though the lock is waited for on the side.
 func TestAStorageThatPanicsWhenItLocksIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		panicking := &panickingLock{newMemory().view(t)}
 		views.Store(panicking.Name, panicking)
 		r := startReplica(t, replicaConfig{storage: panicking.config()})
-		synctest.Wait()
+		time.Sleep(5 * time.Second)
 		r.noKeys(0)
 		require.Contains(t, r.logs.String(), "the storage panicked: no connection")
 	})

@@ -200,7 +200,7 @@ func (ks *keySet) run(ctx context.Context) {
 			return
 		}
 		wait := pollInterval*9/10 + rand.N(pollInterval/5) //nolint:gosec // jitter
-		var lock <-chan struct{} // closed when it has come
+		var lock <-chan struct{}                           // closed when it has come
 		awaited, ok := errors.AsType[*lockAwaited](err)
 		if ok {
 			lock = awaited.over
@@ -369,10 +369,7 @@ func (ks *keySet) command(ctx context.Context, do func(context.Context) (Rotatio
 		if !ok {
 			return rotation, err
 		}
-		select {
-		case <-awaited.over:
-		case <-ctx.Done():
-			awaited.giveUp()
+		if !awaited.wait(ctx) {
 			return rotation, err
 		}
 	}
