@@ -39,9 +39,10 @@ type KMSKeys struct {
 	// be nothing else. They are read again whenever the key is opened again. Required.
 	URI string `json:"uri,omitempty"`
 
-	mu  sync.Mutex // never held while the KMS is asked
-	key *Key
-	hsm *kmsSigner
+	mu      sync.Mutex // never held while the KMS is asked
+	key     *Key
+	hsm     *kmsSigner
+	hanging hanging // what it was asked for the key in vain
 }
 
 // CaddyModule returns the Caddy module information.
@@ -90,18 +91,31 @@ func (k *KMSKeys) check() error {
 func (*KMSKeys) Public() bool { return true }
 
 // Keys implements [KeySource]: it opens the key once.
-func (k *KMSKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
+func (k *KMSKeys) Keys(ctx context.Context, _ KeyNeeds) ([]KeyRecord, error) {
 	key, hsm := k.opened()
 	if key == nil {
 		var err error
-		if key, err = hsm.makeKey(jose.SignatureAlgorithm(k.Algorithm)); err != nil {
+		key, err = callDriver(ctx, &k.hanging, func() (*Key, error) { return k.open(hsm) })
+		switch {
+		case errors.Is(err, errHanging), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+			return nil, fmt.Errorf("opening the key in the KMS: %w: %w", err, errNoAnswer)
+		case err != nil:
 			return nil, err
 		}
-		k.mu.Lock()
-		k.key = key
-		k.mu.Unlock()
 	}
 	return []KeyRecord{staticRecord(key, true)}, nil
+}
+
+// open opens the key. When it is there so late that nobody waits for it, it is for those who ask next.
+func (k *KMSKeys) open(hsm *kmsSigner) (*Key, error) {
+	key, err := hsm.makeKey(jose.SignatureAlgorithm(k.Algorithm))
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.key = key
+	return key, nil
 }
 
 // opened returns the key, which is nil until it has been opened, and what signs with it.
@@ -121,10 +135,10 @@ func (k *KMSKeys) Cleanup() error {
 }
 
 // kmsSigner is a [crypto.Signer] that opens its key again after it has failed: a token can be
-// unplugged, a session can end.
+// unplugged, a session can end, and one that hangs is left behind.
 type kmsSigner struct {
-	uri     string     // with its placeholders
-	opening sync.Mutex // held while a session is opened: PINs are tried one after the other
+	uri     string  // with its placeholders
+	opening lapsing // held while a session is opened: PINs are tried one after the other
 
 	mu      sync.Mutex // never held while the KMS is asked: a KMS that hangs must not keep Caddy from going on
 	public  crypto.PublicKey
@@ -170,11 +184,11 @@ func (s *kmsSigner) Public() crypto.PublicKey {
 // Sign implements [crypto.Signer].
 func (s *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if session := s.current(); session != nil {
-		signature, err := session.signer.Sign(rand.Reader, digest, opts)
+		signature, err := s.signIn(session, digest, opts)
 		if err == nil {
 			return signature, nil
 		}
-		session.uri.note(err)
+		_ = session.uri.note(err) // it is tried once more
 		s.drop(session)
 	}
 	session, err := s.open()
@@ -182,13 +196,20 @@ func (s *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 		return nil, err
 	}
 	defer s.endIfClosed(session)
-	signature, err := session.signer.Sign(rand.Reader, digest, opts)
+	signature, err := s.signIn(session, digest, opts)
 	if err != nil {
-		session.uri.note(err)
 		s.drop(session)
-		return nil, session.uri.clean("the KMS did not sign", err)
+		return nil, session.uri.failed("the KMS did not sign", err)
 	}
 	return signature, nil
+}
+
+// signIn signs in a session, which is left behind if it does not answer: whoever comes next opens
+// another.
+func (s *kmsSigner) signIn(session *kmsSession, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	timeout := time.AfterFunc(signatureTimeout, func() { s.drop(session) })
+	defer timeout.Stop()
+	return session.signer.Sign(rand.Reader, digest, opts)
 }
 
 func (s *kmsSigner) current() *kmsSession {
@@ -199,8 +220,7 @@ func (s *kmsSigner) current() *kmsSession {
 
 // open opens the key, if it is not open.
 func (s *kmsSigner) open() (*kmsSession, error) {
-	s.opening.Lock()
-	defer s.opening.Unlock()
+	defer s.opening.take()()
 	if session := s.current(); session != nil {
 		return session, nil
 	}
@@ -209,55 +229,55 @@ func (s *kmsSigner) open() (*kmsSession, error) {
 		return nil, inSetting("uri", err)
 	}
 	if token := uri.token; token != nil {
-		token.asking.Lock()
-		defer token.asking.Unlock()
-		if token.hasRefused(uri.pin) {
-			return nil, errPINRefused
+		defer token.asking.take()()
+		if err := token.takes(uri.pin); err != nil {
+			return nil, err
 		}
 	}
 	session, err := s.login(uri)
 	if err != nil {
 		return nil, err
 	}
-	if !s.use(session) {
+	used, ok := s.use(session)
+	if used != session {
 		_ = session.Close()
+	}
+	if !ok {
 		return nil, errors.New("the KMS has another key under the URI than before: reload the configuration to sign with it")
 	}
-	return session, nil
+	return used, nil
 }
 
 // login asks the KMS for the key.
 func (s *kmsSigner) login(uri *kmsURI) (*kmsSession, error) {
 	manager, err := kms.New(context.Background(), apiv1.Options{URI: uri.text})
 	if err != nil {
-		uri.note(err)
-		return nil, uri.clean("the KMS cannot be opened", err)
+		return nil, uri.failed("the KMS cannot be opened", err)
 	}
 	signer, err := manager.CreateSigner(&apiv1.CreateSignerRequest{SigningKey: uri.text})
 	if err != nil {
 		_ = manager.Close()
-		uri.note(err)
-		return nil, uri.clean("the KMS has no such key, or does not give it out", err)
+		return nil, uri.failed("the KMS has no such key, or does not give it out", err)
 	}
 	return &kmsSession{signer: signer, Closer: manager, uri: uri}, nil
 }
 
-// use makes a session the one that signs, if its key is the same as before.
-func (s *kmsSigner) use(session *kmsSession) bool {
+// use makes a session the one that signs, if its key is the same as before. One that was opened
+// meanwhile, because this one took so long, stays.
+func (s *kmsSigner) use(session *kmsSession) (used *kmsSession, ok bool) {
 	public := session.signer.Public()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.public != nil {
 		if same, ok := public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !same.Equal(s.public) {
-			return false
+			return nil, false
 		}
 	}
-	s.public, s.session = public, session
-	return true
+	if s.session == nil {
+		s.public, s.session = public, session
+	}
+	return s.session, true
 }
-
-// errPINRefused says why the KMS is not asked again.
-var errPINRefused = errors.New("the KMS refused the PIN, and is not asked again until there is another, so that the token does not lock itself: put the right one in its place, or restart Caddy if it is the token that was wrong")
 
 // drop closes a session, unless somebody else did.
 func (s *kmsSigner) drop(session *kmsSession) {

@@ -1,6 +1,7 @@
 package esjwt_test
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -426,8 +427,11 @@ type fakeKMS struct {
 	failure  error
 	hang     chan struct{} // what is asked of it waits for this
 	sessions map[*fakeSession]bool
-	total    int // sessions that were opened
-	wrong    int // PINs
+	total    int    // sessions that were opened
+	wrong    int    // PINs
+	refusal  string // of a wrong PIN
+	locked   bool
+	tries    int // while it was locked
 }
 
 // fakeKMSs are the KMSs by name.
@@ -470,9 +474,12 @@ func (k *fakeKMS) login(u *uri.URI) (apiv1.KeyManager, error) {
 		return nil, fmt.Errorf("the PIN is %s, %q, of %s, %q", u.Pin(), u.Pin(), u, u)
 	case k.failure != nil:
 		return nil, k.failure
+	case k.locked:
+		k.tries++
+		return nil, errors.New("pkcs11: 0xA4: CKR_PIN_LOCKED")
 	case u.Pin() != k.pin:
 		k.wrong++
-		return nil, errors.New("pkcs11: 0xA0: CKR_PIN_INCORRECT")
+		return nil, errors.New(cmp.Or(k.refusal, "pkcs11: 0xA0: CKR_PIN_INCORRECT"))
 	}
 	session := &fakeSession{kms: k}
 	k.sessions[session] = true
@@ -484,48 +491,59 @@ func (k *fakeKMS) uri(more string) string {
 	return strings.TrimSuffix("fakekms:name="+k.name+";"+more, ";")
 }
 
-func (k *fakeKMS) set(failure error)     { k.locked(func() { k.failure = failure }) }
-func (k *fakeKMS) protect(pin string)    { k.locked(func() { k.pin = pin }) }
-func (k *fakeKMS) put(key crypto.Signer) { k.locked(func() { k.key = key }) }
+func (k *fakeKMS) set(failure error)     { k.do(func() { k.failure = failure }) }
+func (k *fakeKMS) protect(pin string)    { k.do(func() { k.pin = pin }) }
+func (k *fakeKMS) put(key crypto.Signer) { k.do(func() { k.key = key }) }
 func (k *fakeKMS) endSessions() {
-	k.locked(func() {
+	k.do(func() {
 		for s := range k.sessions {
 			k.sessions[s] = false
 		}
 	})
 }
-func (k *fakeKMS) open() (n int)      { k.locked(func() { n = len(k.sessions) }); return n }
-func (k *fakeKMS) opened() (n int)    { k.locked(func() { n = k.total }); return n }
-func (k *fakeKMS) wrongPINs() (n int) { k.locked(func() { n = k.wrong }); return n }
+func (k *fakeKMS) open() (n int)      { k.do(func() { n = len(k.sessions) }); return n }
+func (k *fakeKMS) opened() (n int)    { k.do(func() { n = k.total }); return n }
+func (k *fakeKMS) wrongPINs() (n int) { k.do(func() { n = k.wrong }); return n }
 
 // stop makes the KMS hang until the function that it returns is called.
 func (k *fakeKMS) stop() (goOn func()) {
 	hang := make(chan struct{})
-	k.locked(func() { k.hang = hang })
+	k.do(func() { k.hang = hang })
 	return func() {
-		k.locked(func() { k.hang = nil })
+		k.do(func() { k.hang = nil })
 		close(hang)
 	}
 }
 
+// forget makes the KMS answer again, but for the calls that hang already: those never return.
+func (k *fakeKMS) forget() { k.do(func() { k.hang = nil }) }
+
 func (k *fakeKMS) wait() {
 	var hang chan struct{}
-	k.locked(func() { hang = k.hang })
+	k.do(func() { hang = k.hang })
 	if hang != nil {
 		<-hang
 	}
 }
 
-func (k *fakeKMS) locked(do func()) {
+func (k *fakeKMS) do(change func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	do()
+	change()
 }
 
 // fakeSession is a session of a fakeKMS: a key manager and its one signer.
 type fakeSession struct {
 	apiv1.KeyManager
-	kms *fakeKMS
+	kms  *fakeKMS
+	hang chan struct{} // as of when it hung, whatever other sessions do
+}
+
+func (s *fakeSession) wait() {
+	s.kms.do(func() { s.hang = cmp.Or(s.hang, s.kms.hang) })
+	if s.hang != nil {
+		<-s.hang
+	}
 }
 
 func (s *fakeSession) CreateSigner(*apiv1.CreateSignerRequest) (crypto.Signer, error) {
@@ -536,7 +554,7 @@ func (s *fakeSession) CreateSigner(*apiv1.CreateSignerRequest) (crypto.Signer, e
 
 func (s *fakeSession) Close() error {
 	s.kms.wait()
-	s.kms.locked(func() { delete(s.kms.sessions, s) })
+	s.kms.do(func() { delete(s.kms.sessions, s) })
 	return nil
 }
 
@@ -549,7 +567,7 @@ func (s *fakeSigner) Public() crypto.PublicKey { return s.key.Public() }
 
 func (s *fakeSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	kms := s.session.kms
-	kms.wait()
+	s.session.wait()
 	kms.mu.Lock()
 	defer kms.mu.Unlock()
 	if kms.failure != nil {

@@ -56,7 +56,7 @@ type lockWait struct {
 type lockAwaited struct {
 	error
 	over    <-chan struct{} // nil: the storage has refused the lock, and is asked again after lockPoll
-	overdue bool // the time of the one who asked first is over, and the storage does not heed that
+	overdue bool            // the time of the one who asked first is over, and the storage does not heed that
 	giveUp  func()
 }
 

@@ -61,7 +61,7 @@ type signer struct {
 	// own turns, so that a flood of the former cannot starve the latter.
 	first, renew chan struct{}
 
-	hanging atomic.Int32 // signatures that nobody waits for any more
+	hanging hanging // signatures that nobody waits for any more
 
 	observe func(jose.SignatureAlgorithm, time.Duration, error) // called for each signature
 }
@@ -166,42 +166,11 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 	}
 }
 
-// maxHanging is how many signatures may be waited for in vain before no more are asked for.
-const maxHanging = 16
-
-// sign has a key sign. A key in a KMS may hang, or its driver panic: neither may cost others
-// their turn, or the process.
+// sign has a key sign. A key in a KMS may hang.
 func (s *signer) sign(key *Key, payload []byte) (string, error) {
-	if s.hanging.Load() >= maxHanging {
-		return "", errors.New("the key does not answer")
-	}
-	type signature struct {
-		jws string
-		err error
-	}
-	done := make(chan signature, 1)
-	go func() {
-		defer func() {
-			if r := recover(); r != nil {
-				done <- signature{err: fmt.Errorf("the key's driver panicked: %v", r)}
-			}
-		}()
-		jws, err := key.Sign(payload)
-		done <- signature{jws, err}
-	}()
-	timeout := time.NewTimer(signatureTimeout)
-	defer timeout.Stop()
-	select {
-	case d := <-done:
-		return d.jws, d.err
-	case <-timeout.C:
-		s.hanging.Add(1)
-		go func() {
-			<-done
-			s.hanging.Add(-1)
-		}()
-		return "", errSlowKey
-	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), signatureTimeout, errSlowKey)
+	defer cancel()
+	return callDriver(ctx, &s.hanging, func() (string, error) { return key.Sign(payload) })
 }
 
 // slot finds the slot that all clients with these claims share. A token that the

@@ -1,0 +1,59 @@
+package esjwt
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCallsThatHangAreBounded over time: a driver that hangs for a month costs fewer threads than Go
+// has.
+func TestCallsThatHangAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h hanging
+		forever, calls := make(chan struct{}), 0
+		timeout := errors.New("too slow")
+		ask := func(answers bool) error {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, timeout)
+			defer cancel()
+			_, err := callDriver(ctx, &h, func() (int, error) {
+				calls++
+				if !answers {
+					<-forever
+				}
+				return 0, nil
+			})
+			return err
+		}
+		for range maxHanging {
+			require.ErrorIs(t, ask(false), timeout)
+		}
+		for began := time.Now(); time.Since(began) < 30*24*time.Hour; time.Sleep(9 * time.Second) {
+			require.Error(t, ask(false))
+		}
+		require.Less(t, calls, 9000)
+		require.Greater(t, calls, 8000, "but it is asked")
+
+		require.ErrorIs(t, ask(true), errHanging)
+		time.Sleep(longestPause)
+		for range 100 {
+			require.NoError(t, ask(true), "one answer is enough")
+		}
+		require.ErrorIs(t, ask(false), timeout)
+		require.ErrorIs(t, ask(true), errHanging, "there are many already")
+		close(forever)
+		synctest.Wait()
+		require.Zero(t, h.calls)
+
+		forever = make(chan struct{})
+		for range manyHanging / 2 {
+			require.ErrorIs(t, ask(false), timeout, "calls that hang now and then")
+			require.NoError(t, ask(true), "keep none from being made")
+		}
+		close(forever)
+	})
+}
