@@ -57,6 +57,7 @@ var certValues = func() map[string]certValue {
 		"san.email": func(c *certificate) ([]string, error) { return c.EmailAddresses, nil },
 		"san.uri":   uriNames,
 		"san.ip":    ipNames,
+		"san.upn":   userPrincipalNames,
 		"spiffe_id": spiffeID,
 	}
 	maps.Copy(values, nameValues(func(c *certificate) x500.Name { return c.subject }))

@@ -1,0 +1,19 @@
+package esjwt
+
+import "github.com/edgejwt/caddy-elasticsearch-jwt/internal/upn"
+
+// userPrincipalNames are the names by which Active Directory knows the certificate's holder.
+func userPrincipalNames(c *certificate) ([]string, error) {
+	var names []string
+	for _, extension := range c.Extensions {
+		if !extension.Id.Equal(oidSubjectAltName) {
+			continue
+		}
+		found, err := upn.Parse(extension.Value)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, found...)
+	}
+	return names, nil
+}
