@@ -56,6 +56,19 @@ func TestUsernamePatternIsThePKIRealms(t *testing.T) {
 	}
 }
 
+// TestPatternsFoldLettersOfASCIIAlone, as the PKI realm's do: Go's (?i) takes ſ for s.
+func TestPatternsFoldLettersOfASCIIAlone(t *testing.T) {
+	ca := newAuthority(t, "clients authority")
+	h := configured(t, `,"username_pattern":"CN=(svc-.*?)(?:,|$)","group_patterns":["OU=(services)"]`)
+	who := func(unit, cn string) string {
+		leaf := ca.issue(x509.Certificate{RawSubject: subject(t, rdn(oidOU, utf8String, unit), rdn(oidCN, utf8String, cn))}).Leaf
+		return identityOf(h, referenceRequest(leaf, ca.cert))
+	}
+	require.Equal(t, "SVC-a [Services]", who("Services", "SVC-a"))
+	require.Equal(t, "refused: no_principal", who("services", "\u017fvc-a"))
+	require.Equal(t, "svc-a []", who("\u017fervices", "svc-a"))
+}
+
 func TestWhereThePrincipalAndTheGroupsComeFrom(t *testing.T) {
 	ca := newAuthority(t, "clients authority")
 	leaf := ca.issue(x509.Certificate{RawSubject: subject(t,

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pattern"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
@@ -76,11 +76,11 @@ func (h *Handler) principalRule(resolve resolver) (principalRule, error) {
 	case (h.UsernamePattern != "" || h.UsernameRDN != "") && h.Principal != "":
 		return principalRule{}, inSetting("principal", errors.New("there is a username_pattern or username_rdn too: keep one of them"))
 	case h.UsernamePattern != "":
-		pattern, err := compilePattern(h.UsernamePattern)
+		compiled, err := pattern.Compile(h.UsernamePattern)
 		if err != nil {
 			return principalRule{}, inSetting("username_pattern", err)
 		}
-		return principalRule{setting: "username_pattern " + h.UsernamePattern, pattern: pattern}, nil
+		return principalRule{setting: "username_pattern " + h.UsernamePattern, pattern: compiled}, nil
 	case h.UsernameRDN != "":
 		oid, err := x500.ParseAttributeType(h.UsernameRDN)
 		if err != nil {
@@ -124,30 +124,17 @@ func (h *Handler) groupRules(resolve resolver) ([]groupRule, error) {
 		rules = append(rules, groupRule{source: source, template: t})
 	}
 	for _, source := range h.GroupPatterns {
-		pattern, err := compilePattern(source)
+		compiled, err := pattern.Compile(source)
 		if err != nil {
 			return nil, inSetting("group_pattern", err)
 		}
-		rules = append(rules, groupRule{source: source, pattern: pattern})
+		rules = append(rules, groupRule{source: source, pattern: compiled})
 	}
 	return rules, nil
 }
 
 // defaultUsernamePattern is the PKI realm's default of username_pattern.
 const defaultUsernamePattern = "CN=(.*?)(?:,|$)"
-
-// compilePattern compiles a pattern as the PKI realm does: without regard to case, and with a
-// group that is what is meant. Go's syntax is Java's without what can backtrack.
-func compilePattern(pattern string) (*regexp.Regexp, error) {
-	compiled, err := regexp.Compile("(?i)" + pattern)
-	if err != nil {
-		return nil, fmt.Errorf("%w: of Java's syntax there is no look-ahead, look-behind, possessive quantifier or back-reference here: write it without", err)
-	}
-	if compiled.NumSubexp() < 1 {
-		return nil, fmt.Errorf("%q has no group: put what is the name in parentheses, as in %s", pattern, defaultUsernamePattern)
-	}
-	return compiled, nil
-}
 
 // checkStaticText finds a value that is the same for every client, and could be used for none.
 func checkStaticText(t template) error {
