@@ -177,11 +177,14 @@ func configuredKeySets(h httpcaddyfile.Helper) (map[string]json.RawMessage, erro
 //	    groups          <values...>
 //	    group_pattern   <regexps...>
 //	    role_mapping    <file>
+//	    name_characters safe|any
 //	    principal_claim <name>
 //	    audience_claim  <name>
 //	    groups_claim    <name>
 //	    claim           <name> <values...>
+//	    claim_list      <name> <values...>
 //	    required_claim  <name> <values...>
+//	    required_claim_list <name> <values...>
 //	    confirmation
 //	    jti
 //	    shared_secret   <placeholder>
@@ -221,10 +224,12 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
 		"groups":           texts(&h.Groups),
 		"group_pattern":    texts(&h.GroupPatterns),
 		"role_mapping":     text(&h.RoleMapping),
+		"name_characters":  text(&h.NameCharacters),
 		"principal_claim":  text(&h.PrincipalClaim),
 		"audience_claim":   text(&h.AudienceClaim),
 		"groups_claim":     text(&h.GroupsClaim),
 		"claim":            h.unmarshalClaim,
+		"claim_list":       h.unmarshalClaim,
 		"required_claim":   h.unmarshalClaim,
 		"confirmation":     func(d *caddyfile.Dispenser) error { return parseFlag(d, &h.Confirmation) },
 		"jti":              func(d *caddyfile.Dispenser) error { return parseFlag(d, &h.TokenID) },
@@ -233,7 +238,9 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
 		"crl":              texts(&h.CRL),
 		"crl_stale":        text(&h.CRLStale),
 		"header":           h.unmarshalHeader,
-	}), "audience", "groups", "group_pattern", "claim", "required_claim", "deny", "crl", "header")
+
+		"required_claim_list": h.unmarshalClaim,
+	}), "audience", "groups", "group_pattern", "claim", "claim_list", "required_claim", "required_claim_list", "deny", "crl", "header")
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +292,7 @@ func (l *settingLines) of(settings map[string]func(*caddyfile.Dispenser) error) 
 			at := position(d)
 			l.settings[name] = at
 			if d.NextArg() {
-				one := strings.TrimPrefix(name, "required_")
+				one := strings.TrimSuffix(strings.TrimPrefix(name, "required_"), "_list")
 				l.settings[one+" "+d.Val()] = at
 				l.settings[one+" "+http.CanonicalHeaderKey(d.Val())] = at
 				d.Prev()
@@ -364,7 +371,7 @@ func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
 		return d.Errf("write `%[1]s <name> <value>`, as in `%[1]s email {cert.san.email}`", setting)
 	}
 	name, values := args[0], args[1:]
-	if setting == "required_claim" {
+	if strings.HasPrefix(setting, "required_") {
 		h.RequiredClaims = append(h.RequiredClaims, name)
 	}
 	if _, ok := h.Claims[name]; ok {
@@ -373,7 +380,7 @@ func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
 	if h.Claims == nil {
 		h.Claims = make(map[string]any)
 	}
-	if len(values) == 1 {
+	if len(values) == 1 && !strings.HasSuffix(setting, "_list") {
 		h.Claims[name] = values[0]
 	} else {
 		h.Claims[name] = values

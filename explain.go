@@ -127,9 +127,22 @@ func (h *Handler) origins() map[string]string {
 		"cnf":            "confirmation",
 	}
 	for name, value := range h.Claims {
-		origins[name] = fmt.Sprintf("claim %s %v", name, value)
+		origins[name] = claimSetting(name, value)
 	}
 	return origins
+}
+
+// claimSetting is the setting of a claim, as a Caddyfile has it.
+func claimSetting(name string, value any) string {
+	list, ok := value.([]any)
+	if !ok {
+		return fmt.Sprintf("claim %s %v", name, value)
+	}
+	values := make([]string, len(list))
+	for i, v := range list {
+		values[i] = fmt.Sprint(v)
+	}
+	return "claim_list " + name + " " + strings.Join(values, " ")
 }
 
 // groupSettings are the settings that groups come from, each with all its values.

@@ -93,6 +93,16 @@ type Handler struct {
 	// certificate's subject are groups. A changed file is noticed; a broken one changes nothing.
 	RoleMapping string `json:"role_mapping,omitempty"`
 
+	// Which names of a certificate can be a user, a group, a claim or a header. "safe": those
+	// that nobody, and no template of a role that they are put into, can take for another one's.
+	// Refused are: what cannot be seen, blanks around a name, the characters * ? " \ < > $ { } | ^ `
+	// (in a whole DN, which quotes its values: * ? $ { } | ^ `), a / at the beginning, in a group and a DN the four
+	// letters that Elasticsearch takes for one of ASCII (U+0130, U+0131, U+017F, U+212A), and in
+	// a header a comma. "any": all but control characters, what is empty and what is not
+	// UTF-8. Text of the configuration, username_pattern and username_rdn are not affected. See docs/names.md.
+	// Default: safe.
+	NameCharacters string `json:"name_characters,omitempty"`
+
 	// The claim that the realm's claims.principal names. In an ID token sub is there as well.
 	// Default: sub.
 	PrincipalClaim string `json:"principal_claim,omitempty"`

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
@@ -28,6 +27,7 @@ type profile struct {
 	groupsClaim     string
 	confirmation    bool
 	jti             bool
+	safeNames       bool
 }
 
 // principalRule is where the principal comes from: one of template, pattern and rdn.
@@ -50,6 +50,7 @@ type groupRule struct {
 	source   string // as an operator writes it
 	template template
 	pattern  *regexp.Regexp
+	names    nameRule // for what the pattern finds
 }
 
 // setting is the setting that the rule comes from.
@@ -92,6 +93,9 @@ func (p *profile) read(cert *certificate) (reading, error) {
 	return reading{principal, groups, claims}, nil
 }
 
+// principalName is what a refusal calls it.
+const principalName = "the name that would be the principal"
+
 // principalOf returns the one user name that the certificate gives.
 func (p *profile) principalOf(cert *certificate) (string, error) {
 	values, err := p.principal.values(cert)
@@ -99,11 +103,12 @@ func (p *profile) principalOf(cert *certificate) (string, error) {
 	case errors.Is(err, errSeveral) || errors.Is(err, x500.ErrSeveral) || len(values) > 1:
 		return "", refuse(noPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: choose a principal that is single").because(p.principal.setting, err)
 	case err != nil:
-		return "", refuse(invalidName, "the name that would be the principal is not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting, err)
+		return "", refuseName(invalidName, principalName, p.principal.setting, err)
 	case len(values) == 0:
 		return "", refuse(noPrincipal, "the certificate lacks what the principal is made of: issue it with such a name, or choose another principal").because(p.principal.setting, err)
-	case !cleanText(values[0]):
-		return "", refuse(invalidName, "the name that would be the principal is empty or not clean text: issue the certificate with a name in UTF-8 and without control characters").because(p.principal.setting, err)
+	}
+	if err := name.Clean(values[0]); err != nil {
+		return "", refuseName(invalidName, principalName, p.principal.setting, err)
 	}
 	return values[0], nil
 }
@@ -131,6 +136,9 @@ func (r *principalRule) values(cert *certificate) ([]string, error) {
 	}
 }
 
+// groupName is what a refusal calls a group.
+const groupName = "a group in the certificate"
+
 // groupsOf returns the groups in the order of the configuration, each once.
 func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 	groups := []string{} // an empty array, not null: no groups
@@ -146,13 +154,13 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 		rule := &p.groups[i]
 		values, err := rule.values(cert)
 		if err != nil {
-			return nil, refuse(invalidGroup, "a group in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters").because(rule.setting(), err)
+			return nil, refuseName(invalidGroup, groupName, rule.setting(), err)
 		}
 		for _, group := range values {
-			switch {
-			case !cleanText(group):
-				return nil, refuse(invalidGroup, "a group in the certificate is empty or not clean text: issue it with a name in UTF-8 and without control characters").because(rule.setting(), err)
-			case !rule.template.dn && looksLikeDN(group):
+			if err := name.Clean(group); err != nil {
+				return nil, refuseName(invalidGroup, groupName, rule.setting(), err)
+			}
+			if !rule.template.dn && looksLikeDN(group) {
 				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}").because(rule.setting(), err)
 			}
 			if add(group); size > maxInjected {
@@ -164,6 +172,9 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 		subject, err := rendered(cert.subject, x500.Name.String)
 		if err != nil {
 			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without").because("role_mapping "+p.roleMapping.name, err)
+		}
+		if err := p.unfolded(subject); err != nil {
+			return nil, refuseName(invalidGroup, "the certificate's subject, which role_mapping is about,", "role_mapping "+p.roleMapping.name, err)
 		}
 		for _, role := range p.roleMapping.get().Roles(subject) {
 			add(role)
@@ -182,6 +193,9 @@ func (r *groupRule) values(cert *certificate) ([]string, error) {
 	}
 	var values []string
 	for _, match := range r.pattern.FindAllStringSubmatch(subject, -1) {
+		if err := r.names.check(match[1]); err != nil {
+			return nil, err
+		}
 		values = append(values, match[1])
 	}
 	return values, nil
@@ -194,12 +208,12 @@ func looksLikeDN(group string) bool {
 	return strings.Contains(group, "=") && strings.ContainsAny(group, `,;+\#"`)
 }
 
-// cleanText reports whether a value from a certificate can be a name: not empty, UTF-8, and
-// without control characters or other ends of a line.
-func cleanText(s string) bool {
-	return s != "" && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp)
-	})
+// unfolded reports whether a subject can be told from another one where case does not count.
+func (p *profile) unfolded(subject string) error {
+	if !p.safeNames {
+		return nil
+	}
+	return name.Unfolded(subject)
 }
 
 // claimsOf puts the claims together, in an order that the certificate cannot influence.
@@ -232,12 +246,7 @@ func (t claimTemplate) value(cert *certificate) (any, error) {
 	for _, v := range t.values {
 		values, err := v.values(cert)
 		if err != nil {
-			return nil, refuse(invalidName, "the value of the claim %s in the certificate is ambiguous or not clean text: issue it with a single name in UTF-8 and without control characters", t.name).because("claim "+t.name, err)
-		}
-		for _, s := range values {
-			if !cleanText(s) {
-				return nil, refuse(invalidName, "the value of the claim %s in the certificate is empty or not clean text: issue it with a name in UTF-8 and without control characters", t.name)
-			}
+			return nil, refuseName(invalidName, "the value of the claim "+t.name+" in the certificate", "claim "+t.name, err)
 		}
 		all = append(all, values...)
 	}
@@ -259,7 +268,10 @@ func (p *profile) headersOf(cert *certificate) ([]string, error) {
 			continue
 		}
 		values, err := h.values(cert)
-		if err != nil || len(values) != 1 || !cleanText(values[0]) || values[0] != strings.TrimSpace(values[0]) {
+		switch {
+		case name.ProblemOf(err) != "":
+			return nil, refuseName(invalidName, "the value of the header "+h.name+" in the certificate", "header "+h.name, err)
+		case err != nil || len(values) != 1 || values[0] != strings.TrimSpace(values[0]):
 			// A header's value loses the blanks around it on the way, and is another name then.
 			return nil, refuse(invalidName, "the certificate has no single clean value for the header %s: issue it with one, without blanks around it, or take the header out", h.name).because("header "+h.name, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pattern"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
@@ -22,6 +23,10 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 		groupsClaim:  h.GroupsClaim,
 		confirmation: h.Confirmation,
 		jti:          h.TokenID,
+		safeNames:    h.NameCharacters != nameCharactersAny,
+	}
+	if err := h.checkNameCharacters(); err != nil {
+		return profile{}, err
 	}
 	if p.lifetime < minLifetime || p.lifetime > maxLifetime {
 		return profile{}, inSetting("lifetime", fmt.Errorf("use %s to %s, not %s", short(minLifetime), short(maxLifetime), short(p.lifetime)))
@@ -53,7 +58,7 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Claims)) {
 		required := slices.Contains(h.RequiredClaims, name)
-		if err := p.addClaim(claimTemplate{name: name, required: required}, h.Claims[name], resolve); err != nil {
+		if err := h.addClaim(&p, claimTemplate{name: name, required: required}, h.Claims[name], resolve); err != nil {
 			return profile{}, inSetting("claim "+name, err)
 		}
 	}
@@ -90,7 +95,7 @@ func (h *Handler) principalRule(resolve resolver) (principalRule, error) {
 	}
 	source := h.Principal
 	setDefault(&source, defaultPrincipal)
-	t, err := parseTemplate(source, false, resolve)
+	t, err := h.templateOf(source, name.Plain, resolve)
 	if err != nil {
 		return principalRule{}, inSetting("principal", err)
 	}
@@ -114,7 +119,7 @@ func (h *Handler) groupRules(resolve resolver) ([]groupRule, error) {
 	}
 	var rules []groupRule
 	for _, source := range sources {
-		t, err := parseTemplate(source, false, resolve)
+		t, err := h.templateOf(source, name.Group, resolve)
 		if err == nil {
 			err = checkStaticGroup(t)
 		}
@@ -128,7 +133,7 @@ func (h *Handler) groupRules(resolve resolver) ([]groupRule, error) {
 		if err != nil {
 			return nil, inSetting("group_pattern", err)
 		}
-		rules = append(rules, groupRule{source: source, pattern: compiled})
+		rules = append(rules, groupRule{source: source, pattern: compiled, names: h.nameRule(name.Group)})
 	}
 	return rules, nil
 }
@@ -249,10 +254,10 @@ func (h *Handler) checkClaimNames(principal []string) error {
 }
 
 // addClaim compiles a configured claim.
-func (p *profile) addClaim(t claimTemplate, value any, resolve resolver) error {
+func (h *Handler) addClaim(p *profile, t claimTemplate, value any, resolve resolver) error {
 	switch v := value.(type) {
 	case string:
-		return p.addClaimTemplates(t, resolve, v)
+		return h.addClaimTemplates(p, t, resolve, v)
 	case []any:
 		t.list = true
 		texts := make([]string, len(v))
@@ -263,10 +268,10 @@ func (p *profile) addClaim(t claimTemplate, value any, resolve resolver) error {
 			}
 			texts[i] = s
 		}
-		return p.addClaimTemplates(t, resolve, texts...)
+		return h.addClaimTemplates(p, t, resolve, texts...)
 	case []string:
 		t.list = true
-		return p.addClaimTemplates(t, resolve, v...)
+		return h.addClaimTemplates(p, t, resolve, v...)
 	case bool, float64:
 		p.fixed = append(p.fixed, claim{t.name, v})
 		return nil
@@ -275,9 +280,9 @@ func (p *profile) addClaim(t claimTemplate, value any, resolve resolver) error {
 	}
 }
 
-func (p *profile) addClaimTemplates(t claimTemplate, resolve resolver, texts ...string) error {
+func (h *Handler) addClaimTemplates(p *profile, t claimTemplate, resolve resolver, texts ...string) error {
 	for _, s := range texts {
-		parsed, err := parseTemplate(s, false, resolve)
+		parsed, err := h.templateOf(s, name.Plain, resolve)
 		if err == nil {
 			err = checkStaticText(parsed)
 		}
@@ -310,7 +315,7 @@ func (h *Handler) headerTemplates(resolve resolver) ([]headerTemplate, error) {
 	var headers []headerTemplate
 	jwt := false
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
-		t, err := headerTemplateOf(name, configured[name], resolve)
+		t, err := h.headerTemplateOf(name, configured[name], resolve)
 		if err != nil {
 			return nil, inSetting("header "+name, err)
 		}
@@ -323,16 +328,16 @@ func (h *Handler) headerTemplates(resolve resolver) ([]headerTemplate, error) {
 	return headers, nil
 }
 
-func headerTemplateOf(name, value string, resolve resolver) (headerTemplate, error) {
+func (h *Handler) headerTemplateOf(header, value string, resolve resolver) (headerTemplate, error) {
 	switch {
-	case !httpguts.ValidHeaderFieldName(name):
+	case !httpguts.ValidHeaderFieldName(header):
 		return headerTemplate{}, errors.New("it is not a header name (RFC 9110)")
-	case slices.Contains([]string{"Connection", "Content-Length", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}, name):
+	case slices.Contains([]string{"Connection", "Content-Length", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}, header):
 		return headerTemplate{}, errors.New("it belongs to the connection, and cannot be set")
-	case name == clientAuthHeader:
+	case header == clientAuthHeader:
 		return headerTemplate{}, errors.New("write `shared_secret {file./path}` instead")
 	}
-	t, err := parseTemplate(value, true, resolve)
+	t, err := h.templateOf(value, name.Header, resolve)
 	if err != nil {
 		return headerTemplate{}, err
 	}
@@ -348,5 +353,5 @@ func headerTemplateOf(name, value string, resolve resolver) (headerTemplate, err
 			return headerTemplate{}, errors.New("its value has characters that no header can carry")
 		}
 	}
-	return headerTemplate{name: name, template: t}, nil
+	return headerTemplate{name: header, template: t}, nil
 }

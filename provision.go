@@ -73,6 +73,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.sites = app.(*App).sitesAround(ctx)
 	h.warnOfSites()
 	h.warnOfHeaders(profile.headers)
+	h.warnOfAmbiguity(&profile)
 	app.(*App).register(h)
 	return nil
 }
@@ -135,6 +136,7 @@ func (h *Handler) setDefaults() {
 	setDefault(&h.TokenType, idToken)
 	setDefault(&h.Certificate, certificateRequired)
 	setDefault(&h.CRLStale, crlStaleRefuse)
+	setDefault(&h.NameCharacters, nameCharactersSafe)
 	setDefault(&h.PrincipalClaim, "sub")
 	setDefault(&h.AudienceClaim, "aud")
 	setDefault(&h.GroupsClaim, "roles")

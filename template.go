@@ -14,13 +14,15 @@ import (
 // parsed.
 type template struct {
 	parts []templatePart
-	dn    bool // it has a whole distinguished name in it
+	dn    bool     // it has a whole distinguished name in it
+	names nameRule // what a value of the certificate must be
 }
 
 // templatePart is one of: text, a certificate value, the token.
 type templatePart struct {
 	text  string
 	value certValue
+	name  string // the value's, without "cert."
 	jwt   bool
 }
 
@@ -66,8 +68,9 @@ func parseTemplate(s string, allowJWT bool, resolve resolver) (template, error) 
 					return template{}, err
 				}
 				flush()
-				t.parts = append(t.parts, templatePart{value: value})
-				t.dn = t.dn || slices.Contains(dnValues, strings.TrimPrefix(name, "cert."))
+				part := templatePart{value: value, name: strings.TrimPrefix(name, "cert.")}
+				t.parts = append(t.parts, part)
+				t.dn = t.dn || part.isDN()
 			}
 		default:
 			text.WriteByte(s[i])
@@ -76,6 +79,9 @@ func parseTemplate(s string, allowJWT bool, resolve resolver) (template, error) 
 	flush()
 	return t, nil
 }
+
+// isDN reports whether the part is a whole distinguished name.
+func (p templatePart) isDN() bool { return slices.Contains(dnValues, p.name) }
 
 func lookupCertValue(placeholder string) (certValue, error) {
 	name, isCert := strings.CutPrefix(placeholder, "cert.")
@@ -124,7 +130,7 @@ var errSeveral = errors.New("has several values where one is needed")
 // value is missing, there is none at all.
 func (t template) values(cert *certificate) ([]string, error) {
 	if len(t.parts) == 1 && t.parts[0].value != nil {
-		return t.parts[0].value(cert)
+		return t.valuesOf(t.parts[0], cert)
 	}
 	var text strings.Builder
 	for _, p := range t.parts {
@@ -132,7 +138,7 @@ func (t template) values(cert *certificate) ([]string, error) {
 			text.WriteString(p.text)
 			continue
 		}
-		values, err := p.value(cert)
+		values, err := t.valuesOf(p, cert)
 		switch {
 		case err != nil:
 			return nil, err
@@ -144,6 +150,20 @@ func (t template) values(cert *certificate) ([]string, error) {
 		text.WriteString(values[0])
 	}
 	return []string{text.String()}, nil
+}
+
+// valuesOf are a placeholder's values, of which each must be a name.
+func (t template) valuesOf(p templatePart, cert *certificate) ([]string, error) {
+	values, err := p.value(cert)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range values {
+		if err := t.names.in(p).check(v); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }
 
 // isStatic reports whether the template is mere text.

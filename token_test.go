@@ -124,7 +124,7 @@ func TestEqualClaimsShareATokenAndOthersDoNot(t *testing.T) {
 		"another name":   issue(x509.Certificate{Subject: pkix.Name{CommonName: "alicE", Organization: []string{"a"}}}),
 		"another group":  issue(x509.Certificate{Subject: pkix.Name{CommonName: "alice", Organization: []string{"b"}}}),
 		"no group":       issue(x509.Certificate{Subject: pkix.Name{CommonName: "alice"}}),
-		"name and group": issue(x509.Certificate{Subject: pkix.Name{CommonName: `alice","roles":["a`}}),
+		"name and group": issue(x509.Certificate{Subject: pkix.Name{CommonName: `alice,roles:[a`}}),
 	} {
 		require.NotEqual(t, alice, tokenOf(t, h, other), name)
 	}

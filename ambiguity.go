@@ -1,0 +1,99 @@
+package esjwt
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// warnOfAmbiguity warns of settings in which the names of two certificates can become one.
+func (h *Handler) warnOfAmbiguity(p *profile) {
+	for setting, t := range p.templates() {
+		if example := t.ambiguity(); example != "" {
+			h.logger.Warn("two certificates can become the same name here: "+example+"; "+
+				"use one placeholder, or join them with a character that name_characters safe keeps out of names, such as |",
+				zap.String("setting", setting))
+		}
+	}
+}
+
+// templates are those that make a name, with their settings.
+func (p *profile) templates() iter.Seq2[string, template] {
+	return func(yield func(string, template) bool) {
+		if !yield(p.principal.setting, p.principal.template) {
+			return
+		}
+		for i := range p.groups {
+			if !yield(p.groups[i].setting(), p.groups[i].template) {
+				return
+			}
+		}
+		for _, c := range p.claims {
+			for _, t := range c.values {
+				if !yield("claim "+c.name, t) {
+					return
+				}
+			}
+		}
+		for _, h := range p.headers {
+			if !yield("header "+h.name, h.template) {
+				return
+			}
+		}
+	}
+}
+
+// ambiguity is an example of two certificates for which the template gives the same text, or "" if it tells them apart:
+// in {cert.cn}@{cert.o}, an @ of the text can be one of a value.
+func (t template) ambiguity() string {
+	values, between := t.joined()
+	// What is not ambiguous is taken off at either end, until nothing is left to tell apart.
+	for len(values) > 1 && t.tells(values[0], between[0]) {
+		values, between = values[1:], between[1:]
+	}
+	for len(values) > 1 && t.tells(values[len(values)-1], between[len(between)-1]) {
+		values, between = values[:len(values)-1], between[:len(between)-1]
+	}
+	if len(values) < 2 || !slices.ContainsFunc(values, func(p templatePart) bool { return p.name != values[0].name }) {
+		return ""
+	}
+	a, b, join := values[0].name, values[1].name, between[0]
+	return fmt.Sprintf("%s=%q with %s=%q, and %[1]s=%[5]q with %[3]s=%[6]q", a, "x"+join+"y", b, "z", "x", "y"+join+"z")
+}
+
+// joined are the template's placeholders, and the text between each and the next.
+func (t template) joined() (values []templatePart, between []string) {
+	var text strings.Builder
+	for _, p := range t.parts {
+		switch {
+		case p.value == nil:
+			text.WriteString(p.text)
+			continue
+		case len(values) > 0:
+			between = append(between, text.String())
+		}
+		values = append(values, p)
+		text.Reset()
+	}
+	return values, between
+}
+
+// tells reports whether it can be told where a value ends, or begins, at the text beside it.
+func (t template) tells(value templatePart, text string) bool {
+	if value.name == "fingerprint" {
+		return true // it is always as long
+	}
+	return strings.ContainsFunc(text, func(c rune) bool {
+		switch value.name {
+		case "serial":
+			return !strings.ContainsRune("0123456789abcdef", c)
+		case "san.ip":
+			return !strings.ContainsRune("0123456789abcdef.:", c)
+		default:
+			return !t.names.in(value).takes(c)
+		}
+	})
+}
