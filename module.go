@@ -69,10 +69,11 @@ type Handler struct {
 	Principal string `json:"principal,omitempty"`
 
 	// Instead of principal: a pattern that is searched in the certificate's subject as Java
-	// renders it, without regard to case; its first group is the principal. It is what the PKI
-	// realm's username_pattern is, whose default is CN=(.*?)(?:,|$), with the regular
-	// expressions of Go. It sees text, in which a value can look like an attribute:
-	// O="x,CN=admin", CN=eve is the user admin". The default of principal cannot be tricked so.
+	// renders it, without regard to the case of ASCII's letters; its first group is the principal. It
+	// is what the PKI realm's username_pattern is, whose default is CN=(.*?)(?:,|$): what means
+	// another thing in Java than here is an error. It sees text, in which a value can look like an
+	// attribute: O="x,CN=admin", CN=eve is the user admin" (CVE-2025-37731 of the PKI realm). The
+	// default of principal, and username_rdn, cannot be tricked so.
 	UsernamePattern string `json:"username_pattern,omitempty"`
 
 	// Instead of principal: an attribute type, by name (CN) or number (2.5.4.3), whose most
@@ -115,8 +116,8 @@ type Handler struct {
 	GroupsClaim string `json:"groups_claim,omitempty"`
 
 	// More claims. A string can have {cert.*} placeholders; alone, one stands for all of its
-	// values, and where the certificate has none, the claim is left out. A list is always an
-	// array. Numbers and booleans are taken as they are.
+	// values, and where the certificate has none, the claim is left out. One value is a string,
+	// several are an array; a list, which is claim_list in a Caddyfile, is always an array. Numbers and booleans are taken as they are.
 	Claims map[string]any `json:"claims,omitempty"`
 
 	// The claims that a client must have a value for: without it, the client is refused.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,11 @@ type odd struct {
 	cn string
 	// refused is why Caddy refuses it where the PKI realm does not.
 	refused string
+}
+
+// unsafe reports whether the common name has a meaning where it is put, or looks like another one.
+func (o odd) unsafe() bool {
+	return strings.ContainsAny(o.cn, `*?"\<>${}`+"\u202e\u200b\u00a0") || o.cn != strings.TrimSpace(o.cn)
 }
 
 // Why Caddy does not let somebody in whom the PKI realm does.
@@ -154,9 +160,11 @@ func rowsOfTheManual(t *testing.T) map[string][2]string {
 func TestOddCertificatesAreTheSameUserAsInThePKIRealm(t *testing.T) {
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
 		s.putSameMappings(t)
-		moved := site{issuer: movedIssuer, handler: "username_pattern\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t)}
-		byCN := site{issuer: movedIssuer, handler: "principal {cert.cn}\ngroups off"}
-		s.startSites(t, &moved, &byCN)
+		moved := site{issuer: movedIssuer, handler: "username_pattern\nname_characters any\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t)}
+		byCN := site{issuer: movedIssuer, handler: "principal {cert.cn}\ngroups off\nname_characters any"}
+		// With the default of name_characters, a name with a meaning is nobody, but for who asks for the realm's name.
+		safe, safeRealm := site{issuer: movedIssuer, handler: "principal {cert.cn}\ngroups off"}, site{issuer: movedIssuer, handler: "username_pattern\ngroups off"}
+		s.startSites(t, &moved, &byCN, &safe, &safeRealm)
 		var given []string
 		manual := rowsOfTheManual(t)
 		for _, o := range oddCertificates() {
@@ -181,6 +189,19 @@ func TestOddCertificatesAreTheSameUserAsInThePKIRealm(t *testing.T) {
 				got, err = byCN.through(t.Context(), certificate)
 				require.NoError(t, err)
 				require.Equal(t, o.cn, got.Name)
+
+				got, err = safe.through(t.Context(), certificate)
+				require.NoError(t, err)
+				if o.unsafe() {
+					require.Equal(t, identity{Status: http.StatusForbidden}, got)
+				} else {
+					require.Equal(t, o.cn, got.Name)
+				}
+				got, err = safeRealm.through(t.Context(), certificate)
+				require.NoError(t, err)
+				if o.refused == "" {
+					require.Equal(t, o.realm, got.Name)
+				}
 				if row, found := manual[realm.DN]; found {
 					require.Equal(t, [2]string{o.realm, o.cn}, row, "docs/from-the-pki-realm.md")
 					delete(manual, realm.DN)

@@ -27,7 +27,7 @@ func TestRandomCertificatesAreTheSameUserAsInThePKIRealm(t *testing.T) {
 	}
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
 		s.putSameMappings(t)
-		moved := site{issuer: movedIssuer, handler: "username_pattern\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t)}
+		moved := site{issuer: movedIssuer, handler: "username_pattern\nname_characters any\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t)}
 		s.startSites(t, &moved)
 
 		same, nobody, refused := 0, 0, 0
