@@ -62,7 +62,7 @@ func (ks *keySet) news(current *schedule, now time.Time) []func() {
 			seen.revoked = append(seen.revoked, r.ID)
 			if !first {
 				news = append(news, func() {
-					ks.event("key_revoked", zap.String("kid", r.ID), zap.Time("withdrawn", r.Withdrawn))
+					ks.event("key_revoked", zap.String("kid", r.ID), logTime("withdrawn", r.Withdrawn))
 				})
 			}
 		}
@@ -84,10 +84,7 @@ func (ks *keySet) tellNew(r *KeyRecord, older bool) {
 		ks.logger.Info("signing key loaded", fields...)
 		return
 	}
-	if begins := r.begins(); !begins.IsZero() {
-		fields = append(fields, zap.Time("signs_from", begins))
-	}
-	ks.event("key_created", append(fields, zap.Time("created", r.Created))...)
+	ks.event("key_created", append(fields, logTime("signs_from", r.begins()), logTime("created", r.Created))...)
 }
 
 // event logs and emits one event. A failure was logged by whoever met it.

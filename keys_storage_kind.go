@@ -36,17 +36,10 @@ func (s *StorageKeys) compare(all *schedule, now time.Time) {
 	}
 	s.compared = signing.ID
 	rotations, from := s.takesEffect(all, signing, now)
-	fields := []zap.Field{
-		zap.String("keys", s.stored.set),
-		zap.String("signing", kindOf(signing.Key)),
-		zap.String("configured", s.kind()),
-		zap.Int("rotations", rotations),
-	}
-	if !from.IsZero() {
-		fields = append(fields, zap.Time("from", from))
-	}
 	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: that takes so many rotations; "+
-		"to hurry, run `caddy elasticsearch-jwt rotate "+s.stored.set+"` as often, with a few minutes in between", fields...)
+		"to hurry, run `caddy elasticsearch-jwt rotate "+s.stored.set+"` as often, with a few minutes in between",
+		zap.String("keys", s.stored.set), zap.String("signing", kindOf(signing.Key)), zap.String("configured", s.kind()),
+		zap.Int("rotations", rotations), logTime("from", from))
 }
 
 // takesEffect is after how many rotations a key of the kind that is configured signs, and from

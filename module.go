@@ -249,9 +249,7 @@ func (h *Handler) refuse(r *http.Request, err error, client *client) error {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
 	metrics.refused(reason(refusal.Reason))
-	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		fields.Add(zap.Object("elasticsearch_jwt", &admission{client: client, reason: refusal.Reason}))
-	}
+	logDecision(r, &admission{client: client, reason: refusal.Reason})
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
 	}
@@ -304,11 +302,17 @@ func announce(r *http.Request, client *client, t *token) *admission {
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.auth.user.id", client.principal)
 	}
-	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		fields.Add(zap.Object("elasticsearch_jwt", admitted))
-	}
+	logDecision(r, admitted)
 	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
 	return admitted
+}
+
+// logDecision puts what became of a request into the access log. Of several handlers, or decisions,
+// the last one counts: a line has a member once.
+func logDecision(r *http.Request, decision *admission) {
+	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Set(zap.Object("elasticsearch_jwt", decision))
+	}
 }
 
 // admission is what became of a request: for the access log, and for the transport.
@@ -351,8 +355,8 @@ func (h *Handler) auditor(client *client) func(*token) {
 			zap.String("issuer", h.Issuer),
 			zap.String("keys", h.Keys),
 			zap.String("kid", t.kid),
-			zap.Time("not_before", time.Unix(t.window.notBefore(), 0)),
-			zap.Time("expires", time.Unix(t.window.expires, 0)),
+			logTime("not_before", time.Unix(t.window.notBefore(), 0)),
+			logTime("expires", time.Unix(t.window.expires, 0)),
 		)
 	}
 }
