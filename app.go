@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -53,6 +54,7 @@ type App struct {
 	mu       sync.Mutex
 	handlers []*Handler
 	watchers []watcher
+	stopped  atomic.Bool                        // nothing is watched any more
 	servers  map[*caddyhttp.Server]*serverSites // that its modules are in
 	started  bool                               // Caddy has: the events app takes no more subscriptions
 	pending  []func()
@@ -302,6 +304,7 @@ func (a *App) Stop() error {
 	if a.cancel == nil {
 		return nil
 	}
+	a.stopped.Store(true)
 	a.cancel()
 	running.remove(a)
 	done := make(chan struct{})

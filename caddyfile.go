@@ -191,6 +191,7 @@ func configuredKeySets(h httpcaddyfile.Helper) (map[string]json.RawMessage, erro
 //	    deny            <files...>
 //	    crl             <files or URLs...>
 //	    crl_stale       refuse|allow
+//	    credential_apis refuse|allow
 //	    header          <name> <value>
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -237,6 +238,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
 		"deny":             texts(&h.Deny),
 		"crl":              texts(&h.CRL),
 		"crl_stale":        text(&h.CRLStale),
+		"credential_apis":  text(&h.CredentialAPIs),
 		"header":           h.unmarshalHeader,
 
 		"required_claim_list": h.unmarshalClaim,

@@ -19,6 +19,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
 )
 
 func init() {
@@ -157,12 +159,23 @@ type Handler struct {
 	// Authorization is "Bearer {jwt}" unless it is set here.
 	Headers map[string]string `json:"headers,omitempty"`
 
+	// Whether requests by which Elasticsearch or OpenSearch make credentials (API keys, tokens,
+	// passwords) go on: "allow", or "refuse" with 403 and the reason credential_api. What is made
+	// so goes on to work at the node when the client's certificate is denied, revoked or expired,
+	// as long as it lives itself. Requests that only read, and DELETE, go on in any case. A path
+	// whose spelling could stand for one of these is refused too. Default: allow.
+	CredentialAPIs string `json:"credential_apis,omitempty"`
+
+	app        *App
 	identifier *identifier
 	rewriter   *rewriter
 	secret     *watched[string]
 	keys       *keySet
 	optional   bool
-	sites      *serverSites // around the handler
+
+	noCredentialAPIs bool
+
+	sites *serverSites // around the handler
 
 	logger, audit *zap.Logger
 	warnings      warnings
@@ -188,6 +201,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		return h.refuse(r, err, nil)
 	}
+	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
+		return h.refuse(r, refuseCredentialAPI(), client)
+	}
 	t := client.fresh(h.keys.state.current.Load(), now.Unix(), notAfter)
 	if t == nil {
 		t, err = h.keys.state.signer.token(r.Context(), &client.subject, now, notAfter, h.auditor(client))
@@ -203,6 +219,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		setSharedSecret(r.Header, h.secret.get())
 	}
 	defer h.takeBack(r.Header, admitted)
+	if mayUpgrade(r) {
+		return h.serveUpgraded(w, r, next, admitted)
+	}
 	return next.ServeHTTP(w, r)
 }
 
@@ -223,6 +242,9 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	authorization, clientAuth, ok := ownCredentials(r.Header)
 	h.rewriter.strip(r)
+	if ok && h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
+		return h.refuse(r, refuseCredentialAPI(), nil)
+	}
 	if !ok {
 		return h.refuse(r, refuse(noCertificate, "the client sent neither a certificate nor exactly one Authorization of the kind Basic, ApiKey or Bearer (and at most one ES-Client-Authentication): send one of them"), nil)
 	}

@@ -40,6 +40,9 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 	if h.CRLStale != crlStaleRefuse && len(h.CRL) == 0 {
 		return profile{}, inSetting("crl_stale", errors.New("there is no revocation list that it could be about: add a line `crl <file|url>`"))
 	}
+	if h.CredentialAPIs != credentialAPIsAllow && h.CredentialAPIs != credentialAPIsRefuse {
+		return profile{}, inSetting("credential_apis", fmt.Errorf("%q: use refuse or allow", h.CredentialAPIs))
+	}
 	var err error
 	if p.fixed, err = h.fixedClaims(resolve); err != nil {
 		return profile{}, err

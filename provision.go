@@ -25,6 +25,9 @@ const (
 	crlStaleRefuse = "refuse"
 	crlStaleAllow  = "allow"
 
+	credentialAPIsAllow  = "allow"
+	credentialAPIsRefuse = "refuse"
+
 	defaultPrincipal = "{cert.cn}"
 	defaultGroups    = "{cert.o}"
 	groupsOff        = "off"
@@ -47,10 +50,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.keys, err = app.(*App).keySet(h.Keys); err != nil {
 		return err
 	}
+	h.app = app.(*App)
 	h.keys.needs.add(time.Duration(h.Lifetime), 0)
 	h.keys.signs.Store(true)
 
 	h.optional = h.Certificate == certificateOptional
+	h.noCredentialAPIs = h.CredentialAPIs == credentialAPIsRefuse
 
 	pool, err := h.loadTrustPool(ctx)
 	if err != nil {
@@ -137,6 +142,7 @@ func (h *Handler) setDefaults() {
 	setDefault(&h.Certificate, certificateRequired)
 	setDefault(&h.CRLStale, crlStaleRefuse)
 	setDefault(&h.NameCharacters, nameCharactersSafe)
+	setDefault(&h.CredentialAPIs, credentialAPIsAllow)
 	setDefault(&h.PrincipalClaim, "sub")
 	setDefault(&h.AudienceClaim, "aud")
 	setDefault(&h.GroupsClaim, "roles")

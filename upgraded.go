@@ -1,0 +1,124 @@
+package esjwt
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// This file ends what outlives a request. A WebSocket (RFC 6455, RFC 8441, RFC 9220) or any other
+// connection that is upgraded can stay open for days, and the node asks for no token again: so its
+// client is looked at again and again.
+
+// recheckInterval is how often the client of an upgraded connection is looked at.
+const recheckInterval = 5 * time.Second
+
+// mayUpgrade reports whether a request can make a connection out of itself.
+func mayUpgrade(r *http.Request) bool {
+	return r.Method == http.MethodConnect || r.Header["Upgrade"] != nil
+}
+
+// serveUpgraded serves a request that may upgrade its connection for as long as the client is let in.
+// When it no longer is, the connection ends: reverse_proxy heeds the context, and what another handler
+// has hijacked is closed.
+func (h *Handler) serveUpgraded(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, admitted *admission) error {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	upgraded := &upgradedWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if err := h.untilRefused(ctx, r, admitted.client); err != nil {
+			cancel(err)
+			upgraded.end()
+		}
+	})
+	defer watching.Wait()
+	defer cancel(nil) // after which nobody watches
+	err := next.ServeHTTP(upgraded, r.WithContext(ctx))
+	refusal, ok := errors.AsType[*Refusal](context.Cause(ctx))
+	if !ok {
+		return err
+	}
+	if err != nil {
+		return h.refuse(r, refusal, admitted.client) // it had not been upgraded yet
+	}
+	logDecision(r, &admission{client: admitted.client, kid: admitted.kid, reason: refusal.Reason})
+	h.logger.Warn("an upgraded connection was ended: its client is no longer let in",
+		zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("user", admitted.client.name()),
+		zap.String("certificate_serial", admitted.client.serial), zap.String("remote_addr", r.RemoteAddr))
+	return nil
+}
+
+// untilRefused looks at a client until the context ends, or the client would no longer be let in as
+// who it was.
+func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *client) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(recheckInterval):
+		}
+		if h.app.stopped.Load() {
+			// Nobody reads the files of this configuration any more. reverse_proxy has had its time to
+			// close the connection in its own way, unless it was told to keep it.
+			return refuse(unverified, "the configuration that let the client in has ended: connect anew")
+		}
+		now, _, err := h.identifier.identify(ctx, r.TLS, r.Host, time.Now())
+		if err != nil {
+			return err
+		}
+		if !now.same(as) {
+			return refuse(unverified, "the certificate stands for something else than when the connection was opened: connect anew")
+		}
+	}
+}
+
+// same reports whether the node would be told the same of two clients.
+func (c *client) same(other *client) bool {
+	return c == other || c.claims.jti == other.claims.jti && bytes.Equal(c.claims.members, other.claims.members) && slices.Equal(c.headers, other.headers)
+}
+
+// upgradedWriter knows the connection that a handler takes over.
+type upgradedWriter struct {
+	caddyhttp.ResponseWriterWrapper
+
+	mu    sync.Mutex
+	conn  net.Conn
+	ended bool
+}
+
+// Hijack implements [http.Hijacker].
+func (u *upgradedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if err != nil {
+		return conn, rw, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.conn = conn
+	if u.ended {
+		conn.Close()
+	}
+	return conn, rw, nil
+}
+
+// end closes the connection, now or as soon as it is taken over.
+func (u *upgradedWriter) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
+	if u.conn != nil {
+		u.conn.Close()
+	}
+}
+
+// Interface guards
+var _ http.Hijacker = (*upgradedWriter)(nil)
