@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"github.com/dustin/go-humanize"
 )
 
 func init() {
@@ -193,6 +195,7 @@ func configuredKeySets(h httpcaddyfile.Helper) (map[string]json.RawMessage, erro
 //	    crl_stale       refuse|allow
 //	    credential_apis refuse|allow
 //	    header          <name> <value>
+//	    max_header_size <size>
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	_, err := h.unmarshal(d)
@@ -240,6 +243,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
 		"crl_stale":        text(&h.CRLStale),
 		"credential_apis":  text(&h.CredentialAPIs),
 		"header":           h.unmarshalHeader,
+		"max_header_size":  func(d *caddyfile.Dispenser) error { return parseSize(d, &h.MaxHeaderSize) },
 
 		"required_claim_list": h.unmarshalClaim,
 	}), "audience", "groups", "group_pattern", "claim", "claim_list", "required_claim", "required_claim_list", "deny", "crl", "header")
@@ -485,6 +489,20 @@ func parseInt(d *caddyfile.Dispenser, field *int) error {
 		return d.Errf("%s %q: it must be a whole number", name, s)
 	}
 	*field = n
+	return nil
+}
+
+func parseSize(d *caddyfile.Dispenser, field *int) error {
+	name := d.Val()
+	var s string
+	if err := parseString(d, &s); err != nil {
+		return err
+	}
+	size, err := humanize.ParseBytes(s)
+	if err != nil || size > math.MaxInt32 {
+		return d.Errf("%s %q: write a size such as 16KiB", name, s)
+	}
+	*field = int(size) //nolint:gosec // it is not larger
 	return nil
 }
 

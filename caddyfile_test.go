@@ -45,7 +45,7 @@ func TestAMisconfiguredCaddyfileIsToldTheSettingTheLineAndWhatToWrite(t *testing
 		"a path matcher":             {"es.example.com {\nelasticsearch_jwt /es/* {\nissuer a\naudience b\n}\n}\n", 2, []string{"takes no matcher", "`handle /es/* { … }`", "together with its reverse_proxy"}},
 		"a named matcher":            {"es.example.com {\n@m path /es/*\nelasticsearch_jwt @m {\nissuer a\naudience b\n}\n}\n", 3, []string{"takes no matcher", "`handle @m { … }`"}},
 		"a matcher nobody knows":     {"es.example.com {\nelasticsearch_jwt @m {\nissuer a\naudience b\n}\n}\n", 0, []string{"unrecognized matcher", "@m"}},
-		"an unknown setting":         {handlerBlock("subject cn"), 5, []string{`unknown setting "subject": use one of`, "lifetime, name_characters, principal"}},
+		"an unknown setting":         {handlerBlock("subject cn"), 5, []string{`unknown setting "subject": use one of`, "lifetime, max_header_size, name_characters, principal"}},
 		"a setting that is mistyped": {handlerBlock("lifetimes 10m"), 5, []string{`unknown setting "lifetimes": did you mean lifetime?`}},
 		"one with hyphens":           {handlerBlock("Group-Pattern x"), 5, []string{`"Group-Pattern": did you mean group_pattern?`}},
 		"one with letters swapped":   {handlerBlock("cofnirmation"), 5, []string{"did you mean confirmation?"}},

@@ -359,8 +359,8 @@ func (id *identifier) newClient(leaf *x509.Certificate, chains [][]*x509.Certifi
 	if client.headers, err = id.headersOf(cert); err != nil {
 		return nil, reading{}, err
 	}
-	if size := client.headerSize(id.profile.headers); size > maxInjected {
-		return nil, reading{}, refuse(tooLarge, "the headers for this certificate would have %d bytes, and Elasticsearch takes 16384 with all others: put fewer or shorter groups and claims into the token", size)
+	if size := client.headerSize(id.profile.headers); size > id.maxInjected() {
+		return nil, reading{}, refuse(tooLarge, "the headers for this certificate would have %d bytes, and the cluster reads %d with all others: put fewer or shorter groups and claims into the token", size, id.maxHeaderSize)
 	}
 	return client, who, nil
 }

@@ -96,7 +96,7 @@ func TestOnlyACertificateThatCanBeBelievedIsAnIdentity(t *testing.T) {
 			RawSubject: subject(t, rdn(oidO, utf8String, "a"), rdn(oidO, utf8String, "a"), rdn(oidCN, utf8String, "alice")),
 		})), 200, "alice [a]"},
 		{"with letters of other scripts", new(s.clients.client("аdmin", "Ελλάδα")), 200, "аdmin [Ελλάδα]"},
-		{"with 2,000 groups", new(s.clients.issue(x509.Certificate{RawSubject: subject(t, many...)})), 403, "too_large"},
+		{"with 2,000 groups", new(s.clients.issue(x509.Certificate{RawSubject: subject(t, many...)})), 431, "too_large"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,6 +21,8 @@ type collectors struct {
 	failures   *prometheus.CounterVec
 	jwksVec    *prometheus.CounterVec
 
+	retries prometheus.Counter
+
 	authenticated, ownCredentials prometheus.Counter
 	jwks                          struct{ served, unavailable, methodNotAllowed prometheus.Counter }
 }
@@ -48,6 +50,10 @@ func newCollectors() *collectors {
 			Help: "Requests for a JWKS by result: served, unavailable, method_not_allowed.",
 		}, []string{"result"}),
 	}
+	c.retries = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: "retries_total",
+		Help: "Requests that the transport sent once more, since a node refused a token whose key it may not have known yet.",
+	})
 	// The children of the hot path are looked up once, and every reason shows from the start.
 	c.authenticated = c.requests.WithLabelValues("authenticated", "")
 	c.ownCredentials = c.requests.WithLabelValues("own_credentials", "")
@@ -67,7 +73,7 @@ func provisionMetrics(ctx caddy.Context, own ...prometheus.Collector) error {
 	if registry == nil {
 		return nil
 	}
-	for _, c := range append(own, metrics.requests, metrics.signatures, metrics.failures, metrics.jwksVec, cacheEntries) {
+	for _, c := range append(own, metrics.requests, metrics.signatures, metrics.failures, metrics.jwksVec, metrics.retries, cacheEntries) {
 		if err := registry.Register(c); err != nil {
 			if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok {
 				return fmt.Errorf("registering metrics: %w", err)

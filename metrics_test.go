@@ -143,7 +143,7 @@ func TestEveryReasonIsAMetricFromTheStart(t *testing.T) {
 	s := newSceneOf(t, meteredSite)
 	samples := s.metrics()
 	for _, reason := range []string{
-		"no_certificate", "unverified", "expired", "revoked", "no_principal",
+		"no_certificate", "replayed_token", "unverified", "expired", "revoked", "no_principal",
 		"invalid_name", "invalid_group", "too_large", "misdirected", "no_key",
 	} {
 		require.Contains(t, samples, `requests_total{reason="`+reason+`",result="refused"}`)

@@ -166,6 +166,13 @@ type Handler struct {
 	// whose spelling could stand for one of these is refused too. Default: allow.
 	CredentialAPIs string `json:"credential_apis,omitempty"`
 
+	// How many bytes of header lines the cluster reads at most: its http.max_header_size. A
+	// request that would have more is refused with 431, since a node answers it and then never
+	// reads again from the connection, on which another client may be next. Default: 16 KiB, as
+	// in Elasticsearch and OpenSearch 3; OpenSearch 2 reads 8 KiB. At least 4 KiB, at most 1 MiB. (Caddy itself reads 16 KiB of a client's headers, unless
+	// max_header_size in its global option servers says otherwise.)
+	MaxHeaderSize int `json:"max_header_size,omitempty"`
+
 	app        *App
 	identifier *identifier
 	rewriter   *rewriter
@@ -179,6 +186,7 @@ type Handler struct {
 
 	logger, audit *zap.Logger
 	warnings      warnings
+	loggedSecret  sync.Once // warnOfLoggedSecret
 }
 
 // CaddyModule returns the Caddy module information.
@@ -195,7 +203,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.optional && hasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
 	}
-	h.rewriter.strip(r)
+	size := h.rewriter.strip(r)
 
 	client, notAfter, err := h.identifier.identify(r.Context(), r.TLS, r.Host, now)
 	if err != nil {
@@ -211,14 +219,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return h.refuse(r, noKeyRefusal(err), client)
 		}
 	}
-	admitted := announce(r, client, t)
-	metrics.authenticated.Inc()
-
-	h.rewriter.inject(r.Header, client, t)
-	if h.secret != nil {
-		setSharedSecret(r.Header, h.secret.get())
-	}
+	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
 	defer h.takeBack(r.Header, admitted)
+	size += h.rewriter.inject(r.Header, client, t)
+	if h.secret != nil {
+		size += setSharedSecret(r.Header, h.secret.get())
+	}
+	if err := h.fits(size, r); err != nil {
+		return h.refuse(r, err, client)
+	}
+	announce(r, admitted)
+	metrics.authenticated.Inc()
 	if mayUpgrade(r) {
 		return h.serveUpgraded(w, r, next, admitted)
 	}
@@ -240,20 +251,44 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 // can be is what Elasticsearch makes of its own credentials. Without any it is refused, since
 // a request without credentials could run as the proxy.
 func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	authorization, clientAuth, ok := ownCredentials(r.Header)
-	h.rewriter.strip(r)
+	own, ok := ownCredentials(r.Header)
+	size := h.rewriter.strip(r)
 	if ok && h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.refuse(r, refuseCredentialAPI(), nil)
 	}
 	if !ok {
 		return h.refuse(r, refuse(noCertificate, "the client sent neither a certificate nor exactly one Authorization of the kind Basic, ApiKey or Bearer (and at most one ES-Client-Authentication): send one of them"), nil)
 	}
-	r.Header["Authorization"] = []string{authorization}
-	if clientAuth != "" {
-		r.Header[clientAuthHeader] = []string{clientAuth}
+	admitted := &admission{maxHeaderSize: h.MaxHeaderSize}
+	defer func() {
+		own.takeBack(r.Header)
+		admitted.over.Store(true)
+	}()
+	size += own.set(r.Header)
+	if err := h.fits(size, r); err != nil {
+		return h.refuse(r, err, nil)
 	}
+	if h.app.signed(own.token68) {
+		return h.refuse(r, refuse(replayedToken, "the token is one of this proxy's, which are good only together with their certificate: connect with that, and send no token"), nil)
+	}
+	caddyhttp.SetVar(r.Context(), authenticatedVar, admitted)
 	metrics.ownCredentials.Inc()
+	if own.clientAuth != "" {
+		defer h.warnOfLoggedSecret(admitted)
+	}
 	return next.ServeHTTP(w, r)
+}
+
+// warnOfLoggedSecret says, once, that Caddy's log may have a client's own shared secret in it. Caddy
+// remembers a request for its log before any handler sees it.
+func (h *Handler) warnOfLoggedSecret(admitted *admission) {
+	h.loggedSecret.Do(func() {
+		advice := "filter it out of every log with log { format filter { wrap json fields { request>headers>" + clientAuthHeader + " delete } } }"
+		if admitted.clientAuth == nil {
+			advice += ", and use `transport elasticsearch_jwt`, which keeps it out of those of reverse_proxy"
+		}
+		h.logger.Warn("a client has sent an "+clientAuthHeader+" of its own, which Caddy's log of requests and errors prints, unless it is told not to", zap.String("advice", advice))
+	})
 }
 
 // noKeyRefusal hides why there is no token from the client; the log has it.
@@ -318,15 +353,13 @@ func (h *Handler) warn(r *http.Request, refusal *Refusal) {
 
 // announce tells the rest of Caddy who the client is: the placeholder {http.auth.user.id} and
 // with it the access log's user_id, fields for the access log, and the transport.
-func announce(r *http.Request, client *client, t *token) *admission {
+func announce(r *http.Request, admitted *admission) {
 	ctx := r.Context()
-	admitted := &admission{client: client, kid: t.kid}
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.auth.user.id", client.principal)
+		repl.Set("http.auth.user.id", admitted.client.principal)
 	}
 	logDecision(r, admitted)
 	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
-	return admitted
 }
 
 // logDecision puts what became of a request into the access log. Of several handlers, or decisions,
@@ -339,9 +372,12 @@ func logDecision(r *http.Request, decision *admission) {
 
 // admission is what became of a request: for the access log, and for the transport.
 type admission struct {
-	client      *client
-	kid, reason string
-	over        atomic.Bool // the request has come back from the next handler
+	client        *client // nil: one without a certificate, with credentials of its own
+	kid, reason   string
+	maxHeaderSize int
+	over          atomic.Bool // the request has come back from the next handler
+
+	clientAuth []string // what the transport keeps of ES-Client-Authentication, so that no log has it
 }
 
 // String is the client's name: what the placeholder of the variable shows.

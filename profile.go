@@ -23,11 +23,23 @@ type profile struct {
 	headers     []headerTemplate
 	lifetime    time.Duration
 
+	maxHeaderSize int // that the cluster reads
+
 	principalClaims []string
 	groupsClaim     string
 	confirmation    bool
 	jti             bool
 	safeNames       bool
+}
+
+// issuer is the iss of the tokens.
+func (p *profile) issuer() string {
+	for _, c := range p.fixed {
+		if iss, ok := c.value.(string); ok && c.name == "iss" {
+			return iss
+		}
+	}
+	return ""
 }
 
 // principalRule is where the principal comes from: one of template, pattern and rdn.
@@ -163,8 +175,8 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 			if !rule.template.dn && looksLikeDN(group) {
 				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}").because(rule.setting(), err)
 			}
-			if add(group); size > maxInjected {
-				return nil, refuse(tooLarge, "the groups of this certificate would not fit into the headers that Elasticsearch takes, 16384 bytes in all: put fewer or shorter groups into the token")
+			if add(group); size > p.maxInjected() {
+				return nil, refuse(tooLarge, "the groups of this certificate would not fit into the headers that the cluster reads, %d bytes in all: put fewer or shorter groups into the token", p.maxHeaderSize)
 			}
 		}
 	}

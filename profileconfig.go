@@ -24,6 +24,11 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 		confirmation: h.Confirmation,
 		jti:          h.TokenID,
 		safeNames:    h.NameCharacters != nameCharactersAny,
+
+		maxHeaderSize: h.MaxHeaderSize,
+	}
+	if err := checkMaxHeaderSize(p.maxHeaderSize); err != nil {
+		return profile{}, err
 	}
 	if err := h.checkNameCharacters(); err != nil {
 		return profile{}, err

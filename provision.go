@@ -47,7 +47,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
 	}
-	if h.keys, err = app.(*App).keySet(h.Keys); err != nil {
+	h.app = app.(*App)
+	if h.keys, err = h.app.keySet(h.Keys); err != nil {
 		return err
 	}
 	h.app = app.(*App)
@@ -148,6 +149,9 @@ func (h *Handler) setDefaults() {
 	setDefault(&h.GroupsClaim, "roles")
 	if h.Lifetime == 0 {
 		h.Lifetime = caddy.Duration(defaultLifetime)
+	}
+	if h.MaxHeaderSize == 0 {
+		h.MaxHeaderSize = defaultMaxHeaderSize
 	}
 }
 

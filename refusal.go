@@ -13,6 +13,7 @@ type reason string
 
 const (
 	noCertificate reason = "no_certificate"
+	replayedToken reason = "replayed_token"
 	unverified    reason = "unverified"
 	expired       reason = "expired"
 	revoked       reason = "revoked"
@@ -28,16 +29,19 @@ const (
 
 // reasons are all of them. docs/security.md says what to do about each.
 var reasons = []reason{
-	noCertificate, unverified, expired, revoked, noPrincipal, invalidName, invalidGroup, noClaim, tooLarge, misdirected, noKey,
+	noCertificate, replayedToken, unverified, expired, revoked, noPrincipal, invalidName, invalidGroup, noClaim, tooLarge, misdirected, noKey,
 	credentialAPI,
 }
 
 // status is the HTTP status of a refusal (RFC 9110): 401 for who is not authenticated, 403 for
-// who is and has no identity here, 421 for the wrong site, 503 for what will pass.
+// who is and has no identity here, 421 for the wrong site, 431 for headers that no node would
+// read, 503 for what will pass.
 func (r reason) status() int {
 	switch r {
-	case noCertificate, unverified, expired:
+	case noCertificate, replayedToken, unverified, expired:
 		return http.StatusUnauthorized
+	case tooLarge:
+		return http.StatusRequestHeaderFieldsTooLarge
 	case misdirected:
 		return http.StatusMisdirectedRequest
 	case noKey:

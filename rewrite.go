@@ -7,11 +7,6 @@ import (
 	"unicode/utf8"
 )
 
-// maxInjected is how many bytes of headers we add to a request at most. Elasticsearch takes
-// 16,384 for all of them (http.max_header_size counts each line); the rest is for the
-// client's and the proxy's own.
-const maxInjected = 16384 - 2048
-
 // headerTemplate is a header that the upstream gets.
 type headerTemplate struct {
 	name string // canonical
@@ -124,11 +119,13 @@ func foldRune(r rune) rune {
 
 // strip takes every identity header, trailer and Connection option that could bring one or
 // take one away out of the request, in place and for good. Nothing of what the client sent
-// comes back, not even on an error.
-func (rw *rewriter) strip(r *http.Request) {
-	for name := range r.Header {
+// comes back, not even on an error. It returns the size of what is left.
+func (rw *rewriter) strip(r *http.Request) (size int) {
+	for name, values := range r.Header {
 		if rw.protects(name) {
 			delete(r.Header, name)
+		} else {
+			size += linesSize(name, values)
 		}
 	}
 	if r.Trailer != nil || r.Header["Trailer"] != nil {
@@ -139,6 +136,7 @@ func (rw *rewriter) strip(r *http.Request) {
 	if r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
 		dropConnection(r.Header)
 	}
+	return size
 }
 
 // dropConnection does now what reverse_proxy would do later (RFC 9110 section 7.6.1): it
@@ -166,15 +164,17 @@ func dropConnection(h http.Header) {
 }
 
 // inject sets the headers, each to exactly one value in a slice of its own: other handlers
-// edit values in place.
-func (rw *rewriter) inject(h http.Header, client *client, t *token) {
+// edit values in place. It returns their size.
+func (rw *rewriter) inject(h http.Header, client *client, t *token) (size int) {
 	for i := range rw.headers {
 		value := client.headers[i]
 		if value == "" {
 			value = rw.headers[i].withToken(t)
 		}
 		h[rw.headers[i].name] = []string{value}
+		size += lineSize(rw.headers[i].name, value)
 	}
+	return size
 }
 
 // takeBack removes what inject set, so that neither handle_errors nor a log sees it.
@@ -200,26 +200,53 @@ func (t headerTemplate) withToken(tok *token) string {
 	return s.String()
 }
 
+// credentials are those that a client without a certificate brings along.
+type credentials struct {
+	authorization string // the header's value
+	token68       string // what follows its scheme
+	clientAuth    string // ES-Client-Authentication, or ""
+}
+
 // ownCredentials returns the credentials that a client without a certificate may keep: one
 // Authorization of a kind that Elasticsearch checks by itself, and at most one
 // ES-Client-Authentication. Without the former there is nothing to let through.
-func ownCredentials(h http.Header) (authorization, clientAuth string, ok bool) {
+func ownCredentials(h http.Header) (own credentials, ok bool) {
 	values := h["Authorization"]
 	if len(values) != 1 {
-		return "", "", false
+		return credentials{}, false
 	}
-	scheme, credentials, found := strings.Cut(values[0], " ")
-	if !found || !isOwnScheme(scheme) || !isToken68(credentials) {
-		return "", "", false
+	scheme, token68, found := strings.Cut(values[0], " ")
+	if !found || !isOwnScheme(scheme) || !isToken68(token68) {
+		return credentials{}, false
 	}
+	own = credentials{authorization: values[0], token68: token68}
 	switch secrets := h[clientAuthHeader]; len(secrets) {
 	case 0:
-		return values[0], "", true
+		return own, true
 	case 1:
-		return values[0], secrets[0], true
+		own.clientAuth = secrets[0]
+		return own, true
 	default:
-		return "", "", false
+		return credentials{}, false
 	}
+}
+
+// set puts the credentials back into a request from which everything was stripped, and returns their
+// size.
+func (c credentials) set(h http.Header) (size int) {
+	h["Authorization"] = []string{c.authorization}
+	size = lineSize("Authorization", c.authorization)
+	if c.clientAuth != "" {
+		h[clientAuthHeader] = []string{c.clientAuth}
+		size += lineSize(clientAuthHeader, c.clientAuth)
+	}
+	return size
+}
+
+// takeBack removes what set put there.
+func (c credentials) takeBack(h http.Header) {
+	delete(h, "Authorization")
+	delete(h, clientAuthHeader)
 }
 
 // isOwnScheme reports whether Elasticsearch takes a scheme for one of its own. It takes Bearer in

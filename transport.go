@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,19 +22,34 @@ const (
 	clientAuthHeader = "Es-Client-Authentication"
 
 	// authenticatedVar is the variable by which the transport knows a request that the handler
-	// has let through as a client.
+	// has let through.
 	authenticatedVar = "elasticsearch_jwt.client"
+
+	// idleConnsPerHost is how many connections to a node wait for the next request. Every client's
+	// requests come one by one, but those of all clients come in bursts: what does not fit is closed,
+	// and costs a TLS handshake soon after.
+	idleConnsPerHost = 512
 )
 
-// setSharedSecret sets the header by which Elasticsearch knows the proxy.
-func setSharedSecret(h http.Header, secret string) {
-	h[clientAuthHeader] = []string{"SharedSecret " + secret}
+// setSharedSecret sets the header by which Elasticsearch knows the proxy. It returns its size.
+func setSharedSecret(h http.Header, secret string) (size int) {
+	value := "SharedSecret " + secret
+	h[clientAuthHeader] = []string{value}
+	return lineSize(clientAuthHeader, value)
 }
 
-// Transport is Caddy's http transport, with the same settings, and one more: the shared secret
-// of an Elasticsearch JWT realm. It adds the secret below reverse_proxy, whose log lines print
-// every header but a few, and only to requests that elasticsearch_jwt has let through as the
-// holder of a certificate.
+// Transport is Caddy's http transport, with the same settings, made for the nodes of a cluster: it
+//
+//   - adds the shared secret of an Elasticsearch JWT realm below reverse_proxy, whose log lines print
+//     every header but a few, and only to requests that elasticsearch_jwt has let through as the
+//     holder of a certificate. A client's own ES-Client-Authentication, where elasticsearch_jwt lets
+//     it through, is kept out of these lines too;
+//   - never sends a node more headers than it reads (see max_header_size of elasticsearch_jwt), also
+//     where header_up has added some: such a request is answered with 431;
+//   - keeps 512 idle connections to each node, unless keepalive_idle_conns_per_host says otherwise;
+//   - sends a request once more, after a moment, that a node has refused with 401 because it could
+//     not fetch the key of the token just then. That is for the first minute in which a node meets
+//     a key, for tokens of elasticsearch_jwt alone, and for requests with at most 64 KiB of body.
 type Transport struct {
 	reverseproxy.HTTPTransport
 
@@ -41,7 +57,8 @@ type Transport struct {
 	// is a {file.*} or {env.*} placeholder; a changed file is noticed.
 	SharedSecret string `json:"shared_secret,omitempty"`
 
-	secret *watched[string]
+	secret   *watched[string]
+	meetings meetings
 }
 
 // CaddyModule returns the Caddy module information.
@@ -65,20 +82,59 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		}
 		app.(*App).watch(t.secret)
 	}
+	if t.KeepAlive == nil {
+		t.KeepAlive = new(reverseproxy.KeepAlive)
+	}
+	if t.KeepAlive.MaxIdleConnsPerHost == 0 {
+		t.KeepAlive.MaxIdleConnsPerHost = idleConnsPerHost
+	}
 	return t.HTTPTransport.Provision(ctx)
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	admitted, ok := caddyhttp.GetVar(req.Context(), authenticatedVar).(*admission)
-	if t.secret == nil || !ok || admitted.over.Load() {
-		return t.HTTPTransport.RoundTrip(req)
+	if !ok || admitted.over.Load() {
+		admitted = &admission{maxHeaderSize: defaultMaxHeaderSize} // a health check, or one that passed no elasticsearch_jwt
 	}
-	// The caller logs its own request: this one is ours.
-	ours := *req
+	ours := *req // the caller logs its own request: this one is ours
 	ours.Header = maps.Clone(req.Header)
-	setSharedSecret(ours.Header, t.secret.get())
-	return t.HTTPTransport.RoundTrip(&ours)
+	if admitted.client != nil && t.secret != nil {
+		setSharedSecret(ours.Header, t.secret.get())
+	}
+	if ok {
+		admitted.hideClientAuth(req.Header, ours.Header)
+	}
+	if requestSize(&ours) > admitted.maxHeaderSize {
+		metrics.refused(tooLarge)
+		admitted.reason = string(tooLarge)
+		return answerTooLarge(req, admitted.maxHeaderSize), nil
+	}
+	res, err := t.roundTripAgain(&ours, admitted)
+	if err != nil && isHeaderListTooLarge(err) {
+		metrics.refused(tooLarge)
+		admitted.reason = string(tooLarge)
+		return answerTooLarge(req, admitted.maxHeaderSize), nil
+	}
+	return res, err
+}
+
+// hideClientAuth takes ES-Client-Authentication out of a request that reverse_proxy will log, of which
+// ours is a copy. reverse_proxy may use the same request for its next attempt, at another node: what
+// was taken is kept for that.
+func (a *admission) hideClientAuth(logged, ours http.Header) {
+	if values, ok := logged[clientAuthHeader]; ok {
+		a.clientAuth = values
+		delete(logged, clientAuthHeader)
+	} else if _, set := ours[clientAuthHeader]; !set && a.clientAuth != nil {
+		ours[clientAuthHeader] = a.clientAuth
+	}
+}
+
+// isHeaderListTooLarge reports whether a node that speaks HTTP/2 has said that it reads no headers of
+// that size (RFC 9113 section 6.5.2). The error has no name.
+func isHeaderListTooLarge(err error) bool {
+	return strings.Contains(err.Error(), "request header list larger than peer's advertised limit")
 }
 
 // UnmarshalCaddyfile sets up the transport from Caddyfile tokens:
