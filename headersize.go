@@ -83,6 +83,9 @@ func refuseTooLarge(limit int) *Refusal {
 // failure, and be tried again with another node.
 func answerTooLarge(r *http.Request, limit int) *http.Response {
 	const status = http.StatusRequestHeaderFieldsTooLarge
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
 	type cause struct {
 		Type   string `json:"type"`
 		Reason string `json:"reason"`

@@ -50,6 +50,9 @@ func (m *meetings) open(who meeting) bool {
 
 // answered remembers how a node answered to a key, and reports whether to ask it once more.
 func (m *meetings) answered(who meeting, status int, now time.Time) (again bool) {
+	if !judged(status) {
+		return false
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	refused, ok := m.known[who]
@@ -70,6 +73,12 @@ func (m *meetings) answered(who meeting, status int, now time.Time) (again bool)
 	}
 	m.known[who] = refused
 	return again
+}
+
+// judged reports whether a node has looked at the token of a request that it answered so. It may have
+// refused others before, for having no time or for not understanding them.
+func judged(status int) bool {
+	return status < 400 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound
 }
 
 // forget is for a node that could not be reached: it may have started anew, and know no key.

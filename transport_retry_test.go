@@ -1,7 +1,6 @@
 package esjwt_test
 
 import (
-	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -130,27 +129,6 @@ func TestAWebSocketIsNotAskedForTwice(t *testing.T) {
 	require.Len(t, node.take(0), 1)
 }
 
-// TestAClientThatIsGoneIsNotWaitedFor: nothing is sent once more for it.
-func TestAClientThatIsGoneIsNotWaitedFor(t *testing.T) {
-	s, node := newForgetfulScene(t, withTransport(""), "")
-	node.take(1)
-	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+site+"/", nil)
-	require.NoError(t, err)
-	client := s.httpClient(s.clients.client("alice"))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := s.do(client, req)
-		require.ErrorIs(t, err, context.Canceled)
-	}()
-	eventually(t, func() bool { node.mu.Lock(); defer node.mu.Unlock(); return len(node.requests) == 1 }, "the first attempt")
-	cancel()
-	<-done
-	require.Equal(t, http.StatusOK, s.get(client, "/").StatusCode)
-	require.Len(t, node.take(0), 2)
-}
-
 // TestBurstsOfClientsKeepTheirConnections: Caddy's default of 32 idle ones made 200 clients open 1,764
 // connections for 3,697 requests.
 func TestBurstsOfClientsKeepTheirConnections(t *testing.T) {
@@ -231,7 +209,7 @@ func connectionsOfBursts(t testing.TB, caddyfile string, clients, bursts int) (o
 func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 	const secret = "SharedSecret of-the-client-itself"
 	received := make(chan string, 10)
-	node := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		received <- r.Header.Get("Es-Client-Authentication")
 		switch r.URL.Path {
 		case "/truncated":
@@ -241,14 +219,21 @@ func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 			conn, _, _ := http.NewResponseController(w).Hijack()
 			conn.Close()
 		}
-	}))
-	for name, more := range map[string]string{"as it is": "", "with header_up": "\t\theader_up X-More 1\n"} {
+	})
+	retrying := withTransport("\t\tlb_retries 1")
+	for name, caddyfile := range map[string]string{
+		"as it is":       retrying,
+		"with header_up": withTransport("\t\tlb_retries 1\n\t\theader_up X-More 1"),
+		// Here reverse_proxy uses one request for all attempts.
+		"to a node without TLS": strings.NewReplacer("https://{{upstream}}", "{{plain}}", "tls_trust_pool file {{node-ca}}", "").Replace(retrying),
+	} {
 		t.Run(name, func(t *testing.T) {
-			node := httptest.NewUnstartedServer(node.Config.Handler)
-			s := newSceneOf(t, strings.Replace(withTransport(more+"\t\tlb_retries 1"), "reverse_proxy https", `handle_errors {
+			plain := httptest.NewServer(handler)
+			defer plain.Close()
+			s := newSceneOf(t, strings.Replace(caddyfile, "	reverse_proxy", `	handle_errors {
 		respond "error {http.request.header.Es-Client-Authentication}"
 	}
-	reverse_proxy https`, 1), append(nodeOf(t, node), "{{settings}}", optional)...)
+	reverse_proxy`, 1), append(nodeOf(t, httptest.NewUnstartedServer(handler)), "{{settings}}", optional, "{{plain}}", plain.Listener.Addr().String())...)
 			client := s.httpClient(tls.Certificate{})
 			for path, attempts := range map[string]int{"/": 1, "/truncated": 1, "/gone": 2} {
 				a, err := s.try(client, path, "Authorization", "Bearer e30.e30.", "Es-Client-Authentication", secret)

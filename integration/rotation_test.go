@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -221,6 +222,7 @@ func (c *cluster) startReplicas(t *testing.T) {
 		process := caddyOf(t, program, shared...)
 		r := &replica{process, site{
 			port: freePort(t), upstream: c.node.URL(), handler: fastLifetime, jwks: fastJWKS,
+			delivery: "elasticsearch_jwt", // which sends what a killed replica costs once more
 		}}
 		r.start(t)
 		c.replicas[i] = r
@@ -407,8 +409,11 @@ func (l *load) run(ctx context.Context, name string, certificate tls.Certificate
 	}
 }
 
+// ask asks one replica, and the other where a connection is dropped, and both once more: between the two
+// attempts the replica that was down may have come back and the other one have been stopped.
 func (l *load) ask(ctx context.Context, name string, clients [2]*http.Client, turn int) {
-	for attempt := range 2 {
+	var dropped []error
+	for attempt := range 4 {
 		i := (turn + attempt) % 2
 		restarting := l.clusterRestarts.Load()
 		got, err := trySend(ctx, clients[i], http.MethodGet, l.cluster.replicas[i].site.url(l.cluster.whoami), "", nil)
@@ -418,6 +423,7 @@ func (l *load) ask(ctx context.Context, name string, clients [2]*http.Client, tu
 			return
 		case err != nil:
 			l.retried.Add(1)
+			dropped = append(dropped, fmt.Errorf("replica %d: %w", i, err))
 			continue // on the other replica
 		case restarting && got.status >= 500:
 			l.meanwhile.Add(1)
@@ -431,7 +437,7 @@ func (l *load) ask(ctx context.Context, name string, clients [2]*http.Client, tu
 		l.answered.Add(1)
 		return
 	}
-	l.fail("%s: neither replica could be reached", name)
+	l.fail("%s: neither replica could be reached: %v", name, errors.Join(dropped...))
 }
 
 func (l *load) fail(format string, args ...any) {

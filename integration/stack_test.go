@@ -74,8 +74,8 @@ type site struct {
 	audience string
 	handler  string // more of elasticsearch_jwt
 	clients  string // the authority of the clients; default: clients-ca.crt
-	// transport is more of reverse_proxy's transport.
-	transport string
+	// transport is more of reverse_proxy's transport, which is delivery; default: http.
+	transport, delivery string
 }
 
 // globalOptions begin a Caddyfile of the suite.
@@ -117,7 +117,7 @@ func (s site) block() (string, error) {
 		%[9]s
 	}
 	reverse_proxy %[7]s {
-		transport http {
+		transport %[11]s {
 			tls_trust_pool file %[3]s/es-ca.crt
 			%[8]s
 		}
@@ -125,7 +125,7 @@ func (s site) block() (string, error) {
 }
 `, proxyName, s.port, dir,
 		or(s.jwks, "elasticsearch_jwks"), or(s.issuer, proxyIssuer), or(s.audience, nodeAudience), s.upstream, s.transport,
-		s.handler, or(s.clients, "clients-ca.crt")), nil
+		s.handler, or(s.clients, "clients-ca.crt"), or(s.delivery, "http")), nil
 }
 
 func (s site) start(t testing.TB, env ...string) *caddy.Caddy {
