@@ -119,8 +119,8 @@ func (s *StorageKeys) setName(name string) { s.stored.set = name }
 
 // Cleanup lets go of a lock that is still waited for.
 func (s *StorageKeys) Cleanup() error {
-	s.making.rest()
-	s.acting.rest()
+	s.making.end()
+	s.acting.end()
 	return nil
 }
 

@@ -34,7 +34,7 @@ func TestAChangedAlgorithmIsToldWithTheTimeItTakes(t *testing.T) {
 	type line struct {
 		Msg, Signing, Configured string
 		Rotations                int
-		From                     float64
+		From                     time.Time
 	}
 	told := func(r *replica) (lines []line) {
 		for text := range strings.Lines(r.logs.String()) {
@@ -62,14 +62,14 @@ func TestAChangedAlgorithmIsToldWithTheTimeItTakes(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Len(t, told(after.replica), 1)
 		first := told(after.replica)[0]
-		require.InDelta(t, start.Add(4*time.Hour).Unix(), first.From, 60)
-		first.From = 0
+		require.WithinDuration(t, start.Add(4*time.Hour), first.From, time.Minute)
+		first.From = time.Time{}
 		require.Equal(t, line{Msg: first.Msg, Signing: "ES256", Configured: "ES384", Rotations: 2}, first)
 		time.Sleep(2 * time.Hour)
 		require.Len(t, told(after.replica), 2)
 		second := told(after.replica)[1]
 		require.Equal(t, 1, second.Rotations)
-		require.InDelta(t, start.Add(4*time.Hour).Unix(), second.From, 60)
+		require.WithinDuration(t, start.Add(4*time.Hour), second.From, time.Minute)
 		time.Sleep(30 * time.Hour)
 		require.Len(t, told(after.replica), 2, "it has taken effect")
 		require.Contains(t, after.kidsAndAlgorithms()[0], "ES384 ")

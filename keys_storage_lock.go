@@ -38,6 +38,8 @@ type storageLock struct {
 	mu      sync.Mutex
 	wait    *lockWait // nil: nobody wants it
 	refused int       // how often in a row it was
+
+	busy sync.WaitGroup // what is said to the storage on the side
 }
 
 // lockWait is one wait for the lock. Its state belongs to the mutex of the storageLock.
@@ -141,7 +143,7 @@ func (l *storageLock) begin(ctx context.Context) *lockWait {
 	w := &lockWait{over: make(chan struct{}), deadline: deadlineOf(ctx)}
 	ctx, w.cancel = context.WithDeadline(context.WithoutCancel(ctx), w.deadline)
 	l.wait = w
-	go func() {
+	l.busy.Go(func() {
 		err := l.lock(ctx)
 		l.mu.Lock()
 		w.answered, w.err = true, err
@@ -159,7 +161,7 @@ func (l *storageLock) begin(ctx context.Context) *lockWait {
 		default:
 			time.AfterFunc(unclaimedTimeout, func() { l.abandon(w) })
 		}
-	}()
+	})
 	return w
 }
 
@@ -177,6 +179,20 @@ func (l *storageLock) lock(ctx context.Context) (err error) {
 		}
 	}()
 	return l.stored.storage.Lock(ctx, l.name())
+}
+
+// end abandons the wait that there is, and waits until the storage has heard of it, or does not answer.
+func (l *storageLock) end() {
+	l.rest()
+	done := make(chan struct{})
+	go func() {
+		l.busy.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(stopTimeout):
+	}
 }
 
 // rest abandons the wait that there is, if any.
@@ -204,7 +220,7 @@ func (l *storageLock) abandon(w *lockWait) {
 	l.mu.Unlock()
 	w.cancel()
 	if locked {
-		go l.release(w)
+		l.busy.Go(func() { l.release(w) })
 	}
 }
 

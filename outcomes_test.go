@@ -151,7 +151,7 @@ func TestARefusalEndsWhenAnotherChainBegins(t *testing.T) {
 			}
 			soon := time.Now().Add(10 * time.Second)
 			now, then := issuing(time.Now().Add(-time.Hour)), issuing(soon)
-			h := configured(t, trust+`,"deny":["`+root.write("denied.txt", []byte("serial "+now.SerialNumber.Text(16)+" issuer CN=root\n"))+`"]`)
+			h := configured(t, trust+`,"deny":["`+root.write("denied.txt", []byte("serial 0x"+now.SerialNumber.Text(16)+" issuer CN=root\n"))+`"]`)
 			alice := (&authority{t: t, cert: now, key: key, dir: t.TempDir()}).client("alice").Leaf
 			r := referenceRequest(alice, now)
 			r.TLS.PeerCertificates = []*x509.Certificate{alice, now, then}
