@@ -126,7 +126,8 @@ type Handler struct {
 	RequiredClaims []string `json:"required_claims,omitempty"`
 
 	// Whether to add the confirmation claim cnf with the member x5t#S256 (RFC 8705 section
-	// 3.1), which binds a token to the certificate. Each certificate has tokens of its own then.
+	// 3.1), which binds a token to the certificate, as the client sent it. Each certificate has
+	// tokens of its own then.
 	Confirmation bool `json:"confirmation,omitempty"`
 
 	// Whether to add the claim jti (RFC 7519 section 4.1.7): the same on every replica, and

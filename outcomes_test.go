@@ -218,6 +218,7 @@ func TestKnownClientsWaitForNobody(t *testing.T) {
 		<-busy
 	}
 	require.Equal(t, "known []", identityOf(h, known))
+	slow.Store(false)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := h.ServeHTTP(httptest.NewRecorder(), referenceRequest(ca.client("new").Leaf, ca.cert).WithContext(ctx), nothing)

@@ -7,6 +7,9 @@
 //	serial      4A:3F:09 issuer CN=Users,O=Acme    as its authority counts
 //	subject     CN=alice,OU=data,O=Acme            every certificate with this name
 //
+// A fingerprint stands for the certificate in both forms that a signature with
+// ECDSA has, since its holder can make either of the other.
+//
 // A line that cannot be understood, or that could match nothing, refuses the
 // file as a whole: a client that is let in because of a typing error is what
 // the file exists to prevent.
