@@ -46,7 +46,7 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 		e.Trust = "the handler's own trust_pool is empty"
 	case pool != nil:
 		e.Trust = "checked against the handler's own trust_pool"
-		v, err = verifyChains(sent, pool, "elasticsearch_jwt", now)
+		v, err = verifyOwn(sent, pool, now)
 	default:
 		e.Trust, v, err = verifyAt(h.sites.sites, sent, now)
 	}

@@ -107,9 +107,9 @@ func (id *identifier) identify(ctx context.Context, conn *tls.ConnectionState, h
 	return client, client.chainEnd, nil
 }
 
-// decide says who a certificate stands for that is no known client's, or why it is nobody. A
-// certificate is looked at once, however many requests come with it, until something changes:
-// looking at one costs much more than sending it.
+// decide says who is at the other end of a connection where no client is known, or why nobody is. The
+// certificates are looked at once, however many requests come with them, until something changes: to
+// look at them costs much more than to send them.
 func (id *identifier) decide(
 	ctx context.Context, key connection, sent []*x509.Certificate,
 	pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time,
@@ -132,7 +132,7 @@ func (id *identifier) decide(
 	}
 	client, chains, err := id.look(sent, pool, chains, now)
 	if err != nil {
-		return nil, id.outcomes.refused(key, basis, now, err, append(chains, sent))
+		return nil, id.outcomes.refused(key, basis, now, err, append([][]*x509.Certificate{sent}, chains...))
 	}
 	client.basis, client.decided = basis, now.Unix()
 	id.outcomes.admitted(sent, key, client)
@@ -143,7 +143,7 @@ func (id *identifier) decide(
 // found, or if there is a pool, the ones to that.
 func (id *identifier) look(sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time) (*client, [][]*x509.Certificate, error) {
 	if pool != nil {
-		own, err := verifyChains(sent, pool, "elasticsearch_jwt", now)
+		own, err := verifyOwn(sent, pool, now)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -200,12 +200,18 @@ func verifiedByTLS(conn *tls.ConnectionState, host string, now time.Time) (verif
 	return verified{conn.VerifiedChains, notAfter}, nil
 }
 
-// verifyChains finds the chains of a certificate to authorities, over the intermediates that were
-// sent after it. What the trust_pool belongs to is for the refusal.
-func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now time.Time) (verified, error) {
+// verifyOwn verifies the certificates against the handler's own trust_pool, whatever the TLS layer
+// thought of them.
+func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (verified, error) {
 	if len(sent) > maxSent {
 		return verified{}, refuse(unverified, "the client sent %d certificates: send its own and the intermediates, which are %d at most", len(sent), maxSent-1)
 	}
+	return verifyChains(sent, pool, "elasticsearch_jwt", now)
+}
+
+// verifyChains finds the chains of a certificate to authorities, over the intermediates that were
+// sent after it. What the trust_pool belongs to is for the refusal.
+func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now time.Time) (verified, error) {
 	chains, err := chain.Verify(sent, pool, now)
 	if err != nil {
 		return verified{}, refuseUnverified(err, of, now)

@@ -144,7 +144,7 @@ func TestTheChainsAreThoseOfCryptoX509(t *testing.T) {
 	}
 	good := 0
 	for seed := range uint64(400) {
-		rnd := mathrand.New(mathrand.NewPCG(seed, 0)) //nolint:gosec // the same each time
+		rnd := mathrand.New(mathrand.NewPCG(seed, 0)) // the same each time
 		var parties []party
 		for _, key := range keys {
 			parties = append(parties, party{fmt.Sprintf("authority %d", rnd.IntN(5)), key}) // some share a name
