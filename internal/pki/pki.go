@@ -125,6 +125,17 @@ func (ca *CA) Issue(template *x509.Certificate) Pair {
 	return newPair(der, key)
 }
 
+// RevocationList signs a list of revoked certificates that is good for an hour, in DER.
+func (ca *CA) RevocationList(revoked ...Pair) []byte {
+	now := time.Now()
+	template := &x509.RevocationList{Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(time.Hour)}
+	for _, pair := range revoked {
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: pair.Leaf.SerialNumber, RevocationTime: template.ThisUpdate})
+	}
+	return must(x509.CreateRevocationList(rand.Reader, template, ca.Certificate, ca.key))
+}
+
 // Write writes the pair as <name>.pem and <name>.key.
 func (p Pair) Write(dir, name string) error {
 	if err := os.WriteFile(filepath.Join(dir, name+".pem"), p.Cert, 0o600); err != nil {
