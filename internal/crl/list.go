@@ -157,6 +157,7 @@ func (l *list) checkHeader() error {
 		return errors.New("it is signed with an algorithm that crypto/x509 does not know: have the authority sign as it signs its certificates")
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
 		return fmt.Errorf("it is signed with %s, which is not safe any more: have the authority sign with SHA-2", l.algorithm)
+	default:
 	}
 	var err error
 	switch l.name, err = normalName(l.rawIssuer); {

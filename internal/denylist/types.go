@@ -8,7 +8,7 @@ const uniqueIdentifier = "0.9.2342.19200300.100.1.44"
 
 // types are the attribute types as Java, OpenSSL, RFC 4519 and Windows name them, in lower case. SN
 // is the surname, as in RFC 4519 section 2.32 and in OpenSSL.
-var types = map[string]x500.OID{
+var types = map[string]x500.OID{ //nolint:gosec // userPassword is a name
 	"uid":                    x500.UserID,
 	"userid":                 x500.UserID,
 	"dc":                     x500.DomainComponent,
