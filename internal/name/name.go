@@ -80,7 +80,7 @@ func Safe(s string, kind Kind) error {
 	if err := Clean(s); err != nil {
 		return err
 	}
-	if kind != DN && s != strings.Trim(s, " ") { // a DN quotes the blanks of its values
+	if trimmed := strings.Trim(s, " "); trimmed == "" || trimmed != s && kind != DN { // a DN quotes the blanks of its values
 		return &Error{Problem: Blank}
 	}
 	if r, found := first(s, isInvisible); found {

@@ -2,7 +2,6 @@ package upn_test
 
 import (
 	"encoding/asn1"
-	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -118,7 +117,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, s := range got {
 			require.True(t, utf8.ValidString(s))
-			require.True(t, strings.Contains(string(extension), s), "it is as the certificate has it")
+			require.Contains(t, string(extension), s, "it is as the certificate has it")
 		}
 	})
 }
