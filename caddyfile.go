@@ -502,7 +502,7 @@ func parseSize(d *caddyfile.Dispenser, field *int) error {
 	if err != nil || size > math.MaxInt32 {
 		return d.Errf("%s %q: write a size such as 16KiB", name, s)
 	}
-	*field = int(size) //nolint:gosec // it is not larger
+	*field = int(size)
 	return nil
 }
 
