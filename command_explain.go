@@ -30,7 +30,8 @@ what to change. It signs nothing. The file is PEM, in which intermediates can fo
 certificate, or DER.
 
 The chain is checked against the handler's own trust_pool, or else against the client_auth of the
-sites in the same server; what other verifiers there are is not asked.
+sites that the handler is in; what other verifiers there are is not asked. If it fits none, the
+certificate that is at fault is named, and what is the matter with it.
 
 It asks the admin API of a running Caddy. With --config it reads a configuration instead, without
 running it, and needs no Caddy that runs.`,

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,6 +40,7 @@ type explainedClaim struct {
 // intermediates that it sends along. It signs nothing.
 func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 	e := explanation{Issuer: h.Issuer, Audience: h.Audience}
+	sites := h.sites.of(h)
 	pool, err := h.identifier.trustPool()
 	var v verified
 	switch {
@@ -46,16 +48,21 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 		e.Trust = "the handler's own trust_pool is empty"
 	case pool != nil:
 		e.Trust = "checked against the handler's own trust_pool"
-		v, err = verifyOwn(sent, pool, now)
+		if v, err = verifyOwn(sent, pool, now); err == nil && len(sites) > 0 && !slices.ContainsFunc(sites, site.asks) {
+			err = refuse(noCertificate, "no client can show it: %s asks for no certificate; set client_auth { mode request }", listOf(sites))
+		}
 	default:
-		e.Trust, v, err = verifyAt(h.sites.sites, sent, now)
+		e.Trust, v, err = verifyAt(sites, sent, now)
+	}
+	if why := unusableKey(sent[0]); why != "" {
+		err = refuseUnusableKey(why)
 	}
 	if err != nil {
 		return e.refused(err)
 	}
 	_, who, err := h.identifier.newClient(sent[0], v.chains, now)
 	if err != nil {
-		return e.refused(err)
+		return e.refused(err).blaming(h.identifier.revocation, v.chains)
 	}
 	e.Principal, e.Groups = who.principal, who.groups
 	origins := h.origins()
@@ -67,38 +74,57 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 	return e
 }
 
-// verifyAt verifies a certificate as the TLS layer does for the sites around a handler, of which
-// the handler may be in any. It is verified if one of them takes it.
+// verifyAt verifies a certificate as the TLS layer does for the sites that a handler is in. It is
+// verified if one of them takes it.
 func verifyAt(sites []site, sent []*x509.Certificate, now time.Time) (trust string, v verified, err error) {
 	if len(sites) == 0 {
 		if chainsEnd([][]*x509.Certificate{sent}, sent[0], now) == 0 {
-			err = refuseExpired()
+			err = refuseExpired().from(errors.New(strings.Join(datesOfAll(sent, now), "; ")))
 		}
 		return "not checked: whether the certificate is trusted is for client_auth to say", verified{chains: [][]*x509.Certificate{sent}}, err
 	}
-	var taken, refused []string
+	var taken, refused []site
 	for _, s := range sites {
 		if !s.verifies() {
 			continue
 		}
 		at, refusal := verifyChains(sent, s.policy.TLSConfig.ClientCAs, "client_auth", now)
 		if refusal != nil {
-			refused = append(refused, s.String())
+			refused = append(refused, s)
 			err = refusal
 			continue
 		}
-		taken, v = append(taken, s.String()), at
+		taken, v = append(taken, s), at
 	}
 	switch {
 	case len(taken) > 0 && len(refused) > 0:
-		return fmt.Sprintf("checked against the client_auth of %s; that of %s ends the handshake", strings.Join(taken, ", "), strings.Join(refused, ", ")), v, nil
+		return fmt.Sprintf("checked against the client_auth of %s; that of %s ends the handshake", listOf(taken), listOf(refused)), v, nil
 	case len(taken) > 0:
-		return "checked against the client_auth of " + strings.Join(taken, ", "), v, nil
+		return "checked against the client_auth of " + listOf(taken), v, nil
 	case len(refused) > 0:
-		return fmt.Sprintf("checked against the client_auth of %s, which ends the handshake", strings.Join(refused, ", ")), verified{}, err
+		return fmt.Sprintf("checked against the client_auth of %s, which ends the handshake", listOf(refused)), verified{}, err
 	default:
-		return "not checked: no site of the server has a client_auth that verifies", verified{}, refuseNobodyVerified()
+		return "not checked: no client_auth of " + listOf(sites) + " verifies", verified{}, refuseNobodyVerified()
 	}
+}
+
+// datesOfAll says which certificates are not valid now, and when they are.
+func datesOfAll(sent []*x509.Certificate, now time.Time) []string {
+	var faults []string
+	for _, cert := range sent {
+		faults = append(faults, datesOf(cert, "the certificate of "+nameOf(cert.RawSubject), now)...)
+	}
+	return faults
+}
+
+// blaming names an authority that cannot sign the lists that a certificate is looked for in.
+func (e explanation) blaming(r revocation, chains [][]*x509.Certificate) explanation {
+	if e.Reason == string(revoked) && len(r.lists) > 0 {
+		if why := withoutCRLSign(chains); why != "" {
+			e.Cause += "; " + why
+		}
+	}
+	return e
 }
 
 // refused says why the certificate is nobody.

@@ -16,7 +16,7 @@ import (
 
 // explained is an explanation as its JSON has it.
 type explained struct {
-	Trust, Reason, Advice, Cause, Principal string
+	Issuer, Trust, Reason, Advice, Cause, Principal string
 
 	Groups []string
 	Claims []explainedClaim
@@ -103,15 +103,15 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 	}{
 		"client_auth takes it":               {verifying, "", alice, "alice", "", "client_auth of in.example.org", "", ""},
 		"client_auth does not":               {verifying, "", bob, "", "unverified", "client_auth of in.example.org, which ends the handshake", "", "trust_pool of client_auth"},
-		"client_auth verifies nothing":       {unverifying, "", alice, "", "unverified", "no site of the server has a client_auth that verifies", "", "mode verify_if_given"},
+		"client_auth verifies nothing":       {unverifying, "", alice, "", "unverified", "no client_auth of in.example.org verifies", "", "mode verify_if_given"},
 		"an intermediate is not in the file": {verifying, "", file(pemOf(carol)), "", "unverified", "", "", "send the intermediates along"},
 		"a certificate in DER":               {verifying, "", file(clients.client("alice").Certificate[0]), "alice", "", "", "", ""},
 		"an intermediate is in the file":     {verifying, "", file(pemOf(carol), pemOf(issuing.cert.Raw)), "carol", "", "", "", ""},
 		"the handler verifies":               {unverifying, "trust_pool file {{clients}}", alice, "alice", "", "own trust_pool", "", ""},
 		"the handler does not take it":       {unverifying, "trust_pool file {{clients}}", bob, "", "unverified", "own trust_pool", "signed by unknown authority", "trust_pool of elasticsearch_jwt"},
-		"one of two sites takes it": {
-			verifying + site("beside.example.org", "trust_pool file {{others}}"), "", alice,
-			"alice", "", "client_auth of in.example.org; that of beside.example.org ends the handshake", "", "",
+		"a handler of two sites": {
+			head + site("in.example.org, https://any.example.org", "mode verify_if_given\ntrust_pool file {{clients}}"), "", alice,
+			"alice", "", "client_auth of any.example.org, in.example.org", "", "",
 		},
 		"a principal that it lacks":      {verifying, "principal {cert.uid}", alice, "", "no_principal", "", "principal {cert.uid}", "choose another principal"},
 		"a group that looks like a name": {verifying, "groups {cert.san.dns} a={cert.cn},b", alice, "", "invalid_group", "", "groups a={cert.cn},b", "looks like a distinguished name"},

@@ -214,7 +214,7 @@ func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (ve
 func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now time.Time) (verified, error) {
 	chains, err := chain.Verify(sent, pool, now)
 	if err != nil {
-		return verified{}, refuseUnverified(err, of, now)
+		return verified{}, refuseUnverified(err, of, diagnose(err, sent, pool, now), now)
 	}
 	notAfter := chainsEnd(chains, sent[0], now)
 	if notAfter == 0 {
@@ -247,26 +247,43 @@ func refuseExpired() *Refusal {
 	return refuse(expired, "the client's certificate, or one above it, has expired or is not valid yet: renew it and connect again")
 }
 
-func refuseNotForClients() error {
+func refuseNotForClients() *Refusal {
 	return refuse(unverified, "the client's certificate is not for client authentication: its extended key usage must include clientAuth")
 }
 
-// refuseUnverified says why crypto/x509 did not accept a certificate.
-func refuseUnverified(err error, of string, now time.Time) error {
+// refuseUnverified says why crypto/x509 did not accept a certificate. What was found to be the matter
+// with it can have names in it, and is for the operator alone.
+func refuseUnverified(err error, of, found string, now time.Time) error {
 	if errors.Is(err, chain.ErrReencoded) {
 		return refuseReencoded().from(textOf(err))
 	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		switch invalid.Reason {
-		case x509.Expired:
-			return refuseExpired().until(nextChange(now, invalid.Cert))
-		case x509.IncompatibleUsage:
-			return refuseNotForClients()
-		default:
-			return refuse(unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, such as a name constraint: the log says which", of).from(textOf(err))
-		}
+	refusal := explainUnverified(err, of)
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		refusal = refusal.until(nextChange(now, invalid.Cert))
 	}
-	return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: use one that its authorities issued, and send the intermediates along", of).from(textOf(err))
+	if found != "" {
+		err = fmt.Errorf("%s (%w)", found, err)
+	}
+	return refusal.from(textOf(err))
+}
+
+func explainUnverified(err error, of string) *Refusal {
+	if _, ok := errors.AsType[x509.UnhandledCriticalExtension](err); ok {
+		return refuse(unverified, "the client's certificate, or one above it, has a critical extension that is not known here: issue it without, or not critical")
+	}
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case !ok:
+		return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: use one that its authorities issued, and send the intermediates along", of)
+	case invalid.Reason == x509.Expired:
+		return refuseExpired()
+	case invalid.Reason == x509.IncompatibleUsage && forClients(invalid.Cert): // which is always the client's
+		return refuse(unverified, "an intermediate in the client's chain is not for client authentication: its extended key usage must include clientAuth, or be left out")
+	case invalid.Reason == x509.IncompatibleUsage:
+		return refuseNotForClients()
+	default:
+		return refuse(unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, such as a name constraint: the log says which", of)
+	}
 }
 
 // chainsEnd is until when (Unix seconds) at least one of the verified chains of a leaf is

@@ -1,0 +1,197 @@
+package esjwt
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
+)
+
+// This file says what is the matter with a certificate, for the operator: crypto/x509 names neither
+// the certificate that is at fault nor the authorities that there are. It decides nothing.
+
+// diagnose says why crypto/x509 found no chain from a certificate, over the intermediates that were
+// sent after it, to a pool of authorities (nil: those of the system). It checks no signature.
+func diagnose(err error, sent []*x509.Certificate, pool *x509.CertPool, now time.Time) string {
+	var faults []string
+	cert, who := sent[0], "the client's certificate"
+	for at := 0; ; at++ {
+		faults = append(faults, faultsOf(cert, who, at > 0, now)...)
+		if trusts(pool, cert.RawIssuer) {
+			break
+		}
+		issuer := issuerOf(cert, sent[1:])
+		if issuer == nil || at == len(sent) {
+			if len(faults) == 0 {
+				faults = append(faults, fmt.Sprintf("%s was issued by %s, which is neither among the intermediates that were sent nor in the trust_pool, which has %s",
+					who, nameOf(cert.RawIssuer), namesOf(pool)))
+			}
+			break
+		}
+		cert, who = issuer, "the intermediate "+nameOf(issuer.RawSubject)
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired && !slices.ContainsFunc(sent, invalid.Cert.Equal) {
+		faults = append(faults, datesOf(invalid.Cert, "the authority "+nameOf(invalid.Cert.RawSubject)+" of the trust_pool", now)...)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && len(faults) == 0 {
+		faults = append(faults, fmt.Sprintf("%s names %s of the trust_pool as its issuer, but is not signed with that one's key: does it have another key now?",
+			who, nameOf(cert.RawIssuer)))
+	}
+	const most = 3
+	return strings.Join(faults[:min(len(faults), most)], "; ")
+}
+
+// faultsOf says what keeps a certificate from being in the chain of a client.
+func faultsOf(cert *x509.Certificate, who string, authority bool, now time.Time) []string {
+	faults := datesOf(cert, who, now)
+	for _, oid := range cert.UnhandledCriticalExtensions {
+		faults = append(faults, fmt.Sprintf("%s has the critical extension %s, which Go does not know", who, oid))
+	}
+	if !forClients(cert) {
+		faults = append(faults, who+" is not for client authentication: its extended key usage must include clientAuth, or be left out")
+	}
+	if authority && (!cert.BasicConstraintsValid || !cert.IsCA) {
+		faults = append(faults, who+" is no authority: its basic constraints must say CA:TRUE")
+	}
+	if authority && cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
+		faults = append(faults, who+" may not sign certificates: its key usage must include keyCertSign")
+	}
+	return faults
+}
+
+// datesOf says that a certificate is not valid now, and when it is.
+func datesOf(cert *x509.Certificate, who string, now time.Time) []string {
+	switch {
+	case now.Before(cert.NotBefore):
+		return []string{who + " is not valid before " + cert.NotBefore.UTC().Format(time.RFC3339)}
+	case now.After(cert.NotAfter):
+		return []string{who + " expired at " + cert.NotAfter.UTC().Format(time.RFC3339)}
+	default:
+		return nil
+	}
+}
+
+// issuerOf returns the certificate that another's issuer is in name, or nil. Of several, the one with
+// the key that is named counts.
+func issuerOf(cert *x509.Certificate, among []*x509.Certificate) *x509.Certificate {
+	var issuer *x509.Certificate
+	for _, c := range among {
+		if c == cert || !bytes.Equal(c.RawSubject, cert.RawIssuer) {
+			continue
+		}
+		if issuer == nil || bytes.Equal(c.SubjectKeyId, cert.AuthorityKeyId) {
+			issuer = c
+		}
+	}
+	return issuer
+}
+
+// trusts reports whether a pool has an authority of a name.
+func trusts(pool *x509.CertPool, name []byte) bool {
+	return slices.ContainsFunc(subjectsOf(pool), func(subject []byte) bool { return bytes.Equal(subject, name) })
+}
+
+func subjectsOf(pool *x509.CertPool) [][]byte {
+	if pool == nil {
+		return nil
+	}
+	return pool.Subjects() //nolint:staticcheck // those of the system, which it leaves out, are too many to name
+}
+
+// namesOf are the names of some authorities in a pool.
+func namesOf(pool *x509.CertPool) string {
+	const most = 5
+	if pool == nil {
+		return "the authorities of the system"
+	}
+	subjects := subjectsOf(pool)
+	var names []string
+	for _, subject := range subjects[:min(len(subjects), most)] {
+		names = append(names, nameOf(subject))
+	}
+	if more := len(subjects) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// nameOf is a distinguished name in a form for people, quoted and of bounded length.
+func nameOf(raw []byte) string {
+	const most = 100
+	parsed, err := x500.Parse(raw)
+	if err != nil {
+		return "a name that cannot be read"
+	}
+	name := parsed.String()
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return fmt.Sprintf("%q", name)
+}
+
+// unusableKey says why no client can use a certificate's key in TLS, or nothing.
+func unusableKey(cert *x509.Certificate) string {
+	switch key := cert.PublicKey.(type) {
+	case *rsa.PublicKey, ed25519.PublicKey:
+		return ""
+	case *ecdsa.PublicKey:
+		switch key.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+			return ""
+		default:
+			return "its key is on the curve " + key.Curve.Params().Name + ", which TLS 1.3 (RFC 8446 section 4.2.3) does not take"
+		}
+	default:
+		return "its key is " + kindOfKey(cert) + ", which TLS in Go does not take"
+	}
+}
+
+// kindOfKey names the algorithm of a key that crypto/x509 does not know.
+func kindOfKey(cert *x509.Certificate) string {
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(cert.RawSubjectPublicKeyInfo, &info); err != nil {
+		return "of an algorithm that cannot be read"
+	}
+	switch oid := info.Algorithm.Algorithm.String(); oid {
+	case "1.2.840.113549.1.1.10":
+		return "for RSA-PSS alone (id-RSASSA-PSS), not plain RSA (rsaEncryption)"
+	case "1.2.840.10040.4.1":
+		return "for DSA"
+	case "1.3.101.113":
+		return "for Ed448"
+	default:
+		return "of the algorithm " + oid
+	}
+}
+
+// refuseUnusableKey refuses a certificate that cannot have come through a handshake.
+func refuseUnusableKey(why string) *Refusal {
+	return refuse(unverified, "no client can use the certificate in TLS: issue it with a key for RSA, or on P-256, P-384 or P-521, or for Ed25519").from(errors.New(why))
+}
+
+// withoutCRLSign says which authorities of the chains may not sign revocation lists (RFC 5280 section
+// 4.2.1.3), or nothing.
+func withoutCRLSign(chains [][]*x509.Certificate) string {
+	for _, chain := range chains {
+		for _, authority := range chain[min(1, len(chain)):] {
+			if authority.KeyUsage != 0 && authority.KeyUsage&x509.KeyUsageCRLSign == 0 {
+				return "the authority " + nameOf(authority.RawSubject) + " may not sign revocation lists: its key usage must include cRLSign"
+			}
+		}
+	}
+	return ""
+}

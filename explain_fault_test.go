@@ -1,0 +1,177 @@
+package esjwt_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/json"
+	"encoding/pem"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// explainAll is what the handlers of a Caddyfile make of a file of certificates.
+func explainAll(t *testing.T, caddyfile string, certs ...[]byte) []explained {
+	t.Helper()
+	var file bytes.Buffer
+	for _, cert := range certs {
+		file.Write(pemOf(cert))
+	}
+	out, err := command(t, "explain", writeFile(t, "client.pem", file.Bytes()), "--json", "--config", writeFile(t, "Caddyfile", []byte(caddyfile)))
+	var explanations []explained
+	require.NoError(t, json.Unmarshal([]byte(out), &explanations), "%s %v", out, err)
+	return explanations
+}
+
+// TestAnExplanationNamesTheCertificateAtFault, and what is the matter with it.
+func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
+	ca, others := newAuthority(t, "clients authority"), newAuthority(t, "another authority")
+	issued := func(a *authority, template x509.Certificate) []byte {
+		if template.Subject.CommonName == "" {
+			template.Subject.CommonName = "alice"
+		}
+		return a.issue(template).Certificate[0]
+	}
+	below := func(template x509.Certificate) *authority {
+		sub := newAuthority(t, "issuing authority")
+		template.Subject, template.SerialNumber = sub.cert.Subject, nextSerial()
+		template.BasicConstraintsValid, template.IsCA = true, true
+		template.SubjectKeyId, template.AuthorityKeyId = sub.cert.SubjectKeyId, ca.cert.SubjectKeyId
+		if template.NotAfter.IsZero() {
+			template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		}
+		der, err := x509.CreateCertificate(rand.Reader, &template, ca.cert, sub.cert.PublicKey, ca.key)
+		require.NoError(t, err)
+		sub.cert, err = x509.ParseCertificate(der)
+		require.NoError(t, err)
+		return sub
+	}
+	sameName := newAuthority(t, "clients authority")
+	critical := []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}}}
+	serversOnly := below(x509.Certificate{KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	past := below(x509.Certificate{NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC)})
+	odd := below(x509.Certificate{ExtraExtensions: critical})
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	require.NoError(t, err)
+	onP224, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}, ca.cert, p224.Public(), ca.key)
+	require.NoError(t, err)
+	pss, err := os.ReadFile("testdata/certificates/rsa-pss.pem")
+	require.NoError(t, err)
+
+	tests := map[string]struct {
+		certs         [][]byte
+		advice, cause string
+		not           string
+		reason        string
+	}{
+		"expired": {
+			certs:  [][]byte{issued(ca, x509.Certificate{NotAfter: time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC), NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)})},
+			reason: "expired", cause: "the client's certificate expired at 2021-02-03T04:05:06Z",
+		},
+		"not valid yet": {
+			certs:  [][]byte{issued(ca, x509.Certificate{NotBefore: time.Date(2090, 2, 3, 4, 5, 6, 0, time.UTC), NotAfter: time.Date(2091, 1, 1, 0, 0, 0, 0, time.UTC)})},
+			reason: "expired", cause: "the client's certificate is not valid before 2090-02-03T04:05:06Z",
+		},
+		"an intermediate expired": {
+			certs:  [][]byte{issued(past, x509.Certificate{}), past.cert.Raw},
+			reason: "expired", cause: `the intermediate "CN=issuing authority" expired at 2021-02-03T04:05:06Z`,
+		},
+		"of an authority that is not in the pool": {
+			certs:  [][]byte{issued(others, x509.Certificate{})},
+			reason: "unverified", cause: `was issued by "CN=another authority", which is neither among the intermediates that were sent nor in the trust_pool, which has "CN=clients authority"`,
+		},
+		"of an authority with the same name": {
+			certs:  [][]byte{issued(sameName, x509.Certificate{})},
+			reason: "unverified", cause: "does it have another key now?",
+		},
+		// vault and cert-manager issue intermediates for servers; the client's own extended key usage is right.
+		"an intermediate for servers": {
+			certs:  [][]byte{issued(serversOnly, x509.Certificate{}), serversOnly.cert.Raw},
+			reason: "unverified", advice: "an intermediate in the client's chain is not for client authentication", not: "the client's certificate is not for",
+			cause: `the intermediate "CN=issuing authority" is not for client authentication: its extended key usage must include clientAuth`,
+		},
+		"for servers": {
+			certs:  [][]byte{issued(ca, x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})},
+			reason: "unverified", advice: "the client's certificate is not for client authentication", cause: "the client's certificate is not for client authentication",
+		},
+		"a critical extension": {
+			certs:  [][]byte{issued(ca, x509.Certificate{ExtraExtensions: critical})},
+			reason: "unverified", advice: "critical extension", cause: "the client's certificate has the critical extension 1.3.6.1.4.1.99999.1, which Go does not know",
+		},
+		"a critical extension of an intermediate": {
+			certs:  [][]byte{issued(odd, x509.Certificate{}), odd.cert.Raw},
+			reason: "unverified", cause: `the intermediate "CN=issuing authority" has the critical extension 1.3.6.1.4.1.99999.1`,
+		},
+		"a key on P-224":        {certs: [][]byte{onP224}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "on the curve P-224"},
+		"a key for RSA-PSS":     {certs: [][]byte{derOf(t, pss)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "RSA-PSS alone"},
+		"nothing is the matter": {certs: [][]byte{issued(ca, x509.Certificate{})}},
+	}
+	certFile, keyFile := others.server("in.example.org")
+	for name, tt := range tests {
+		for where, caddyfile := range map[string]string{
+			"client_auth": "mode verify_if_given\ntrust_pool file " + ca.file() + "\n}\n}\nelasticsearch_jwt {\n",
+			"own pool":    "mode request\n}\n}\nelasticsearch_jwt {\ntrust_pool file " + ca.file() + "\n",
+		} {
+			t.Run(name+", "+where, func(t *testing.T) {
+				e := explainAll(t, "{\nadmin off\nstorage file_system "+t.TempDir()+"\nauto_https off\n}\nhttps://in.example.org {\ntls "+certFile+" "+keyFile+
+					" {\nclient_auth {\n"+caddyfile+"issuer i\naudience a\n}\nreverse_proxy localhost:9200\n}\n", tt.certs...)[0]
+				require.Equal(t, tt.reason, e.Reason)
+				require.Contains(t, e.Cause, tt.cause)
+				require.Contains(t, e.Advice, tt.advice)
+				if tt.not != "" {
+					require.NotContains(t, e.Advice+e.Cause, tt.not)
+				}
+				require.NotContains(t, e.Advice, "authority\"", "the advice is for the client too, and has no name in it")
+			})
+		}
+	}
+}
+
+// derOf is the certificate of a PEM file.
+func derOf(t *testing.T, file []byte) []byte {
+	t.Helper()
+	block, _ := pem.Decode(file)
+	require.NotNil(t, block)
+	return block.Bytes
+}
+
+// TestAnExplanationAsksAboutTheSiteOfEachHandler, and about no other site of the server.
+func TestAnExplanationAsksAboutTheSiteOfEachHandler(t *testing.T) {
+	a, b := newAuthority(t, "authority of a"), newAuthority(t, "authority of b")
+	certFile, keyFile := a.server("a.example.org", "b.example.org", "c.example.org")
+	siteOf := func(name, clientAuth, content string) string {
+		return "https://" + name + ".example.org {\ntls " + certFile + " " + keyFile + " {\n" + clientAuth + "}\n" + content + "}\n"
+	}
+	jwt := func(issuer string) string {
+		return "elasticsearch_jwt {\nissuer " + issuer + "\naudience a\n}\nreverse_proxy localhost:9200\n"
+	}
+	trusting := func(a *authority) string {
+		return "client_auth {\nmode verify_if_given\ntrust_pool file " + a.file() + "\n}\n"
+	}
+	caddyfile := "{\nadmin off\nstorage file_system " + t.TempDir() + "\nauto_https off\n}\n" +
+		"&(shared) {\nroute {\n" + jwt("named") + "}\n}\n" +
+		siteOf("a", trusting(a), "handle /x/* {\n"+jwt("a")+"}\n") +
+		siteOf("b", trusting(b), "handle {\nroute {\n"+jwt("b")+"}\n}\nhandle /n/* {\ninvoke shared\n}\n") +
+		siteOf("c", "", "handle {\n"+strings.Replace(jwt("c"), "audience a", "audience a\ntrust_pool file "+a.file(), 1)+"}\n")
+	byIssuer := map[string]explained{}
+	for _, e := range explainAll(t, caddyfile, a.client("alice").Certificate[0]) {
+		byIssuer[e.Issuer] = e
+	}
+	require.Len(t, byIssuer, 4)
+	require.Equal(t, "alice", byIssuer["a"].Principal)
+	require.Equal(t, "checked against the client_auth of a.example.org", byIssuer["a"].Trust)
+	require.Equal(t, "unverified", byIssuer["b"].Reason)
+	require.Equal(t, "checked against the client_auth of b.example.org, which ends the handshake", byIssuer["b"].Trust)
+	require.Equal(t, "checked against the client_auth of b.example.org, which ends the handshake", byIssuer["named"].Trust)
+	require.Equal(t, "no_certificate", byIssuer["c"].Reason, "its own pool would take it, but the site asks for none")
+}
