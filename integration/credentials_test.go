@@ -65,7 +65,7 @@ func requireNoneMade(t *testing.T, f *front, certificate tls.Certificate, method
 			require.False(t, understood(got), line)
 		}
 	}
-	require.NotEmpty(t, reached, "the node makes none at all")
+	require.NotEmpty(t, reached, "the node makes none at all: %v", sendLine(t, f.site, certificate, methods[0]+" "+path, body))
 	t.Logf("the node understands:\n%s", strings.Join(reached, "\n"))
 }
 
@@ -75,7 +75,7 @@ func TestCredentialsAreNotMadeThroughAProxyThatRefusesIt(t *testing.T) {
 		made := func(got answer) bool {
 			return got.status == http.StatusOK && (strings.Contains(got.body, `"encoded"`) || strings.Contains(got.body, `"access_token"`))
 		}
-		requireNoneMade(t, &s.front, certificate, []string{"POST", "PUT", "PATCH", "post", "GET"}, "/_security/api_key", `{"name":"outlives"}`, made)
+		requireNoneMade(t, &s.front, certificate, []string{"POST", "PUT", "PATCH", "post"}, "/_security/api_key", `{"name":"outlives"}`, made)
 
 		// The key goes on to work whatever becomes of the certificate: that is what the setting is for.
 		require.True(t, made(send(t, s.site.client(certificate), http.MethodPost, s.site.url("/_security/api_key"), `{"name":"outlives"}`, nil)))
@@ -85,9 +85,9 @@ func TestCredentialsAreNotMadeThroughAProxyThatRefusesIt(t *testing.T) {
 func TestOpenSearchCredentialsAreNotMadeThroughAProxyThatRefusesIt(t *testing.T) {
 	forEachOpenSearch(t, func(t *testing.T, s *searchStack) {
 		certificate := clientCA().Client("root", "admins").TLS
-		understood := func(got answer) bool {
-			return strings.Contains(got.body, "attributes") || strings.Contains(got.body, "password")
-		}
+		// Nobody with a certificate has a password to change: what counts is that the security plugin says
+		// so, with a status in words, and not the node, with a number.
+		understood := func(got answer) bool { return strings.Contains(got.body, `"status":"`) }
 		for _, path := range []string{"/_plugins/_security/api/account", "/_opendistro/_security/api/account"} {
 			requireNoneMade(t, &s.front, certificate, []string{"PUT"}, path, `{"password":"a-Str0ng-pass-phrase-7","current_password":"x"}`, understood)
 		}
