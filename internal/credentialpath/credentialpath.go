@@ -55,8 +55,25 @@ func makes(method, path string) bool {
 	if !suspicious(path) {
 		return false
 	}
-	plain := decode(path)
-	return matches(method, segments(plain, false)) || matches(method, segments(plain, true))
+	decoded := decode(path)
+	if method == http.MethodPost && !isExact(path) {
+		method = "" // whatever the end of the path says, it may be for something else than to read
+	}
+	return matches(method, segments(decoded, false)) || matches(method, segments(decoded, true))
+}
+
+// isExact reports whether there is one way to read a path.
+func isExact(path string) bool {
+	for i := range len(path) {
+		c := path[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != '/' && c != '.' && !isPlainByte(c) {
+			return false
+		}
+	}
+	return !strings.Contains(path, "//") && !strings.Contains(path, "/.")
 }
 
 // suspicious is a quick look at a path. Of those that are not there is hardly anything to tell.
@@ -75,32 +92,22 @@ func suspicious(path string) bool {
 
 // decode undoes percent-encoding (RFC 3986 section 2.1), however often it was done.
 func decode(path string) string {
-	for {
-		decoded := decodeOnce(path)
-		if len(decoded) == len(path) {
-			return decoded
-		}
-		path = decoded
+	if !strings.Contains(path, "%") {
+		return path
 	}
-}
-
-func decodeOnce(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	var out strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			high, low := hexDigit(s[i+1]), hexDigit(s[i+2])
-			if high >= 0 && low >= 0 {
-				out.WriteByte(byte(high<<4 | low)) //nolint:gosec // two hexadecimal digits
-				i += 2
-				continue
+	decoded := make([]byte, 0, len(path))
+	for i := range len(path) {
+		decoded = append(decoded, path[i])
+		// What has just been decoded can be the end of another escape.
+		for n := len(decoded); n >= 3 && decoded[n-3] == '%'; n = len(decoded) {
+			high, low := hexDigit(decoded[n-2]), hexDigit(decoded[n-1])
+			if high < 0 || low < 0 {
+				break
 			}
+			decoded = append(decoded[:n-3], byte(high<<4|low)) //nolint:gosec // two hexadecimal digits
 		}
-		out.WriteByte(s[i])
 	}
-	return out.String()
+	return string(decoded)
 }
 
 func hexDigit(c byte) int {
@@ -191,7 +198,14 @@ func isMade(method string, path []string) bool {
 
 // isPlain reports whether a segment is spelled as those of the interfaces are.
 func isPlain(segment string) bool {
-	return !strings.ContainsFunc(segment, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	})
+	for i := range len(segment) {
+		if !isPlainByte(segment[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isPlainByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }

@@ -62,6 +62,8 @@ func TestSpellingsOfAPath(t *testing.T) {
 		"/_security;v=1/api_key;x", "/_security/api_key%3Bx", "/_Security/API_Key", "/_security/api_key%20", "/_security/api_key%00", "/%20_security/api_key",
 		`/_security%5Capi_key`, "/_security/api_key?pretty", "/prefix/_security/api_key", "/_security/%2e/api_key", "/_security/x/%2e%2e/api_key",
 		"/_security/api_key/%2e%2e/api_key", "/_security/api_key/..", "/_security/api_ke%C0%AF", "/_security/ａpi_key", "/_security/api_key,x",
+		"/_security/api_key%3F/_query", "/_security/api_key%23/_query", "/_security/api_key;/_query", "/_security/api_key/_query/..", "/_security/api_key/%2e%2e/api_key/_query",
+		"/_security/user%3F/_has_privileges", "/_security/api_key//_query", `/_security/api_key%5C_query`,
 		"x:_security/api_key", "x:/_security/api_key", "x:%5fsecurity/api_key", "http://node:9200/_security/api_key",
 	} {
 		for _, method := range []string{"POST", "PUT", "PATCH", "post", "CONNECT", "X"} {
@@ -189,5 +191,14 @@ func BenchmarkMakes(b *testing.B) {
 				Makes(http.MethodPost, u)
 			}
 		})
+	}
+}
+
+// BenchmarkDecode is a path as long as a request line can be, encoded as often as it can be.
+func BenchmarkDecode(b *testing.B) {
+	path := "/_security/%" + strings.Repeat("25", 8000) + "61pi_key"
+	b.SetBytes(int64(len(path)))
+	for b.Loop() {
+		makes(http.MethodPost, path)
 	}
 }
