@@ -116,6 +116,7 @@ func details(verdict crl.Verdict) string {
 		text += ", due " + verdict.NextUpdate.Format(time.RFC3339)
 	case crl.BadSignature:
 		text = ", issuer of serial " + serial(verdict.Cert)
+	default:
 	}
 	if verdict.Note != "" {
 		text += ", " + verdict.Note
