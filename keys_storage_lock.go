@@ -20,7 +20,7 @@ const (
 	lockPatience = 3
 
 	// unclaimedTimeout is how long a lock is kept that nobody comes for.
-	unclaimedTimeout = 5 * time.Second / timeScale
+	unclaimedTimeout = 5 * time.Second
 
 	// unlockTimeout bounds what is left to do once the time for the rest may be over.
 	unlockTimeout = 5 * time.Second

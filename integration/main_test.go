@@ -6,9 +6,9 @@
 // It takes half an hour, and starts two dozen nodes. With
 // -race the Caddy is built with the race detector, and a race fails the test.
 //
-// The nodes are fetched with mvn on the first run and need a JDK. Where one of
-// these is missing a test is skipped and says what to install; with CI in the
-// environment it fails.
+// The nodes are fetched with mvn on the first run and need a JDK. Other tests
+// need SoftHSM2, Redis and PostgreSQL. Where one of these is missing a test is
+// skipped and says what to install; with CI in the environment it fails.
 package integration
 
 import (

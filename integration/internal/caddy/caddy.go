@@ -29,22 +29,32 @@ const rootModule = "github.com/edgejwt/caddy-elasticsearch-jwt"
 // Build builds cmd/caddy into a folder and returns the program's path. Under the
 // race detector the program has it too.
 func Build(ctx context.Context, dir string, tags ...string) (string, error) {
+	return build(ctx, ".", "./cmd/caddy", dir, tags)
+}
+
+// BuildStorages builds a Caddy with storages in Redis and PostgreSQL as well.
+func BuildStorages(ctx context.Context, dir string, tags ...string) (string, error) {
+	return build(ctx, "integration/storages", ".", dir, tags)
+}
+
+// build builds a program of one of this repository's modules.
+func build(ctx context.Context, module, program, dir string, tags []string) (string, error) {
 	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", rootModule)
 	root, err := list.Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module %s: %w", rootModule, err)
 	}
-	program := filepath.Join(dir, "caddy")
-	args := []string{"build", "-o", program, "-tags", strings.Join(tags, ",")}
+	output := filepath.Join(dir, "caddy")
+	args := []string{"build", "-o", output, "-tags", strings.Join(tags, ",")}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	build := exec.CommandContext(ctx, "go", append(args, "./cmd/caddy")...)
-	build.Dir = strings.TrimSpace(string(root))
+	build := exec.CommandContext(ctx, "go", append(args, program)...)
+	build.Dir = filepath.Join(strings.TrimSpace(string(root)), module)
 	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build cmd/caddy: %w\n%s", err, output)
+		return "", fmt.Errorf("build %s in %s: %w\n%s", program, module, err, output)
 	}
-	return program, nil
+	return output, nil
 }
 
 // BuildWith builds a Caddy with this plugin and others, as an operator does: with
