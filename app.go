@@ -93,7 +93,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.CacheSize == 0 {
 		a.CacheSize = 100_000
 	}
-	if err := provisionMetrics(ctx, &a.metrics); err != nil {
+	if err := provisionMetrics(ctx, &a.metrics, watchMetrics{a}); err != nil {
 		return err
 	}
 	events, err := ctx.App("events")

@@ -315,7 +315,7 @@ func TestWhatTheMachineLacksIsFoundWhenValidating(t *testing.T) {
 		"a variable with a bell in it":     {handlerBlock("audience {env.ESJWT_BELL}"), []string{"audience", "control characters"}},
 		"a variable that looks like a DN":  {handlerBlock("groups {env.ESJWT_GROUP}"), []string{"groups", "looks like a distinguished name"}},
 		"a file that is not there":         {handlerBlock("audience {file." + missing + "}"), []string{"audience", missing, "make the file readable"}},
-		"a secret that is not there":       {handlerBlock("shared_secret {file." + missing + "}"), []string{"shared_secret", missing, "make the file readable"}},
+		"a secret that is not there":       {handlerBlock("shared_secret {file." + missing + "}"), []string{"shared_secret", missing, "name a file that Caddy can read"}},
 		"a secret that is empty":           {handlerBlock("shared_secret {file." + file("empty", "\n") + "}"), []string{"shared_secret", filepath.Join(dir, "empty")}},
 		"a secret of two words":            {handlerBlock("shared_secret {file." + file("words", "hunter2 hunter2\n") + "}"), []string{"shared_secret", filepath.Join(dir, "words"), "printable ASCII without spaces"}},
 		"a secret that is binary":          {handlerBlock("shared_secret {file." + file("binary", "hunter2\x00") + "}"), []string{"shared_secret", "printable ASCII without spaces"}},

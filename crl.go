@@ -82,7 +82,7 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listS
 			}
 			return lists, err
 		}
-		file, err := watchFile(name, parse, changed, logger)
+		file, err := watchFile("crl", name, parse, changed, logger)
 		if err != nil {
 			return listSource{}, err
 		}
@@ -107,22 +107,23 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listS
 		report(lists, redacted(name), logger)
 		return lists, nil
 	}
-	a.watch(watchURL(name, state.lists.Load() != nil, parse, logger))
+	a.watch(watchURL("crl", name, state.lists.Load() != nil, parse, logger))
 	return listSource{redacted(name), state.lists.Load}, nil
 }
 
-// isListURL tells a URL from the name of a file.
+// isListURL tells a URL from the name of a file. Its errors have nothing of either in them: what does
+// not look like the URL that it is meant to be can have a password in it.
 func isListURL(name string) (bool, error) {
-	scheme, _, found := strings.Cut(name, "://")
-	if !found {
+	scheme, _, _ := strings.Cut(strings.ToLower(name), ":")
+	if !strings.Contains(name, "://") && scheme != "http" && scheme != "https" {
 		return false, nil
 	}
 	address, err := url.Parse(name)
 	switch {
-	case scheme != "http" && scheme != "https":
-		return false, fmt.Errorf("revocation lists are fetched over http or https, not %s", scheme)
 	case err != nil:
 		return false, errors.New("the URL cannot be read: write http://pki.example.com/clients.crl, with % and blanks as %25 and %20")
+	case address.Scheme != "http" && address.Scheme != "https" && address.Host != "":
+		return false, fmt.Errorf("revocation lists are fetched over http or https, not %s", address.Scheme)
 	case address.Host == "":
 		return false, errors.New("the URL has no host: write http://pki.example.com/clients.crl")
 	default:

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
 // explanation is what a handler makes of a certificate: who it is and why, or why it is nobody.
@@ -200,6 +202,10 @@ func (h *Handler) groupSettings() []string {
 
 // parseCertificates reads a certificate and its intermediates from PEM, or a certificate from DER.
 func parseCertificates(content []byte) ([]*x509.Certificate, error) {
+	content, err := textfile.Decode(content)
+	if err != nil {
+		return nil, err
+	}
 	if cert, err := x509.ParseCertificate(content); err == nil {
 		return []*x509.Certificate{cert}, nil
 	}

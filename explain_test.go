@@ -56,6 +56,7 @@ func TestTheAdminAPIExplainsACertificate(t *testing.T) {
 	require.Empty(t, e.Reason)
 	require.Equal(t, "alice", e.Principal)
 	require.Equal(t, []string{"analysts", "staff"}, e.Groups)
+	require.Equal(t, e, one(append([]byte("\ufeff"), pemOf(s.clients.client("alice", "analysts").Certificate[0])...)), "a byte order mark is no part of it")
 	require.Equal(t, []explainedClaim{
 		{Name: "iss", Value: "https://es.example.com", From: "issuer"},
 		{Name: "aud", Value: []any{"https://elasticsearch.example.com:9200"}, From: "audience"},

@@ -201,14 +201,14 @@ func staticText(s string, resolve resolver) (string, error) {
 		return "", err
 	}
 	if !t.isStatic() {
-		return "", fmt.Errorf("%q has a {cert.*} placeholder: it must be the same for every client", s)
+		return "", fmt.Errorf("%s has a {cert.*} placeholder: it must be the same for every client", quoted(s))
 	}
 	values, err := t.values(nil)
 	if err != nil {
 		return "", err
 	}
 	if !cleanText(values[0]) {
-		return "", fmt.Errorf("%q is empty or has control characters in it", s)
+		return "", fmt.Errorf("%s is empty or has control characters in it", quoted(s))
 	}
 	return values[0], nil
 }

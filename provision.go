@@ -93,7 +93,7 @@ func (h *Handler) provisionFiles(app *App) error {
 		if err != nil {
 			return inSetting("role_mapping", err)
 		}
-		if h.identifier.roleMapping, err = watchFile(name, rolemapping.Parse, changed, h.logger); err != nil {
+		if h.identifier.roleMapping, err = watchFile("role_mapping", name, rolemapping.Parse, changed, h.logger); err != nil {
 			return inSetting("role_mapping", err)
 		}
 		app.watch(h.identifier.roleMapping)
@@ -103,7 +103,7 @@ func (h *Handler) provisionFiles(app *App) error {
 		if err != nil {
 			return inSetting("deny", err)
 		}
-		list, err := watchFile(name, h.parseDenyList(name), changed, h.logger)
+		list, err := watchFile("deny", name, h.parseDenyList(name), changed, h.logger)
 		if err != nil {
 			return inSetting("deny", err)
 		}
@@ -169,7 +169,7 @@ func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
 	}
 	module, err := ctx.LoadModule(h, "TrustPoolRaw")
 	if err != nil {
-		return nil, fmt.Errorf("loading trust_pool: %w", err)
+		return nil, fmt.Errorf("loading trust_pool: %w", withRedactedURLs(err))
 	}
 	pool, ok := module.(caddytls.CA)
 	if !ok {

@@ -3,13 +3,21 @@ package esjwt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 // errSecretInConfig says why a secret must be a placeholder.
 var errSecretInConfig = errors.New("a secret in the configuration shows in the admin API and in the adapted JSON: write it as {file./path/to/the/secret} or {env.NAME} (not {$NAME}, which is replaced before)")
+
+// makeSecret is a command for a secret that everything takes: one line, of letters and digits, long
+// enough for every algorithm. (In base64, 64 bytes are two lines, of which Elasticsearch's keystore
+// keeps the first.)
+const makeSecret = "`openssl rand -hex 64`"
 
 // checkSecret checks that a secret's setting is one placeholder for a file or a variable. Its
 // error does not have the setting in it, which may be the secret itself.
@@ -26,6 +34,27 @@ func checkSecret(s string) error {
 	}
 }
 
+// secretSource is what a secret's setting, which checkSecret has checked, is read from. Its name in logs
+// is the setting. Caddy's own placeholder for a file would log each failure.
+func secretSource(setting string) watch.Source {
+	file := secretFile(setting)
+	if file == "" {
+		return watch.Variable(setting, func() (string, error) { return resolveGlobal(setting) })
+	}
+	source := watch.File(file)
+	source.Name = setting
+	return source
+}
+
+// secretFile is the file that a secret's setting names; "" if it names a variable.
+func secretFile(setting string) string {
+	name, ok := strings.CutPrefix(setting, "{file.")
+	if !ok {
+		return ""
+	}
+	return strings.TrimSuffix(name, "}")
+}
+
 // watchSecret resolves a secret that a header will carry. Its setting is a placeholder, so that
 // the configuration, which the admin API shows, does not have the secret in it. An error never
 // has it in it.
@@ -33,19 +62,18 @@ func watchSecret(source string, logger *zap.Logger) (*watched[string], error) {
 	if err := checkSecret(source); err != nil {
 		return nil, err
 	}
-	w := &watched[string]{
-		name:     source,
-		interval: fileInterval,
-		settles:  true,
-		load: func(context.Context) ([]byte, error) {
-			value, err := resolveGlobal(source)
-			return []byte(value), err
-		},
-		parse:   parseSecret,
-		changed: func() {},
-		logger:  logger,
+	parse := func(content []byte) (string, error) {
+		secret, err := parseSecret(content)
+		if err == nil {
+			warnOfMode(secretFile(source), logger)
+		}
+		return secret, err
 	}
-	return w, w.first()
+	w := newWatched("shared_secret", secretSource(source), parse, func() {}, logger)
+	if err := w.value.Read(context.Background()); err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
+	}
+	return w, nil
 }
 
 // parseSecret checks that a header can carry a secret. White space around it, such as the
@@ -55,9 +83,12 @@ func parseSecret(content []byte) (string, error) {
 	if value == "" {
 		return "", errors.New("it is empty")
 	}
+	if strings.ContainsAny(value, "\r\n") {
+		return "", errors.New("it has several lines, and Elasticsearch's keystore keeps the first alone: make another, for instance with " + makeSecret)
+	}
 	for i := range len(value) {
 		if value[i] <= ' ' || value[i] > '~' {
-			return "", errors.New("it has something else in it than printable ASCII without spaces, which no header can carry")
+			return "", errors.New("it has something else in it than printable ASCII without spaces, which no header can carry: make another, for instance with " + makeSecret)
 		}
 	}
 	return value, nil

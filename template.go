@@ -48,7 +48,7 @@ func parseTemplate(s string, allowJWT bool, resolve resolver) (template, error) 
 		case s[i] == '{':
 			length := strings.IndexByte(s[i:], '}')
 			if length < 0 {
-				return template{}, fmt.Errorf("%q has a { without a }: write \\{ if you mean a brace", s)
+				return template{}, fmt.Errorf("%s has a { without a }: write \\{ if you mean a brace", quoted(s))
 			}
 			name := s[i+1 : i+length]
 			i += length

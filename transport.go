@@ -88,7 +88,10 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if t.KeepAlive.MaxIdleConnsPerHost == 0 {
 		t.KeepAlive.MaxIdleConnsPerHost = idleConnsPerHost
 	}
-	return t.HTTPTransport.Provision(ctx)
+	if err := t.HTTPTransport.Provision(ctx); err != nil {
+		return withRedactedURLs(err)
+	}
+	return nil
 }
 
 // RoundTrip implements [http.RoundTripper].

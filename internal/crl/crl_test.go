@@ -117,6 +117,7 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		"nothing":                   {nil, "it is empty: put the authority's list there"},
 		"blanks":                    {[]byte(" \r\n"), "it is empty"},
+		"UTF-16":                    {[]byte("\xff\xfe-\x00-\x00"), "it is UTF-16, as Windows tools write it: save it as UTF-8"},
 		"a web page":                {[]byte("\n<!DOCTYPE html><html>404"), "it is a web page"},
 		"text":                      {[]byte("not found"), "it is neither DER nor PEM"},
 		"base64 alone":              {bytes.Join(bytes.Split(block, []byte("\n"))[1:3], nil), "it is neither DER nor PEM"},

@@ -5,11 +5,17 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
 // split returns the DER of each list in the input.
 func split(data []byte) ([][]byte, error) {
-	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
+	text, err := textfile.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	text = bytes.TrimSpace(text)
 	switch {
 	case len(data) > MaxSize:
 		return nil, fmt.Errorf("it has %d bytes, more than %d", len(data), MaxSize)

@@ -1,0 +1,94 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+)
+
+// fetchTimeout is how long the answer of a URL may take.
+const fetchTimeout = 10 * time.Second
+
+// errEmptied says that nothing was found in a file that is being written all the time.
+var errEmptied = errors.New("it is emptied again and again: write it to another file that is then renamed to this one")
+
+// File is a file. Errors do not have its name.
+func File(name string) Source {
+	return Source{
+		Name: name, Path: name, Interval: fileInterval, Settles: true,
+		Load: func(context.Context) ([]byte, error) { return ReadFile(name) },
+	}
+}
+
+// ReadFile reads a file. Its errors say what to do and do not have its name, for whoever knows what
+// the file is for.
+func ReadFile(name string) ([]byte, error) {
+	content, err := os.ReadFile(name)
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("%w: name a file that Caddy can read", pathError.Err)
+	}
+	return content, err
+}
+
+// Variable is what a function tells, such as a variable of the environment.
+func Variable(name string, load func() (string, error)) Source {
+	return Source{
+		Name: name, Interval: fileInterval, Settles: true,
+		Load: func(context.Context) ([]byte, error) {
+			value, err := load()
+			return []byte(value), err
+		},
+	}
+}
+
+// URL is what a server answers, of at most limit bytes. The address can have a password in it, which
+// the name must not have.
+func URL(name, address string, limit int64) Source {
+	return Source{
+		Name: name, Interval: urlInterval,
+		Load: func(ctx context.Context) ([]byte, error) { return fetch(ctx, address, limit) },
+	}
+}
+
+// fetch gets a file by HTTP. Its errors do not have the URL in them.
+func fetch(ctx context.Context, address string, limit int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, errors.New("the URL cannot be read")
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %s", res.Status)
+	}
+	content, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("it has more than %d bytes", limit)
+	}
+	return content, nil
+}
+
+// withoutURL is what an error of net/http says beside the URL.
+func withoutURL(err error) error {
+	for {
+		e, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			return err
+		}
+		err = e.Err
+	}
+}
