@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
@@ -72,7 +73,7 @@ func FuzzDecodePromotion(f *testing.F) {
 	})
 }
 
-func FuzzParsePrivateKeys(f *testing.F) {
+func FuzzParseKeys(f *testing.F) {
 	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.ES512, jose.RS256} {
 		private := fuzzKey(f, alg)
 		der, err := x509.MarshalPKCS8PrivateKey(private)
@@ -99,7 +100,7 @@ func FuzzParsePrivateKeys(f *testing.F) {
 	f.Add([]byte(`{"keys":null}`), "")
 
 	f.Fuzz(func(t *testing.T, content []byte, algorithm string) {
-		parsed, err := parsePrivateKeys(content)
+		parsed, err := parseKeys(content)
 		if err != nil {
 			require.Empty(t, parsed)
 			requireNoSecretOf(t, content, err)
@@ -115,7 +116,35 @@ func FuzzParsePrivateKeys(f *testing.F) {
 		for _, key := range keys {
 			require.Contains(t, asymmetricAlgorithms, key.Algorithm)
 			require.True(t, key.public.IsPublic(), "the JWKS would show the private key")
-			require.NoError(t, key.selfTest())
+			if !key.onlyPublished {
+				require.NoError(t, key.selfTest())
+			}
+		}
+	})
+}
+
+// FuzzParseHMACSecret: what is taken is one line, as Elasticsearch's keystore reads it.
+func FuzzParseHMACSecret(f *testing.F) {
+	f.Add([]byte("hunter2hunter2hunter2hunter2hunter2\n"), false)
+	f.Add([]byte("several\nlines"), false)
+	f.Add([]byte("aHVudGVyMg==\r\n"), true)
+	f.Add([]byte("\ufeffhunter2"), false)
+	f.Add([]byte("\xff\xfeh\x00"), false)
+	f.Fuzz(func(t *testing.T, content []byte, base64url bool) {
+		encoding := encodingText
+		if base64url {
+			encoding = encodingBase64URL
+		}
+		secret, err := parseHMACSecret(content, encoding)
+		if err != nil {
+			require.Empty(t, secret)
+			return
+		}
+		line := strings.TrimRight(string(content), "\r\n")
+		require.NotContains(t, line, "\n")
+		if !base64url {
+			require.Equal(t, line, string(secret))
+			require.True(t, utf8.Valid(secret))
 		}
 	})
 }

@@ -42,9 +42,13 @@ type Key struct {
 	// Algorithm is the alg of the tokens that it signs.
 	Algorithm jose.SignatureAlgorithm
 
-	identity string // tells it from every other key; for a secret, a hash that is never shown
-	jws      jose.Signer
+	identity string           // tells it from every other key; for a secret, a hash that is never shown
+	jws      jose.Signer      // nil for a key that is only published
 	public   *jose.JSONWebKey // nil for an HMAC key: it is never published
+
+	// onlyPublished is whether there is no more of the key than its public half. It verifies what was
+	// signed before, or elsewhere, and is never chosen to sign.
+	onlyPublished bool
 }
 
 // NewKey makes a signing key for the algorithm out of a private key: a [crypto.Signer] with
@@ -67,7 +71,7 @@ func newHMACKey(alg jose.SignatureAlgorithm, secret []byte) (*Key, error) {
 	}
 	// Elasticsearch's own minimum (RFC 7518 section 3.2): the size of the hash.
 	if len(secret) < size {
-		return nil, fmt.Errorf("the secret has %d bytes, but %s needs at least %d: make a longer one, for instance with `openssl rand -base64 %d`", len(secret), alg, size, size)
+		return nil, fmt.Errorf("the secret has %d bytes, but %s needs at least %d: make a longer one, for instance with "+randomLine, len(secret), alg, size)
 	}
 	jws, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: slices.Clone(secret)}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
@@ -78,29 +82,38 @@ func newHMACKey(alg jose.SignatureAlgorithm, secret []byte) (*Key, error) {
 }
 
 func newAsymmetricKey(alg jose.SignatureAlgorithm, signer crypto.Signer) (*Key, error) {
-	if err := checkPublicKey(alg, signer.Public()); err != nil {
+	key, err := newPublicKey(alg, signer.Public())
+	if err != nil {
 		return nil, err
 	}
-	public := &jose.JSONWebKey{Key: signer.Public(), Algorithm: string(alg), Use: "sig"}
-	thumbprint, err := public.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("thumbprint of the key: %w", err)
-	}
-	public.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
-
-	jws, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: alg, Key: &opaqueSigner{key: signer, public: public}},
+	key.jws, err = jose.NewSigner(
+		jose.SigningKey{Algorithm: alg, Key: &opaqueSigner{key: signer, public: key.public}},
 		(&jose.SignerOptions{}).WithType("JWT"),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("%s key: %w", alg, err)
 	}
+	key.onlyPublished = false
+	return key, nil
+}
+
+// newPublicKey makes a key that is only published.
+func newPublicKey(alg jose.SignatureAlgorithm, half crypto.PublicKey) (*Key, error) {
+	if err := checkPublicKey(alg, half); err != nil {
+		return nil, err
+	}
+	public := &jose.JSONWebKey{Key: half, Algorithm: string(alg), Use: "sig"}
+	thumbprint, err := public.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("thumbprint of the key: %w", err)
+	}
+	public.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
 	return &Key{
-		ID:        public.KeyID,
-		Algorithm: alg,
-		identity:  string(alg) + public.KeyID,
-		jws:       jws,
-		public:    public,
+		ID:            public.KeyID,
+		Algorithm:     alg,
+		identity:      string(alg) + public.KeyID,
+		public:        public,
+		onlyPublished: true,
 	}, nil
 }
 
@@ -157,6 +170,9 @@ func (k *Key) is(other *Key) bool { return k.identity == other.identity }
 
 // Sign returns the compact JWS (RFC 7515) of a payload. The header is alg, kid and typ: JWT.
 func (k *Key) Sign(payload []byte) (string, error) {
+	if k.onlyPublished || k.jws == nil {
+		return "", fmt.Errorf("the key %s has no private half: it cannot sign", k.ID)
+	}
 	jws, err := k.jws.Sign(payload)
 	if err != nil {
 		return "", fmt.Errorf("signing with the %s key %s: %w", k.Algorithm, k.ID, err)

@@ -4,21 +4,39 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
 // maxKeyFile bounds a key file: hundreds of keys.
 const maxKeyFile = 1 << 20
 
-// parsedKey is a private key as a file has it.
+// parsedKey is a key as a file has it: a private one, or the public half of one that used to sign.
 type parsedKey struct {
-	signer    crypto.Signer
+	signer    crypto.Signer // nil for a public key
+	public    crypto.PublicKey
 	algorithm string // "" where the file does not say it
+}
+
+// key makes the key, and checks that it can do what it is for.
+func (p parsedKey) key(configured string) (*Key, error) {
+	alg, err := p.chooseAlgorithm(configured)
+	if err != nil {
+		return nil, err
+	}
+	if p.signer == nil {
+		return newPublicKey(alg, p.public)
+	}
+	key, err := NewKey(alg, p.signer)
+	if err != nil {
+		return nil, err
+	}
+	return key, key.selfTest()
 }
 
 // chooseAlgorithm returns the algorithm that the key itself states, or that of its curve, or
@@ -27,18 +45,22 @@ func (p parsedKey) chooseAlgorithm(configured string) (jose.SignatureAlgorithm, 
 	switch {
 	case p.algorithm != "":
 		return parseAlgorithm(p.algorithm, asymmetricAlgorithms)
-	case configured != "" && defaultAlgorithm(p.signer.Public()) == jose.RS256:
+	case configured != "" && defaultAlgorithm(p.public) == jose.RS256:
 		return parseAlgorithm(configured, asymmetricAlgorithms)
 	default:
-		return defaultAlgorithm(p.signer.Public()), nil
+		return defaultAlgorithm(p.public), nil
 	}
 }
 
-// parsePrivateKeys reads private keys from PEM (RFC 7468: PKCS#1, PKCS#8, SEC 1), a JWK or a
-// JWKS (RFC 7517). Nothing of a key is ever in an error.
-func parsePrivateKeys(content []byte) ([]parsedKey, error) {
+// parseKeys reads keys from PEM (RFC 7468: PKCS#1, PKCS#8, SEC 1, and public keys), a JWK or a JWKS
+// (RFC 7517). Nothing of a private key is ever in an error.
+func parseKeys(content []byte) ([]parsedKey, error) {
 	if len(content) > maxKeyFile {
 		return nil, fmt.Errorf("it has %d bytes: a key file has %d at most", len(content), maxKeyFile)
+	}
+	content, err := textfile.Decode(content)
+	if err != nil {
+		return nil, err
 	}
 	content = bytes.TrimSpace(content)
 	switch {
@@ -50,6 +72,9 @@ func parsePrivateKeys(content []byte) ([]parsedKey, error) {
 		return parsePEM(content)
 	}
 }
+
+// keyForms is what a key file can be.
+const keyForms = "use PEM (PKCS#1, PKCS#8 or SEC 1), a JWK or a JWKS"
 
 func parsePEM(content []byte) ([]parsedKey, error) {
 	var keys []parsedKey
@@ -66,22 +91,22 @@ func parsePEM(content []byte) ([]parsedKey, error) {
 		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
 			return nil, errors.New("its key is encrypted: decrypt it with `openssl pkey -in <file> -out <new file>`, and let only Caddy read it")
 		}
-		signer, err := parsePEMBlock(block)
+		key, err := parsePEMBlock(block)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, parsedKey{signer: signer})
+		keys = append(keys, key)
 	}
 	if begun > 0 { // pem.Decode skips what it cannot read
 		return nil, errors.New("a PEM block in it is damaged: is the file complete?")
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("it holds no private key: use PEM (PKCS#1, PKCS#8 or SEC 1), a JWK or a JWKS")
+		return nil, errors.New("it holds no private key: " + keyForms)
 	}
 	return keys, nil
 }
 
-func parsePEMBlock(block *pem.Block) (crypto.Signer, error) {
+func parsePEMBlock(block *pem.Block) (parsedKey, error) {
 	var key any
 	var err error
 	switch block.Type {
@@ -91,48 +116,25 @@ func parsePEMBlock(block *pem.Block) (crypto.Signer, error) {
 		key, err = x509.ParseECPrivateKey(block.Bytes)
 	case "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "PUBLIC KEY":
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case "RSA-PSS PRIVATE KEY":
+		return parsedKey{}, errPSSKey
+	case "OPENSSH PRIVATE KEY":
+		return parsedKey{}, errors.New("its key is in OpenSSH's own form: convert it with `ssh-keygen -p -m PKCS8 -f <file>`")
 	default:
-		return nil, fmt.Errorf("it holds a %q, which is no private key: use PEM (PKCS#1, PKCS#8 or SEC 1), a JWK or a JWKS", block.Type)
+		return parsedKey{}, fmt.Errorf("it holds a %q, which is no private key: %s", block.Type, keyForms)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("its %s is damaged", block.Type)
+		return parsedKey{}, whyUnreadable(block)
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("its key is a %T, which cannot sign", key)
+	if signer, ok := key.(crypto.Signer); ok {
+		return parsedKey{signer: signer, public: signer.Public()}, nil
 	}
-	return signer, nil
-}
-
-func parseJWKs(content []byte) ([]parsedKey, error) {
-	var set struct {
-		Keys *[]json.RawMessage `json:"keys"`
+	if block.Type == "PRIVATE KEY" {
+		return parsedKey{}, fmt.Errorf("its key is a %T, which cannot sign", key)
 	}
-	if err := json.Unmarshal(content, &set); err != nil {
-		return nil, errors.New("it is not whole JSON")
-	}
-	raw := []json.RawMessage{content}
-	if set.Keys != nil {
-		raw = *set.Keys
-	}
-	if len(raw) == 0 {
-		return nil, errors.New("its JWKS is empty")
-	}
-	keys := make([]parsedKey, len(raw))
-	for i, r := range raw {
-		var jwk jose.JSONWebKey
-		err := json.Unmarshal(r, &jwk)
-		if _, secret := jwk.Key.([]byte); secret {
-			return nil, fmt.Errorf("key %d of its JWKS is a shared secret: use a private RSA or EC key, or the source secret", i+1)
-		}
-		if err != nil || !jwk.Valid() {
-			return nil, fmt.Errorf("key %d of its JWKS is not a valid JWK (RFC 7517)", i+1)
-		}
-		signer, ok := jwk.Key.(crypto.Signer)
-		if !ok {
-			return nil, fmt.Errorf("key %d of its JWKS has no private half: use a private RSA or EC key", i+1)
-		}
-		keys[i] = parsedKey{signer: signer, algorithm: jwk.Algorithm}
-	}
-	return keys, nil
+	return parsedKey{public: key}, nil
 }

@@ -4,36 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 func init() {
 	caddy.RegisterModule(new(FileKeys))
 }
 
-// FileKeys reads the keys of a set from files. The first key signs, the others are only
+// FileKeys reads the keys of a set from files. The first private key signs, the others are only
 // published: to rotate, add the new key's file at the end, wait until every cache of the JWKS
-// has it, then move it to the front, and take the old one out once its tokens have expired.
+// has it, then move it to the front, and take the old one out once its tokens have expired. Of a key
+// that no longer signs, the public half is enough.
 //
-// Changed files are noticed within half a minute, without a reload. While a file cannot be
+// Changed files are noticed within some ten seconds, without a reload. While a file cannot be
 // read or is no key, the old keys go on.
 type FileKeys struct {
 	// The algorithm of RSA keys that do not say it themselves, as a JWK can. The algorithm of
 	// an ECDSA key is that of its curve. Default: RS256.
 	Algorithm string `json:"algorithm,omitempty"`
 
-	// The files: PEM (PKCS#1, PKCS#8 or SEC 1), JWK or JWKS (RFC 7517). The first key signs.
-	// Placeholders are global ones, such as {env.CREDENTIALS_DIRECTORY}.
+	// The files: PEM (PKCS#1, PKCS#8, SEC 1, or public keys), JWK or JWKS (RFC 7517). The first
+	// private key signs, and there must be one. Let only Caddy read them. Placeholders are global
+	// ones, such as {env.CREDENTIALS_DIRECTORY}.
 	Files []string `json:"files,omitempty"`
 
-	read map[string][]*Key // by content: the same bytes are the same keys
+	files []*watch.Value[[]*Key]
 }
 
 // CaddyModule returns the Caddy module information.
@@ -45,13 +49,32 @@ func (*FileKeys) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision reads the files once, so that `caddy validate` finds what is wrong with them.
-func (f *FileKeys) Provision(caddy.Context) error {
+func (f *FileKeys) Provision(ctx caddy.Context) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	f.read = make(map[string][]*Key)
-	_, err := f.Keys(context.Background(), KeyNeeds{})
+	f.files = make([]*watch.Value[[]*Key], len(f.Files))
+	for i, file := range f.Files {
+		name, err := keyFileName(file)
+		if err != nil {
+			return inKeyFile(file, err)
+		}
+		f.files[i] = watch.New(watch.File(name), f.parser(name, ctx.Logger()), ctx.Logger())
+		_ = f.files[i].Read(ctx) // Keys has the error
+	}
+	_, err := f.Keys(ctx, KeyNeeds{})
 	return err
+}
+
+// parser parses the content of a key file. A key in it that everybody can read is worth a warning.
+func (f *FileKeys) parser(name string, logger *zap.Logger) func([]byte) ([]*Key, error) {
+	return func(content []byte) ([]*Key, error) {
+		keys, err := parseKeyFile(content, f.Algorithm)
+		if err == nil && slices.ContainsFunc(keys, func(k *Key) bool { return !k.onlyPublished }) {
+			warnOfMode(name, logger)
+		}
+		return keys, err
+	}
 }
 
 func (f *FileKeys) check() error {
@@ -69,48 +92,59 @@ func (f *FileKeys) check() error {
 // Public implements [KeySource].
 func (*FileKeys) Public() bool { return true }
 
-// Keys implements [KeySource]: it reads the files.
+// Keys implements [KeySource].
 func (f *FileKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
-	read := make(map[string][]*Key, len(f.Files))
 	var records []KeyRecord
-	for _, file := range f.Files {
-		content, err := readKeyFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("key file %s: %w", file, err)
+	signs := false
+	for i, file := range f.files {
+		if err := file.Err(); err != nil {
+			return nil, inKeyFile(f.Files[i], err)
 		}
-		keys, known := f.read[string(content)]
-		if !known {
-			if keys, err = parseKeyFile(content, f.Algorithm); err != nil {
-				return nil, fmt.Errorf("key file %s: %w", file, err)
-			}
-		}
-		read[string(content)] = keys
-		for _, key := range keys {
+		for _, key := range file.Get() {
 			if slices.ContainsFunc(records, func(r KeyRecord) bool { return r.is(key) }) {
-				return nil, fmt.Errorf("key file %s: the key %s is there twice: take it out of one file", file, key.ID)
+				return nil, inKeyFile(f.Files[i], fmt.Errorf("the key %s is there twice: take it out of one file", key.ID))
 			}
-			records = append(records, staticRecord(key, len(records) == 0))
+			first := !signs && !key.onlyPublished
+			signs = signs || first
+			records = append(records, staticRecord(key, first))
 		}
 	}
-	f.read = read
+	if !signs {
+		err := errors.New("there are public keys alone, and one must sign: name the file of a private key too")
+		return nil, inKeyFile(strings.Join(f.Files, ", "), err)
+	}
 	return records, nil
 }
 
-// readKeyFile reads the file that a setting names. A {file.*} placeholder, which the settings for
-// secrets are, would be the key itself, and its text would be in the error: it is refused.
-func readKeyFile(file string) ([]byte, error) {
+// watch looks at the files until the context ends.
+func (f *FileKeys) watch(ctx context.Context, noticed func()) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	for _, file := range f.files {
+		watching.Go(func() { watchKeys(ctx, file, noticed) })
+	}
+}
+
+// watchKeys tells when keys have changed, when they cannot be read, and when they can be again.
+func watchKeys[T any](ctx context.Context, keys *watch.Value[T], noticed func()) {
+	failing := false
+	keys.Run(ctx, func(changed bool, err error) {
+		if changed || failing != (err != nil) {
+			noticed()
+		}
+		failing = err != nil
+	})
+}
+
+func inKeyFile(file string, err error) error { return fmt.Errorf("key file %s: %w", file, err) }
+
+// keyFileName is the name of the file that a setting names. A {file.*} placeholder, which the settings
+// for secrets are, would be the key itself, and its text would be in the error: it is refused.
+func keyFileName(file string) (string, error) {
 	if strings.Contains(file, "{file.") {
-		return nil, errors.New("write the file's path as it is, without {file.}")
+		return "", errors.New("write the file's path as it is, without {file.}")
 	}
-	name, err := resolveGlobal(file)
-	if err != nil {
-		return nil, err
-	}
-	content, err := os.ReadFile(name)
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		return nil, fmt.Errorf("%w: name a file that Caddy can read", pathError.Err)
-	}
-	return content, err
+	return resolveGlobal(file)
 }
 
 // staticRecord is the record of a key without instants: one that signs, now and at any time,
@@ -122,22 +156,15 @@ func staticRecord(key *Key, signs bool) KeyRecord {
 	return KeyRecord{Key: key, Turn: 2}
 }
 
-// parseKeyFile reads the private keys in a file.
+// parseKeyFile reads the keys in a file.
 func parseKeyFile(content []byte, algorithm string) ([]*Key, error) {
-	parsed, err := parsePrivateKeys(content)
+	parsed, err := parseKeys(content)
 	if err != nil {
 		return nil, err
 	}
 	keys := make([]*Key, len(parsed))
 	for i, p := range parsed {
-		alg, err := p.chooseAlgorithm(algorithm)
-		if err != nil {
-			return nil, err
-		}
-		if keys[i], err = NewKey(alg, p.signer); err != nil {
-			return nil, err
-		}
-		if err := keys[i].selfTest(); err != nil {
+		if keys[i], err = p.key(algorithm); err != nil {
 			return nil, err
 		}
 	}
@@ -177,6 +204,7 @@ func (f *FileKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ KeySource             = (*FileKeys)(nil)
+	_ watchingSource        = (*FileKeys)(nil)
 	_ caddy.Provisioner     = (*FileKeys)(nil)
 	_ caddyfile.Unmarshaler = (*FileKeys)(nil)
 )

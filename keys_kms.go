@@ -54,9 +54,12 @@ func (*KMSKeys) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision checks the settings. It does not ask the KMS, which may be out of reach for now.
-func (k *KMSKeys) Provision(caddy.Context) error {
+func (k *KMSKeys) Provision(ctx caddy.Context) error {
 	if err := k.check(); err != nil {
 		return err
+	}
+	for _, file := range kmsFiles(k.URI) {
+		warnOfMode(file, ctx.Logger())
 	}
 	if strings.HasPrefix(k.URI, "{") {
 		return nil // its kind is known once it is opened

@@ -6,10 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/go-jose/go-jose/v4"
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 func init() {
@@ -20,21 +25,24 @@ func init() {
 // hmac_jwkset. It is never published. Whoever has it can make tokens: a public key pair, which
 // the other sources have, spares the cluster that.
 //
-// A changed secret is noticed within half a minute. Elasticsearch reads its own only when it
+// A changed secret is noticed within some ten seconds. Elasticsearch reads its own only when it
 // starts.
 type SecretKeys struct {
 	// The algorithm: HS256, HS384 or HS512. The realm's allowed_signature_algorithms must name
 	// it. Default: HS256.
 	Algorithm string `json:"algorithm,omitempty"`
 
-	// The secret, as a {file.*} or {env.*} placeholder: at least 32, 48 or 64 bytes for HS256,
-	// HS384 or HS512. Required.
+	// The secret, as a {file.*} or {env.*} placeholder: one line of UTF-8, of at least 32, 48 or 64
+	// bytes for HS256, HS384 or HS512. Elasticsearch's keystore keeps one line and no more. The
+	// newline at its end is no part of it. `openssl rand -hex 64` makes one for all of them. Required.
 	Secret string `json:"secret,omitempty"`
 
 	// How the secret is written: "text", whose UTF-8 bytes are the key, as those of hmac_key
 	// are; or "base64url" (RFC 4648 section 5), as the member k of a JWK in hmac_jwkset is.
 	// Default: text.
 	Encoding string `json:"encoding,omitempty"`
+
+	key *watch.Value[*Key]
 }
 
 const (
@@ -57,8 +65,25 @@ func (s *SecretKeys) Provision(ctx caddy.Context) error {
 	}
 	setDefault(&s.Algorithm, string(jose.HS256))
 	setDefault(&s.Encoding, encodingText)
+	s.key = watch.New(secretSource(s.Secret), s.parser(ctx.Logger()), ctx.Logger())
+	_ = s.key.Read(ctx) // Keys has the error
 	_, err := s.Keys(ctx, KeyNeeds{})
 	return err
+}
+
+// parser makes the key of a secret. One that everybody can read is worth a warning.
+func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*Key, error) {
+	return func(content []byte) (*Key, error) {
+		secret, err := parseHMACSecret(content, s.Encoding)
+		if err != nil {
+			return nil, err
+		}
+		key, err := NewKey(jose.SignatureAlgorithm(s.Algorithm), secret)
+		if err == nil {
+			warnOfMode(secretFile(s.Secret), logger)
+		}
+		return key, err
+	}
 }
 
 // check checks the settings. What is left out has a default, which is fine.
@@ -80,24 +105,41 @@ func (s *SecretKeys) check() error {
 // Public implements [KeySource].
 func (*SecretKeys) Public() bool { return false }
 
-// Keys implements [KeySource]: it reads the secret.
+// Keys implements [KeySource].
 func (s *SecretKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
-	text, err := resolveGlobal(s.Secret)
-	if err != nil {
-		return nil, inSetting("secret", err)
+	if err := s.key.Err(); err != nil {
+		return nil, inSetting("secret", fmt.Errorf("%s: %w", s.Secret, err))
 	}
-	text = strings.TrimRight(text, "\r\n") // what an editor adds; anything else may be meant
-	secret := []byte(text)
-	if s.Encoding == encodingBase64URL {
-		if secret, err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(text, "=")); err != nil {
-			return nil, inSetting("secret", errors.New("it is not base64url (RFC 4648 section 5): write `encoding text` if it is meant as it stands"))
+	return []KeyRecord{staticRecord(s.key.Get(), true)}, nil
+}
+
+// watch looks at the secret until the context ends.
+func (s *SecretKeys) watch(ctx context.Context, noticed func()) { watchKeys(ctx, s.key, noticed) }
+
+// parseHMACSecret returns the bytes of a secret. It is what Elasticsearch's keystore makes of the same
+// file: one line.
+func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
+	text, err := textfile.Decode(content)
+	if err != nil {
+		return nil, err
+	}
+	line := strings.TrimRight(string(text), "\r\n") // what an editor adds; anything else may be meant
+	switch {
+	case len(text) < len(content):
+		return nil, errors.New("it begins with a byte order mark, which would be a part of it: save it without")
+	case strings.ContainsAny(line, "\r\n"):
+		return nil, errSeveralLines
+	case encoding == encodingBase64URL:
+		secret, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(line, "="))
+		if err != nil {
+			return nil, errors.New("it is not base64url (RFC 4648 section 5): write `encoding text` if it is meant as it stands")
 		}
+		return secret, nil
+	case !utf8.ValidString(line):
+		return nil, errors.New("it is not text in UTF-8, which is all that Elasticsearch's keystore takes: make another, for instance with " + randomLine)
+	default:
+		return []byte(line), nil
 	}
-	key, err := NewKey(jose.SignatureAlgorithm(s.Algorithm), secret)
-	if err != nil {
-		return nil, inSetting("secret", err)
-	}
-	return []KeyRecord{staticRecord(key, true)}, nil
 }
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens:
@@ -130,6 +172,7 @@ func (s *SecretKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ KeySource             = (*SecretKeys)(nil)
+	_ watchingSource        = (*SecretKeys)(nil)
 	_ caddy.Provisioner     = (*SecretKeys)(nil)
 	_ caddyfile.Unmarshaler = (*SecretKeys)(nil)
 )

@@ -191,8 +191,26 @@ func merge(old *schedule, fresh []KeyRecord, now time.Time) []KeyRecord {
 	return merged
 }
 
+// watchingSource is a source that notices by itself when its keys have changed, or cannot be read.
+type watchingSource interface {
+	watch(ctx context.Context, noticed func())
+}
+
 // run keeps the keys up to date until the context ends.
 func (ks *keySet) run(ctx context.Context) {
+	noticed := make(chan struct{}, 1)
+	if source, ok := ks.source.(watchingSource); ok {
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		watching.Go(func() {
+			source.watch(ctx, func() {
+				select {
+				case noticed <- struct{}{}:
+				default:
+				}
+			})
+		})
+	}
 	retry := time.Second
 	for {
 		err := ks.refresh(ctx)
@@ -219,6 +237,7 @@ func (ks *keySet) run(ctx context.Context) {
 		select {
 		case <-lock:
 		case <-time.After(wait):
+		case <-noticed:
 		case <-ctx.Done():
 			return
 		}

@@ -141,7 +141,7 @@ func (s *schedule) signing(t time.Time) *KeyRecord {
 	for i := range s.records {
 		r := &s.records[i]
 		switch {
-		case r.revokedAt(t):
+		case r.revokedAt(t), r.onlyPublished:
 		case r.Turn == turn && reached(r.begins(), t):
 			if begun == nil || r.outranks(begun) {
 				begun = r
@@ -169,7 +169,7 @@ func (s *schedule) turn(t time.Time) int {
 	}
 	turn := s.records[0].Turn
 	for i := range s.records {
-		if r := &s.records[i]; reached(r.begins(), t) && !reached(r.Revoked, r.begins()) {
+		if r := &s.records[i]; reached(r.begins(), t) && !reached(r.Revoked, r.begins()) && !r.onlyPublished {
 			turn = max(turn, r.Turn)
 		}
 	}
@@ -187,7 +187,7 @@ func (s *schedule) lastTurn() int {
 // successor returns the key whose turn comes after r's, or nil.
 func (s *schedule) successor(r *KeyRecord, t time.Time) *KeyRecord {
 	for i := range s.records {
-		if next := &s.records[i]; next.Turn > r.Turn && !next.revokedAt(t) {
+		if next := &s.records[i]; next.Turn > r.Turn && !next.revokedAt(t) && !next.onlyPublished {
 			return next
 		}
 	}
@@ -279,7 +279,7 @@ func (s *schedule) nextEmergency(t time.Time) time.Time {
 func (s *schedule) retires(r *KeyRecord) time.Time {
 	var superseded time.Time
 	for i := range s.records {
-		if next := &s.records[i]; next.Turn > r.Turn && !reached(next.Revoked, next.begins()) {
+		if next := &s.records[i]; next.Turn > r.Turn && !reached(next.Revoked, next.begins()) && !next.onlyPublished {
 			superseded = earliestAfter(time.Time{}, superseded, next.begins())
 		}
 	}

@@ -14,10 +14,13 @@ import (
 // errSecretInConfig says why a secret must be a placeholder.
 var errSecretInConfig = errors.New("a secret in the configuration shows in the admin API and in the adapted JSON: write it as {file./path/to/the/secret} or {env.NAME} (not {$NAME}, which is replaced before)")
 
-// makeSecret is a command for a secret that everything takes: one line, of letters and digits, long
+// randomLine is a command for a secret that everything takes: one line, of letters and digits, long
 // enough for every algorithm. (In base64, 64 bytes are two lines, of which Elasticsearch's keystore
 // keeps the first.)
-const makeSecret = "`openssl rand -hex 64`"
+const randomLine = "`openssl rand -hex 64`"
+
+var errSeveralLines = errors.New("it has several lines, and Elasticsearch's keystore keeps the first alone: " +
+	"make another, for instance with " + randomLine)
 
 // checkSecret checks that a secret's setting is one placeholder for a file or a variable. Its
 // error does not have the setting in it, which may be the secret itself.
@@ -84,11 +87,12 @@ func parseSecret(content []byte) (string, error) {
 		return "", errors.New("it is empty")
 	}
 	if strings.ContainsAny(value, "\r\n") {
-		return "", errors.New("it has several lines, and Elasticsearch's keystore keeps the first alone: make another, for instance with " + makeSecret)
+		return "", errSeveralLines
 	}
 	for i := range len(value) {
 		if value[i] <= ' ' || value[i] > '~' {
-			return "", errors.New("it has something else in it than printable ASCII without spaces, which no header can carry: make another, for instance with " + makeSecret)
+			return "", errors.New("it has something else in it than printable ASCII without spaces, which no header can carry: " +
+				"make another, for instance with " + randomLine)
 		}
 	}
 	return value, nil

@@ -178,7 +178,7 @@ func (v *Value[T]) tell(rests bool) {
 	v.logger.Info("what has changed was read")
 	if now := time.Now(); !rests && now.Sub(v.restless) >= tellEvery {
 		v.restless = now
-		v.logger.Warn("it is written again and again and never rests, so that it was read as it stood, and a half-written one may have been believed: " +
-			"write it less often, to another file that is then renamed to this one")
+		v.logger.Warn("it is written again and again and never rests, so that it was read as it stood, " +
+			"and a half-written one may have been believed: write it less often, to another file that is then renamed to this one")
 	}
 }

@@ -104,8 +104,8 @@ var ways = map[string]func(t *testing.T) (file string, replace func(content stri
 // whoever came onto it went on.
 func TestAFileThatNeverRestsIsBelieved(t *testing.T) {
 	for name, way := range ways {
-		for _, every := range []time.Duration{50, 200, 500, 1000, 1100, 2000, 3000} {
-			every *= time.Millisecond
+		for _, every := range []int{50, 200, 500, 1000, 1100, 2000, 3000} {
+			every := time.Duration(every) * time.Millisecond
 			t.Run(fmt.Sprintf("%s every %s", name, every), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					file, replace := way(t)
@@ -119,8 +119,8 @@ func TestAFileThatNeverRestsIsBelieved(t *testing.T) {
 						}
 					}
 					// A change comes at another point of a look each time.
-					for _, offset := range []time.Duration{0, 2900, 4700} {
-						churn(10*time.Second+offset*time.Millisecond, "nobody")
+					for _, offset := range []int{0, 2900, 4700} {
+						churn(10*time.Second+time.Duration(offset)*time.Millisecond, "nobody")
 						churn(watch.Latest, "eve")
 						require.Contains(t, w.Get(), "eve")
 					}

@@ -1,0 +1,84 @@
+package esjwt
+
+import (
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// parseJWKs reads the keys of a JWK or a JWKS.
+func parseJWKs(content []byte) ([]parsedKey, error) {
+	var set struct {
+		Keys *[]json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(content, &set); err != nil {
+		return nil, errors.New("it is not whole JSON")
+	}
+	raw := []json.RawMessage{content}
+	if set.Keys != nil {
+		raw = *set.Keys
+	}
+	if len(raw) == 0 {
+		return nil, errors.New("its JWKS is empty")
+	}
+	keys := make([]parsedKey, len(raw))
+	for i, r := range raw {
+		var err error
+		if keys[i], err = parseJWK(r); err != nil {
+			return nil, fmt.Errorf("key %d of its JWKS %w", i+1, err)
+		}
+	}
+	return keys, nil
+}
+
+// parseJWK reads a JWK. Its errors go on after the name of the key.
+func parseJWK(raw json.RawMessage) (parsedKey, error) {
+	var jwk jose.JSONWebKey
+	err := json.Unmarshal(raw, &jwk)
+	if _, secret := jwk.Key.([]byte); secret {
+		return parsedKey{}, errors.New("is a shared secret: use a private RSA or EC key, or the source secret")
+	}
+	if err != nil || !jwk.Valid() {
+		return parsedKey{}, errors.New("is not a valid JWK (RFC 7517)")
+	}
+	key := parsedKey{public: jwk.Key, algorithm: jwk.Algorithm}
+	if signer, ok := jwk.Key.(crypto.Signer); ok {
+		key.signer, key.public = signer, signer.Public()
+	}
+	return key, checkJWKPurpose(raw, key.signer != nil)
+}
+
+// checkJWKPurpose checks that a JWK is meant to sign, or its public half to verify, as far as it says
+// what it is for (RFC 7517 sections 4.2 to 4.4).
+func checkJWKPurpose(raw json.RawMessage, private bool) error {
+	var purpose struct {
+		Use        *string   `json:"use"`
+		Operations *[]string `json:"key_ops"`
+		Algorithm  string    `json:"alg"`
+	}
+	if err := json.Unmarshal(raw, &purpose); err != nil {
+		return errors.New("is not a valid JWK (RFC 7517)")
+	}
+	operation := "verify"
+	if private {
+		operation = "sign"
+	}
+	var says string
+	switch {
+	case purpose.Use != nil && *purpose.Use != "sig":
+		says = `its "use" is not "sig"`
+	case purpose.Operations != nil && !slices.Contains(*purpose.Operations, operation):
+		says = `its "key_ops" do not have "` + operation + `" in them`
+	case strings.HasPrefix(purpose.Algorithm, "RSA-OAEP"), purpose.Algorithm == "RSA1_5", strings.HasPrefix(purpose.Algorithm, "ECDH-ES"):
+		says = `its "alg" is one for encryption`
+	default:
+		return nil
+	}
+	return fmt.Errorf("is not for signatures (%s): "+
+		"take it out of the file, and make one that is, for instance with `caddy elasticsearch-jwt generate`", says)
+}
