@@ -85,3 +85,6 @@ func (c ClockedSet) Token(client string, now time.Time) (string, error) {
 func clientClaims(client string) claimSet {
 	return claimSet{members: fmt.Appendf(nil, `"sub":%q,`, client)}
 }
+
+// Reseal gives a stored object the checksum of what it says.
+func Reseal(object []byte) []byte { return reseal(object) }

@@ -2,6 +2,7 @@ package esjwt
 
 import (
 	"context"
+	"io/fs"
 	"slices"
 	"testing"
 	"time"
@@ -13,7 +14,15 @@ import (
 // staleStorage lists what was there some time ago.
 type staleStorage struct {
 	certmagic.Storage
-	names []string // nil: what is there
+	names  []string // nil: what is there
+	closed string   // what cannot be loaded
+}
+
+func (s *staleStorage) Load(ctx context.Context, name string) ([]byte, error) {
+	if name == s.closed {
+		return nil, fs.ErrPermission
+	}
+	return s.Storage.Load(ctx, name)
 }
 
 func (s *staleStorage) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {

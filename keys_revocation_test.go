@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -24,6 +25,30 @@ func TestNoOrderOfEmergenciesLeavesARevokedKeyTrusted(t *testing.T) {
 			for range 1 + e.random.IntN(3) {
 				e.strike()
 				e.pass(time.Duration(e.random.IntN([...]int{10, 400, 400}[e.random.IntN(3)])) * time.Second)
+			}
+			e.pass(20 * time.Minute)
+			for _, kid := range e.node {
+				require.NotContains(t, e.revoked, kid, "a node still trusts it after %v", e.deeds)
+			}
+		})
+	}
+}
+
+// TestNoOrderOfEmergenciesLeavesARevokedKeyTrustedAfterALoss: a replica starts again, meanwhile or
+// after them, and finds that one of the stored objects is gone, or damaged, or not readable.
+func TestNoOrderOfEmergenciesLeavesARevokedKeyTrustedAfterALoss(t *testing.T) {
+	for seed := range uint64(500) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			e := newEmergencies(t, seed)
+			e.pass(time.Duration(e.random.IntN(3)) * time.Hour)
+			strikes := 1 + e.random.IntN(3)
+			loss := e.random.IntN(strikes)
+			for i := range strikes {
+				e.strike()
+				e.pass(time.Duration(e.random.IntN([...]int{10, 400, 400}[e.random.IntN(3)])) * time.Second)
+				if i == loss {
+					e.lose()
+				}
 			}
 			e.pass(20 * time.Minute)
 			for _, kid := range e.node {
@@ -108,9 +133,15 @@ func (e *emergencies) needs(r *emergencyReplica) KeyNeeds {
 }
 
 func (e *emergencies) poll(r *emergencyReplica) {
-	records, err := r.source.Keys(e.t.Context(), e.needs(r))
-	require.NoError(e.t, err)
-	r.state.replace(records, e.needs(r).Now)
+	needs := e.needs(r)
+	if current := r.state.current.Load(); current != nil {
+		needs.Known = current.records
+	}
+	records, err := r.source.Keys(e.t.Context(), needs)
+	if r.stale.closed == "" {
+		require.NoError(e.t, err)
+	}
+	r.state.replace(records, needs.Now)
 	r.polled = e.now
 }
 
@@ -208,10 +239,51 @@ func (e *emergencies) strike() {
 		rotation, err = r.source.Revoke(e.t.Context(), kid, atOnce, needs)
 	}
 	if err != nil {
-		require.ErrorIs(e.t, err, errKeyState)
+		require.True(e.t, errors.Is(err, errKeyState) || r.stale.closed != "", err)
 		return
 	}
 	e.revoked = append(e.revoked, rotation.Revoked...)
 	r.stale.names = nil
 	e.poll(r)
+}
+
+// lose damages a stored object, and has a replica, or both, start again.
+func (e *emergencies) lose() {
+	storage := e.replicas[0].stale
+	names, err := storage.List(e.t.Context(), e.replicas[0].source.stored.folder(), false)
+	require.NoError(e.t, err)
+	name := names[e.random.IntN(len(names))]
+	object, err := storage.Load(e.t.Context(), name)
+	require.NoError(e.t, err)
+	switch e.random.IntN(3) {
+	case 0:
+		e.deeds = append(e.deeds, "lost: "+name)
+		err = storage.Delete(e.t.Context(), name)
+	case 1:
+		e.deeds = append(e.deeds, "truncated: "+name)
+		err = storage.Store(e.t.Context(), name, object[:e.random.IntN(len(object))])
+	default:
+		e.deeds = append(e.deeds, "unreadable: "+name)
+		for _, r := range e.replicas {
+			r.stale.closed = name
+		}
+	}
+	require.NoError(e.t, err)
+	e.gentle = false // a key can be lost that signs
+	first := e.random.IntN(2)
+	for i, r := range e.replicas {
+		if i != first && e.random.IntN(2) == 0 {
+			continue
+		}
+		s := newForgetful(e.t)
+		s.stored.storage = r.stale
+		r.source, r.state = s, newKeyState(1, nil)
+		e.signed[i] = make(map[string]*Key)
+		for range patience {
+			if _, err = s.Keys(e.t.Context(), e.needs(r)); err == nil {
+				break
+			}
+		}
+		e.poll(r)
+	}
 }

@@ -147,7 +147,11 @@ func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 
 // missing says which key to make next.
 func (s *StorageKeys) missing(records []KeyRecord, needs KeyNeeds) (keyPlan, bool) {
-	return newSchedule(records, time.Time{}).plan(needs.Now, s.every(), leadTime(needs.MaxAge))
+	all := newSchedule(records, time.Time{})
+	if v, orphan := s.stored.orphan(); orphan && all.signing(needs.Now) != nil {
+		return s.stored.replacement(v, needs), true
+	}
+	return all.plan(needs.Now, s.every(), leadTime(needs.MaxAge))
 }
 
 // every is how long a key signs, or zero where that is for a person to say.
@@ -223,7 +227,7 @@ func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs KeyNeeds) (K
 	}
 	record := KeyRecord{
 		Key:          key,
-		Turn:         plan.turn,
+		Turn:         max(plan.turn, s.stored.lastTurn()+1), // above that of a key which is gone, and has revoked others
 		Created:      needs.Now.UTC().Truncate(time.Second),
 		SignsFrom:    plan.signsFrom.UTC().Truncate(time.Second),
 		Appears:      plan.appears.UTC().Truncate(time.Second),
@@ -244,9 +248,10 @@ func (s *StorageKeys) grace(needs KeyNeeds) time.Duration {
 	return lifetime + time.Duration(s.RetireAfter)
 }
 
-// read reads the stored keys. Where some of them cannot be used and there is one that signs, the
-// others go on: making its successor must not wait for a person to look.
+// read reads the stored keys. Where some of them cannot be used and there are others, those go on:
+// making a successor must not wait for a person to look.
 func (s *StorageKeys) read(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
+	s.stored.remember(needs)
 	unusable, err := s.stored.read(ctx)
 	records := s.known(needs)
 	switch {
@@ -254,7 +259,7 @@ func (s *StorageKeys) read(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 		return records, err
 	case unusable == nil:
 		s.complaint.Store(nil)
-	case newSchedule(records, time.Time{}).signing(needs.Now) == nil:
+	case len(records) == 0:
 		return records, unusable
 	default:
 		s.complain(unusable)

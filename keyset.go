@@ -39,6 +39,10 @@ type KeyNeeds struct {
 	// MaxAge is how long an HTTP cache may keep a JWKS that has the set in it.
 	MaxAge time.Duration
 
+	// Known are the keys that are in use. The place that they come from can have lost some of them, or
+	// what revoked them.
+	Known []KeyRecord
+
 	// asksAgain is set by who goes on with what was read while a lock is waited for: see lockAwaited.
 	asksAgain bool
 }
@@ -75,6 +79,15 @@ func (n *keyNeeds) at(now time.Time) KeyNeeds {
 	defer n.mu.Unlock()
 	// Where no JWKS of this configuration has the set, another server's has.
 	return KeyNeeds{Now: now, Lifetime: n.lifetime, MaxAge: cmp.Or(n.maxAge, defaultJWKSMaxAge), asksAgain: true}
+}
+
+// needsAt are the needs of those who use the set at an instant.
+func (ks *keySet) needsAt(now time.Time) KeyNeeds {
+	needs := ks.needs.at(now)
+	if current := ks.state.current.Load(); current != nil {
+		needs.Known = current.records
+	}
+	return needs
 }
 
 // checkNeeds checks that the source can do what its users need.
@@ -182,7 +195,10 @@ func merge(old *schedule, fresh []KeyRecord, now time.Time) []KeyRecord {
 			}
 		default:
 			r := &merged[j]
-			r.Grace = max(r.Grace, known.Grace) // tokens of an earlier configuration may live longer
+			r.UsedUntil = known.UsedUntil
+			if known.Grace > r.Grace { // the tokens of an earlier configuration live longer: those that it has signed
+				r.UsedUntil = later(r.UsedUntil, now.Add(known.Grace))
+			}
 			r.Promoted = earliestAfter(time.Time{}, r.Promoted, known.Promoted)
 			r.Revoked = earliestAfter(time.Time{}, r.Revoked, known.Revoked)
 			r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, known.Withdrawn)
@@ -251,7 +267,7 @@ func (ks *keySet) refresh(ctx context.Context) error {
 	defer cancel()
 	now := ks.now()
 	records, err := ask(ctx, ks, func(ctx context.Context) ([]KeyRecord, error) {
-		return ks.source.Keys(ctx, ks.needs.at(ks.now()))
+		return ks.source.Keys(ctx, ks.needsAt(ks.now()))
 	})
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // this configuration was stopped: the next one knows better
@@ -357,7 +373,7 @@ func (ks *keySet) emergency(ctx context.Context, do func(context.Context, Rotato
 		return Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.name, ks.sourceName, errNotRotator)
 	}
 	rotation, err := ks.command(ctx, func(ctx context.Context) (Rotation, error) {
-		return do(ctx, rotator, ks.needs.at(ks.now()))
+		return do(ctx, rotator, ks.needsAt(ks.now()))
 	})
 	switch f, ok := errors.AsType[*failedWith](err); {
 	case ok: // and not what one asked for that cannot be done

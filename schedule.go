@@ -48,8 +48,17 @@ type KeyRecord struct {
 	// is what makes clusters forget the others.
 	Promoted time.Time
 
+	// UsedUntil is until when tokens can be used that an earlier configuration signed, in which they
+	// lived longer.
+	UsedUntil time.Time
+
+	// Held says that the key may not begin to sign: there is an object that cannot be read and could
+	// revoke it.
+	Held bool
+
 	// Revoked is when the key stopped signing and its tokens stopped being used; Withdrawn when it
-	// left the JWKS. Both follow from the keys that replace it.
+	// left the JWKS. Both follow from the keys that replace it,
+	// and from what is left of those that are gone.
 	Revoked, Withdrawn time.Time
 }
 
@@ -101,23 +110,28 @@ func newSchedule(records []KeyRecord, replaced time.Time) *schedule {
 	return s
 }
 
-// replace revokes what a key replaces. Clocks differ: where one that appears at once is known, what
-// it replaces is over, whatever the time.
+// replace revokes what a key replaces.
 func (s *schedule) replace(by *KeyRecord) {
 	if by.Replaces == "" {
 		return
 	}
 	by.Promoted = earliestAfter(time.Time{}, by.Promoted, by.SignsFrom)
+	for i := range s.records {
+		if r := &s.records[i]; by.replaces(r) {
+			by.revoke(r)
+		}
+	}
+}
+
+// revoke revokes a key that another replaces. Clocks differ: where one that appears at once is known,
+// what it replaces is over, whatever the time.
+func (by *KeyRecord) revoke(r *KeyRecord) {
 	withdrawn := by.Created.Add(-clockSkew)
 	if !by.Appears.IsZero() {
 		withdrawn = by.Appears
 	}
-	for i := range s.records {
-		if r := &s.records[i]; by.replaces(r) {
-			r.Revoked = earliestAfter(time.Time{}, r.Revoked, withdrawn, by.ReplacesFrom)
-			r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, withdrawn)
-		}
-	}
+	r.Revoked = earliestAfter(time.Time{}, r.Revoked, withdrawn, by.ReplacesFrom)
+	r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, withdrawn)
 }
 
 // replacesAll stands for every key of an earlier turn, also those that are read only later.
@@ -141,7 +155,7 @@ func (s *schedule) signing(t time.Time) *KeyRecord {
 	for i := range s.records {
 		r := &s.records[i]
 		switch {
-		case r.revokedAt(t), r.onlyPublished:
+		case r.revokedAt(t), r.onlyPublished, r.Held:
 		case r.Turn == turn && reached(r.begins(), t):
 			if begun == nil || r.outranks(begun) {
 				begun = r
@@ -285,7 +299,7 @@ func (s *schedule) retires(r *KeyRecord) time.Time {
 	}
 	retires := superseded
 	if !retires.IsZero() {
-		retires = retires.Add(r.Grace)
+		retires = later(retires.Add(r.Grace), r.UsedUntil)
 	}
 	return earliestAfter(time.Time{}, retires, r.Withdrawn)
 }
@@ -302,8 +316,10 @@ func (s *schedule) published(t time.Time) []*KeyRecord {
 			keys = append(keys, r)
 		}
 	}
+	// A fresh key that had to sign early, since no other was left, makes clusters read the JWKS early.
+	early := slices.ContainsFunc(keys, func(r *KeyRecord) bool { return r.Replaces != "" && r.Appears.After(t) })
 	return slices.DeleteFunc(slices.Clone(keys), func(r *KeyRecord) bool {
-		return slices.ContainsFunc(keys, func(by *KeyRecord) bool { return by.replaces(r) })
+		return early && r.revokedAt(t) || slices.ContainsFunc(keys, func(by *KeyRecord) bool { return by.replaces(r) })
 	})
 }
 
@@ -353,6 +369,14 @@ func earliestAfter(t time.Time, instants ...time.Time) time.Time {
 		}
 	}
 	return earliest
+}
+
+// later returns the later of two instants.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // keyPlan is a key that a set lacks.

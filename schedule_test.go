@@ -247,11 +247,46 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	require.Equal(t, at(5*hour), merged.records[0].Revoked, "nor a revocation")
 	require.Equal(t, at(6*hour), merged.records[0].Withdrawn)
 
-	short := with(a, func(r *KeyRecord) { r.Grace = time.Minute })
-	require.Equal(t, time.Hour, merge(newSchedule([]KeyRecord{a}, time.Time{}), []KeyRecord{short}, at(0))[0].Grace, "nor the time for tokens of an earlier configuration")
-
 	file := newSchedule([]KeyRecord{staticRecord(fakeKey("f"), true)}, time.Time{})
 	require.Empty(t, ids(merge(file, nil, at(0))), "a source without instants says everything, every time")
+}
+
+// TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire, and a key's retirement does not grow by
+// loading one for a minute.
+func TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire(t *testing.T) {
+	graced := func(grace time.Duration) []KeyRecord {
+		records := []KeyRecord{turn("a", 1, 0), turn("b", 2, 100*hour)}
+		for i := range records {
+			records[i].Grace = grace
+		}
+		return records
+	}
+	const usual, long = 70 * time.Minute, 25 * hour
+	tests := map[string]struct {
+		longFrom, longUntil time.Duration
+		retires             time.Duration
+	}{
+		"never":                     {300 * hour, 300 * hour, 100*hour + usual},
+		"for a minute, long before": {10 * hour, 10*hour + time.Minute, 100*hour + usual},
+		"for a minute, just before": {99 * hour, 99*hour + time.Minute, 99*hour + time.Minute + long},
+		"from then on":              {99 * hour, 300 * hour, 100*hour + long},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := &keyState{first: make(chan struct{})}
+			for since := time.Duration(0); since < 101*hour; since += time.Minute {
+				grace := usual
+				if since >= test.longFrom && since < test.longUntil {
+					grace = long
+				}
+				s.replace(graced(grace), at(since))
+			}
+			current := s.current.Load()
+			require.Equal(t, at(test.retires), current.retires(&current.records[0]))
+			require.Contains(t, idsOf(current.published(at(test.retires-1))), "a")
+			require.NotContains(t, idsOf(current.published(at(test.retires))), "a")
+		})
+	}
 }
 
 // A simulated cluster: replicas whose clocks differ, that see what is stored late and not

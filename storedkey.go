@@ -1,12 +1,11 @@
 package esjwt
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,36 +15,73 @@ import (
 // keySuffix ends the name of a stored key.
 const keySuffix = ".json"
 
-// storedVersion is the version of the stored form of a key. A reader refuses every other.
-const storedVersion = 1
-
 // What follows must not overflow.
 const (
 	maxTurn  = 1 << 30
 	maxGrace = int64(math.MaxInt64 / time.Second)
 )
 
-// storedKeyJSON is the stored form of a key.
-type storedKeyJSON struct {
-	Version      int             `json:"version"`
-	KeyID        string          `json:"kid"`
-	Turn         int             `json:"turn"`
-	Created      time.Time       `json:"created"`
-	SignsFrom    time.Time       `json:"signs_from,omitzero"`
-	Appears      time.Time       `json:"appears,omitzero"`
-	Replaces     []string        `json:"replaces,omitempty"`
-	ReplacesFrom time.Time       `json:"replaces_from,omitzero"`
-	Grace        int64           `json:"grace_seconds"`
-	Key          json.RawMessage `json:"key"` // a private JWK (RFC 7517)
+// storedKey is a key as it is stored: with what its maker knew of the others.
+type storedKey struct {
+	KeyRecord
+	hindsight
 }
 
-func encodeStoredKey(r KeyRecord, private any) ([]byte, error) {
+// hindsight is what the maker of a key knew of the objects that were there before: it is how they,
+// and what they revoke, outlive their loss.
+type hindsight struct {
+	// Knows are the kids of all keys that were known, or named by those.
+	Knows []string `json:"knows,omitempty"`
+
+	// Unread are the kids of objects that nobody could read, and the lowest turn that may sign in
+	// spite of what they could say.
+	Unread map[string]int `json:"unread,omitempty"`
+
+	// Revocations are those of keys that are known, and of what is not older.
+	Revocations []keyRevocation `json:"revocations,omitempty"`
+}
+
+// check checks what was read.
+func (h *hindsight) check(r *KeyRecord) error {
+	for _, kid := range strings.Fields(r.Replaces) {
+		if kid != replacesAll && !slices.Contains(h.Knows, kid) {
+			return fmt.Errorf("it replaces %q, which is no key that it knows", kid)
+		}
+	}
+	for i := range h.Revocations {
+		if err := h.Revocations[i].check(); err != nil {
+			return fmt.Errorf("a revocation in it: %w", err)
+		}
+	}
+	for _, turn := range h.Unread {
+		if turn < 1 || turn > maxTurn {
+			return errors.New("its turns are impossible")
+		}
+	}
+	return nil
+}
+
+// storedKeyJSON is the stored form of a key.
+type storedKeyJSON struct {
+	sealed
+	KeyID        string    `json:"kid"`
+	Turn         int       `json:"turn"`
+	Created      time.Time `json:"created"`
+	SignsFrom    time.Time `json:"signs_from,omitzero"`
+	Appears      time.Time `json:"appears,omitzero"`
+	Replaces     []string  `json:"replaces,omitempty"`
+	ReplacesFrom time.Time `json:"replaces_from,omitzero"`
+	Grace        int64     `json:"grace_seconds"`
+	hindsight
+	Key json.RawMessage `json:"key"` // a private JWK (RFC 7517)
+}
+
+func encodeStoredKey(r storedKey, private any) ([]byte, error) {
 	jwk, err := json.Marshal(jose.JSONWebKey{Key: private, KeyID: r.ID, Algorithm: string(r.Algorithm), Use: "sig"})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the key %s: %w", r.ID, err)
 	}
-	return json.MarshalIndent(storedKeyJSON{
-		Version:      storedVersion,
+	stored := storedKeyJSON{
 		KeyID:        r.ID,
 		Turn:         r.Turn,
 		Created:      r.Created,
@@ -54,54 +90,42 @@ func encodeStoredKey(r KeyRecord, private any) ([]byte, error) {
 		Replaces:     strings.Fields(r.Replaces),
 		ReplacesFrom: r.ReplacesFrom,
 		Grace:        int64(r.Grace / time.Second),
+		hindsight:    r.hindsight,
 		Key:          jwk,
-	}, "", "\t")
+	}
+	return seal(&stored, &stored.sealed)
 }
 
 // decodeStoredKey reads a stored key. Nothing of the key is ever in an error.
-func decodeStoredKey(object []byte) (KeyRecord, error) {
-	var version struct {
-		Version int `json:"version"`
-	}
-	if err := json.Unmarshal(object, &version); err != nil {
-		return KeyRecord{}, errors.New("it is not whole JSON")
-	}
-	if version.Version != storedVersion {
-		return KeyRecord{}, fmt.Errorf("its version is %d and this release reads version %d: was it written by a newer one?", version.Version, storedVersion)
-	}
+func decodeStoredKey(object []byte) (storedKey, error) {
 	var stored storedKeyJSON
-	dec := json.NewDecoder(bytes.NewReader(object))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&stored); err != nil {
-		return KeyRecord{}, errors.New("its members are not those of a stored key")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return KeyRecord{}, errors.New("there is something after the key")
+	if err := unseal(object, &stored); err != nil {
+		return storedKey{}, err
 	}
 	var jwk jose.JSONWebKey
 	if err := json.Unmarshal(stored.Key, &jwk); err != nil || jwk.IsPublic() || !jwk.Valid() {
-		return KeyRecord{}, errors.New("its key is not a valid private JWK")
+		return storedKey{}, errors.New("its key is not a valid private JWK")
 	}
 	alg, err := parseAlgorithm(jwk.Algorithm, asymmetricAlgorithms)
 	if err != nil {
-		return KeyRecord{}, err
+		return storedKey{}, err
 	}
 	key, err := NewKey(alg, jwk.Key)
 	if err != nil {
-		return KeyRecord{}, err
+		return storedKey{}, err
 	}
 	switch {
 	case key.ID != stored.KeyID:
-		return KeyRecord{}, fmt.Errorf("its kid is %q, but the thumbprint of its key is %q", stored.KeyID, key.ID)
+		return storedKey{}, fmt.Errorf("its kid is %q, but the thumbprint of its key is %q", stored.KeyID, key.ID)
 	case stored.Created.IsZero() || stored.Turn < 1 || stored.Turn > maxTurn || stored.Grace < 0 || stored.Grace > maxGrace:
-		return KeyRecord{}, errors.New("its instants are missing or impossible")
+		return storedKey{}, errors.New("its instants are missing or impossible")
 	case !stored.ReplacesFrom.IsZero() && stored.Appears.Before(stored.ReplacesFrom):
-		return KeyRecord{}, errors.New("what it replaces would leave the JWKS while it signs")
+		return storedKey{}, errors.New("what it replaces would leave the JWKS while it signs")
 	}
 	if err := key.selfTest(); err != nil {
-		return KeyRecord{}, err
+		return storedKey{}, err
 	}
-	return KeyRecord{
+	record := KeyRecord{
 		Key:          key,
 		Turn:         stored.Turn,
 		Created:      stored.Created,
@@ -110,5 +134,9 @@ func decodeStoredKey(object []byte) (KeyRecord, error) {
 		Replaces:     strings.Join(stored.Replaces, " "),
 		ReplacesFrom: stored.ReplacesFrom,
 		Grace:        time.Duration(stored.Grace) * time.Second,
-	}, nil
+	}
+	if err := stored.check(&record); err != nil {
+		return storedKey{}, err
+	}
+	return storedKey{record, stored.hindsight}, nil
 }

@@ -13,15 +13,21 @@ import (
 	"go.uber.org/zap"
 )
 
-// storedKeys is what a storage holds of a key set: keys, and promotions of keys. Each is an object
-// that is written once and never changed, so it is read once. It is for one goroutine at a time.
+// storedKeys is what a storage holds of a key set: keys, promotions of keys, and copies of what keys
+// revoke. Each is an object that is written once and never changed, so it is read once. It is for one
+// goroutine at a time.
 type storedKeys struct {
 	storage certmagic.Storage
 	set     string
 	logger  *zap.Logger
 
-	records    map[string]KeyRecord // by name
-	promotions map[string]storedPromotion
+	keys        map[string]storedKey // by name
+	promotions  map[string]storedPromotion
+	copies      map[string]bool // of revocations
+	revocations []keyRevocation // that anything says, or has said
+	inUse       map[string]bool // kids of the keys that were there when this was last asked
+	signing     string          // the kid of the one that signed then
+	damaged     []string        // names of the objects that could not be read when all were
 
 	wasRead  bool // everything was, once
 	halfRead int  // how often in a row some of it was not
@@ -30,7 +36,7 @@ type storedKeys struct {
 func newStoredKeys(storage certmagic.Storage, logger *zap.Logger) *storedKeys {
 	return &storedKeys{
 		storage: storage, logger: logger,
-		records: make(map[string]KeyRecord), promotions: make(map[string]storedPromotion),
+		keys: make(map[string]storedKey), promotions: make(map[string]storedPromotion), copies: make(map[string]bool),
 	}
 }
 
@@ -54,13 +60,15 @@ func (k *storedKeys) all() []KeyRecord {
 	if !k.wasRead {
 		return nil
 	}
-	records := make([]KeyRecord, 0, len(k.records))
-	for _, r := range k.records {
+	records := make([]KeyRecord, 0, len(k.keys))
+	for _, r := range k.keys {
 		if promotion, ok := k.promotions[k.name(r.ID, promotedSuffix)]; ok {
 			r.Promoted = promotion.At
 		}
-		records = append(records, r)
+		records = append(records, r.KeyRecord)
 	}
+	k.revoke(records)
+	k.hold(records)
 	return records
 }
 
@@ -72,6 +80,7 @@ func (k *storedKeys) read(ctx context.Context) (unusable, err error) {
 		return nil, failed(storageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", k.folder(), k.where(), err))
 	}
 	var bad, unread []error
+	var damaged []string
 	for _, name := range names {
 		if k.has(name) {
 			continue
@@ -81,11 +90,11 @@ func (k *storedKeys) read(ctx context.Context) (unusable, err error) {
 			continue // forgotten by another replica in the meantime
 		}
 		if err != nil {
-			unread = append(unread, err)
+			unread, damaged = append(unread, err), append(damaged, name)
 			continue
 		}
 		if err := k.learn(name, object); err != nil {
-			bad = append(bad, err)
+			bad, damaged = append(bad, err), append(damaged, name)
 		}
 	}
 	if len(unread) == 0 {
@@ -93,7 +102,9 @@ func (k *storedKeys) read(ctx context.Context) (unusable, err error) {
 	} else if k.halfRead++; k.halfRead < patience {
 		return nil, errors.Join(unread...)
 	}
-	k.wasRead = true
+	k.wasRead, k.damaged = true, damaged
+	k.seek(ctx)
+	k.restate(ctx, names)
 	return errors.Join(append(bad, unread...)...), nil
 }
 
@@ -105,40 +116,59 @@ const patience = 5
 // has reports whether an object is known already, or none of ours.
 func (k *storedKeys) has(name string) bool {
 	_, kind := splitStoredName(name)
-	_, key := k.records[name]
+	_, key := k.keys[name]
 	_, promotion := k.promotions[name]
-	return kind == "" || key || promotion
+	return kind == "" || key || promotion || k.copies[name]
 }
 
 // learn takes up a stored object.
 func (k *storedKeys) learn(name string, object []byte) error {
 	kid, kind := splitStoredName(name)
 	var err error
-	if kind == promotedSuffix {
+	switch kind {
+	case promotedSuffix:
 		var promotion storedPromotion
 		if promotion, err = decodePromotion(kid, object); err == nil {
 			k.promotions[name] = promotion
 		}
-	} else {
-		var record KeyRecord
-		record, err = decodeStoredKey(object)
+	case revokesSuffix:
+		var copied keyRevocation
+		if copied, err = decodeRevocation(kid, object); err == nil {
+			k.copies[name] = true
+			k.learnRevocation(copied)
+		}
+	default:
+		var key storedKey
+		key, err = decodeStoredKey(object)
 		switch {
 		case err != nil:
-		case record.ID != kid:
-			err = fmt.Errorf("it holds the key %s", record.ID)
+		case key.ID != kid:
+			err = fmt.Errorf("it holds the key %s", key.ID)
 		default:
-			k.records[name] = record
+			k.learnKey(name, key)
 		}
 	}
 	if err != nil {
-		return failed(keyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it, and revoke again what was revoked since it was made: %w", name, k.where(), err))
+		return failed(keyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it: %w", name, k.where(), err))
 	}
 	return nil
 }
 
+// learnKey takes up a key, and what it says of others.
+func (k *storedKeys) learnKey(name string, key storedKey) {
+	k.keys[name] = key
+	if revokes, ok := revocationBy(&key.KeyRecord); ok {
+		k.learnRevocation(revokes)
+	}
+	for _, revokes := range key.Revocations {
+		k.learnRevocation(revokes)
+	}
+}
+
 // add stores a new key.
 func (k *storedKeys) add(ctx context.Context, record KeyRecord, private any) error {
-	object, err := encodeStoredKey(record, private)
+	key := storedKey{record, k.look()}
+	object, err := encodeStoredKey(key, private)
 	if err != nil {
 		return err
 	}
@@ -146,7 +176,7 @@ func (k *storedKeys) add(ctx context.Context, record KeyRecord, private any) err
 	if err := k.store(ctx, name, object); err != nil {
 		return err
 	}
-	k.records[name] = record // a storage may list it only later
+	k.learnKey(name, key) // a storage may list it only later
 	return nil
 }
 
@@ -176,7 +206,7 @@ func (k *storedKeys) promote(ctx context.Context, promotion storedPromotion) (ti
 	return k.promotions[name].At, nil
 }
 
-// forget deletes a key and what is said of it, and reports whether it is gone.
+// forget deletes a key and its promotion, and reports whether it is gone. What it revoked stays.
 func (k *storedKeys) forget(ctx context.Context, kid string) bool {
 	for _, kind := range []string{promotedSuffix, keySuffix} { // a promotion without its key says nothing
 		name := k.name(kid, kind)
@@ -184,7 +214,7 @@ func (k *storedKeys) forget(ctx context.Context, kid string) bool {
 			k.logger.Warn("a key that retired long ago could not be deleted", zap.String("kid", kid), zap.Error(err))
 			return false
 		}
-		delete(k.records, name)
+		delete(k.keys, name)
 		delete(k.promotions, name)
 	}
 	return true
@@ -214,10 +244,10 @@ func (k *storedKeys) store(ctx context.Context, name string, object []byte) erro
 var errNothingStored = errors.New("nothing was stored")
 
 // splitStoredName splits the name of a stored object into a kid and what it is: keySuffix,
-// promotedSuffix or "".
+// promotedSuffix, revokesSuffix or "".
 func splitStoredName(name string) (kid, kind string) {
 	base := path.Base(name)
-	for _, kind := range []string{promotedSuffix, keySuffix} {
+	for _, kind := range []string{promotedSuffix, revokesSuffix, keySuffix} {
 		if kid, ok := strings.CutSuffix(base, kind); ok {
 			return kid, kind
 		}

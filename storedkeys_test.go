@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 )
 
 func TestAKeyThatSomebodyDeletedIsPublishedUntilARestart(t *testing.T) {
@@ -35,7 +37,7 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 			change(members)
 			edited, err := json.Marshal(members)
 			require.NoError(t, err)
-			return edited
+			return esjwt.Reseal(edited)
 		}
 	}
 	key := func(change func(map[string]any)) func(*testing.T, []byte) []byte {
@@ -49,16 +51,28 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 		damage func(*testing.T, []byte) []byte
 		says   string
 	}{
-		"truncated":                        {func(_ *testing.T, o []byte) []byte { return o[:len(o)/2] }, "it is not whole JSON"},
-		"empty":                            {func(*testing.T, []byte) []byte { return nil }, "it is not whole JSON"},
-		"not JSON":                         {func(*testing.T, []byte) []byte { return []byte("hello") }, "it is not whole JSON"},
-		"two objects":                      {func(_ *testing.T, o []byte) []byte { return append(slices.Clone(o), o...) }, "it is not whole JSON"},
-		"an array":                         {func(*testing.T, []byte) []byte { return []byte("[1]") }, "it is not whole JSON"},
-		"null":                             {func(*testing.T, []byte) []byte { return []byte("null") }, "its version is 0"},
-		"of a newer release":               {edit(func(m map[string]any) { m["version"] = 2 }), "its version is 2 and this release reads version 1: was it written by a newer one?"},
+		"truncated":           {func(_ *testing.T, o []byte) []byte { return o[:len(o)/2] }, "it is not whole JSON"},
+		"empty":               {func(*testing.T, []byte) []byte { return nil }, "it is not whole JSON"},
+		"not JSON":            {func(*testing.T, []byte) []byte { return []byte("hello") }, "it is not whole JSON"},
+		"two objects":         {func(_ *testing.T, o []byte) []byte { return append(slices.Clone(o), o...) }, "it is not whole JSON"},
+		"an array":            {func(*testing.T, []byte) []byte { return []byte("[1]") }, "it is not whole JSON"},
+		"null":                {func(*testing.T, []byte) []byte { return []byte("null") }, "its version is 0"},
+		"of an older release": {edit(func(m map[string]any) { m["version"] = 1 }), "its version is 1"},
+		"edited by hand": {func(_ *testing.T, o []byte) []byte {
+			return bytes.Replace(o, []byte(`"turn": 1`), []byte(`"turn": 7`), 1)
+		}, "its checksum does not fit"},
+		"with a bit that is wrong": {func(_ *testing.T, o []byte) []byte {
+			return bytes.Replace(o, []byte(`"created": "2`), []byte(`"created": "3`), 1)
+		}, "its checksum does not fit"},
+		"without its checksum": {func(_ *testing.T, o []byte) []byte {
+			return bytes.Replace(o, []byte(`"sha256": "`), []byte(`"sha256": "x`), 1)
+		}, "its checksum does not fit"},
+		"with less than it had":            {func(t *testing.T, o []byte) []byte { return without(t, o, "signs_from") }, "its checksum does not fit"},
+		"with a key that nobody knows":     {edit(func(m map[string]any) { m["replaces"] = []string{"nobody"} }), "which is no key that it knows"},
+		"of a newer release":               {edit(func(m map[string]any) { m["version"] = 3 }), "its version is 3 and this release reads version 2: was it written by a newer one?"},
 		"without a version":                {edit(func(m map[string]any) { delete(m, "version") }), "its version is 0"},
-		"with a member that we lack":       {edit(func(m map[string]any) { m["hsm"] = true }), "its members are not those of a stored key"},
-		"with an instant that is none":     {edit(func(m map[string]any) { m["created"] = "yesterday" }), "its members are not those of a stored key"},
+		"with a member that we lack":       {edit(func(m map[string]any) { m["hsm"] = true }), "its members are not those of such an object"},
+		"with an instant that is none":     {edit(func(m map[string]any) { m["created"] = "yesterday" }), "its members are not those of such an object"},
 		"without an instant":               {edit(func(m map[string]any) { delete(m, "created") }), "its instants are missing or impossible"},
 		"without a turn":                   {edit(func(m map[string]any) { m["turn"] = 0 }), "its instants are missing or impossible"},
 		"with a negative grace":            {edit(func(m map[string]any) { m["grace_seconds"] = -1 }), "its instants are missing or impossible"},
@@ -120,6 +134,18 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 			})
 		})
 	}
+}
+
+// without is an object that lost a member, and is whole JSON still.
+func without(t *testing.T, object []byte, member string) []byte {
+	t.Helper()
+	var members map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(object, &members))
+	require.Contains(t, members, member)
+	delete(members, member)
+	less, err := json.Marshal(members)
+	require.NoError(t, err)
+	return less
 }
 
 // requireSays checks that the log names a stored object and what is wrong with it, and shows
@@ -195,7 +221,7 @@ func TestAStoredPromotionIsReadWithCare(t *testing.T) {
 		"truncated":       func(o []byte) []byte { return o[:len(o)/2] },
 		"empty":           func([]byte) []byte { return nil },
 		"more than one":   func(o []byte) []byte { return slices.Concat(o, o) },
-		"a newer version": func(o []byte) []byte { return bytes.Replace(o, []byte(`"version": 1`), []byte(`"version": 2`), 1) },
+		"a newer version": func(o []byte) []byte { return bytes.Replace(o, []byte(`"version": 2`), []byte(`"version": 3`), 1) },
 		"of another key":  func(o []byte) []byte { return bytes.Replace(o, []byte(`"kid": "`), []byte(`"kid": "x`), 1) },
 		"without a time":  func(o []byte) []byte { return bytes.Replace(o, []byte(`"at"`), []byte(`"when"`), 1) },
 		"no instant":      func(o []byte) []byte { return bytes.Replace(o, []byte(`"at": "`), []byte(`"at": "x`), 1) },
@@ -217,9 +243,37 @@ func TestAStoredPromotionIsReadWithCare(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				require.Contains(t, b.logs.String(), kid+".promoted.json")
 				require.Equal(t, kid, a.signs(b.replica), "who has read it knows")
-				require.NotEqual(t, kid, b.signs(a.replica), "and who has not goes by the schedule")
+				require.Equal(t, kid, b.signs(a.replica), "and who has not signs with no key that is older")
 				require.Equal(t, string(damaged), string(shared.read(promotion)))
 			})
 		})
 	}
+}
+
+// TestADamagedRevocationIsShownAndHolds: a copy of it holds when Caddy starts again, the clients are served,
+// and the API says which object is to be looked at.
+func TestADamagedRevocationIsShownAndHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newMemory()
+		before := startOperated(t, replicaConfig{storage: shared.view(t).config()})
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		stolen := before.signs()
+		fresh := "elasticsearch_jwt/default/" + before.revoke(stolen).Fresh + ".json"
+		before.stop()
+		truncated := shared.read(fresh)[:100]
+		shared.write(fresh, truncated)
+
+		r := startOperated(t, replicaConfig{storage: shared.view(t).config()})
+		synctest.Wait()
+		for range 10 {
+			require.NotEqual(t, stolen, r.signs())
+			require.Contains(t, r.status().Problem, fresh)
+			time.Sleep(time.Minute)
+		}
+		require.NotContains(t, r.kids(), stolen)
+		require.Equal(t, "retired", r.state(stolen))
+		require.NotZero(t, r.counted("key_unusable"))
+		require.Equal(t, truncated, shared.read(fresh), "it is not overwritten")
+	})
 }

@@ -1,0 +1,59 @@
+package esjwt
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheVersionIsRaisedWithEachMember: a release that does not know a member must not take the object for
+// one that it understands. Who adds one raises storedVersion, and then changes this list.
+func TestTheVersionIsRaisedWithEachMember(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	key, err := NewKey(jose.ES256, private)
+	require.NoError(t, err)
+	revokes := keyRevocation{By: "a", Turn: 1, Created: at(0), Appears: at(2), Replaces: []string{"b"}, ReplacesFrom: at(1)}
+	members := func(object []byte, err error) []string {
+		require.NoError(t, err)
+		var members map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(object, &members))
+		return slices.Sorted(maps.Keys(members))
+	}
+	require.Equal(t, 2, storedVersion)
+	require.Equal(t, []string{
+		"appears", "created", "grace_seconds", "key", "kid", "knows", "replaces", "replaces_from", "revocations", "sha256",
+		"signs_from", "turn", "unread", "version",
+	}, members(encodeStoredKey(storedKey{
+		KeyRecord{Key: key, Turn: 1, Created: at(0), SignsFrom: at(3), Appears: at(2), Replaces: "b", ReplacesFrom: at(1), Grace: time.Hour},
+		hindsight{Knows: []string{"b"}, Unread: map[string]int{"c": 1}, Revocations: []keyRevocation{revokes}},
+	}, private)))
+	require.Equal(t, []string{"appears", "by", "created", "replaces", "replaces_from", "sha256", "turn", "version"}, members(encodeRevocation(revokes)))
+	require.Equal(t, []string{"at", "kid", "sha256", "version"}, members(encodePromotion(storedPromotion{KeyID: "a", At: at(0)})))
+}
+
+// TestEachBitOfAnObjectIsChecked: one that is flipped is noticed, or says the same.
+func TestEachBitOfAnObjectIsChecked(t *testing.T) {
+	revokes := keyRevocation{By: "a", Turn: 1, Created: at(0), Appears: at(2), Replaces: []string{"b", "c"}, ReplacesFrom: at(1)}
+	object, err := encodeRevocation(revokes)
+	require.NoError(t, err)
+	for i := range object {
+		for bit := range 8 {
+			flipped := slices.Clone(object)
+			flipped[i] ^= 1 << bit
+			if read, err := decodeRevocation("a", flipped); err == nil {
+				require.True(t, read.equal(&revokes), "%s", flipped)
+			}
+		}
+		_, err := decodeRevocation("a", object[:i])
+		require.Error(t, err)
+	}
+}
