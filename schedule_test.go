@@ -164,6 +164,17 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour-clockSkew))), "to one whose clock is behind, too")
 }
 
+// TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne: no other key is left, and nodes read the JWKS
+// with its first token.
+func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
+	a := with(turn("a", 1, 0), func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
+	fresh := with(turn("f", 2, 7*hour), func(r *KeyRecord) { r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour), "x" })
+	s := newSchedule([]KeyRecord{a, fresh}, time.Time{})
+	for instant, shows := range map[time.Duration][]string{4*hour - 1: {"a"}, 4 * hour: {"f"}, 6 * hour: {"f"}, 8 * hour: {"f"}} {
+		require.Equal(t, shows, idsOf(s.published(at(instant))), "after %s", instant)
+	}
+}
+
 func TestWhichKeySignsForAWindow(t *testing.T) {
 	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
 	s := newSchedule(abc, time.Time{})
