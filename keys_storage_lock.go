@@ -38,6 +38,7 @@ type storageLock struct {
 	mu      sync.Mutex
 	wait    *lockWait // nil: nobody wants it
 	refused int       // how often in a row it was
+	ended   bool
 
 	busy sync.WaitGroup // what is said to the storage on the side
 }
@@ -81,6 +82,9 @@ func (l *lockAwaited) wait(ctx context.Context) bool {
 	return true
 }
 
+// errEnded says that the configuration has ended, whose keys these are.
+var errEnded = errors.New("this configuration has ended")
+
 var errLockAwaited = errors.New("another replica has it, or had it when it ended and the storage has not noticed yet")
 
 // take takes the lock. Who asks again gets a [lockAwaited] where it has not come yet; the others wait,
@@ -107,6 +111,8 @@ func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 	defer l.mu.Unlock()
 	w := l.wait
 	switch {
+	case l.ended:
+		return nil, errEnded
 	case w == nil || w.answered && w.err != nil && w.canceled:
 		w = l.begin(ctx)
 	case !w.answered && w.abandoned:
@@ -181,8 +187,12 @@ func (l *storageLock) lock(ctx context.Context) (err error) {
 	return l.stored.storage.Lock(ctx, l.name())
 }
 
-// end abandons the wait that there is, and waits until the storage has heard of it, or does not answer.
+// end abandons the wait that there is, lets no other begin, and waits until the storage has heard of
+// it, or does not answer.
 func (l *storageLock) end() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
 	l.rest()
 	done := make(chan struct{})
 	go func() {

@@ -66,7 +66,8 @@ func (o *objects) after(do func(*objects)) *objects {
 // started is a source of keys of a process that starts.
 func started(t testing.TB, storage certmagic.Storage) *StorageKeys {
 	t.Helper()
-	s := &StorageKeys{Algorithm: "ES256", stored: newStoredKeys(storage, zap.NewNop()), logger: zap.NewNop()}
+	s := &StorageKeys{Algorithm: "ES256", logger: zap.NewNop()}
+	s.setStored(newStoredKeys(storage, zap.NewNop()))
 	s.setName("default")
 	require.NoError(t, s.check())
 	s.setDefaults()

@@ -58,6 +58,7 @@ func (p *proxy) upgrade(cert tls.Certificate) *webSocket {
 	res, err := http.ReadResponse(reader, nil)
 	require.NoError(p.t, err)
 	require.Equal(p.t, http.StatusSwitchingProtocols, res.StatusCode)
+	require.NoError(p.t, res.Body.Close()) // it has none: what follows is the WebSocket
 	return &webSocket{conn, reader}
 }
 
