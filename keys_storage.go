@@ -117,11 +117,10 @@ func (s *StorageKeys) setStored(stored *storedKeys) {
 
 func (s *StorageKeys) setName(name string) { s.stored.set = name }
 
-// Cleanup lets go of a lock that is still waited for.
-func (s *StorageKeys) Cleanup() error {
+// end lets go of the locks that are still waited for.
+func (s *StorageKeys) end() {
 	s.making.end()
 	s.acting.end()
-	return nil
 }
 
 // Public implements [KeySource].
@@ -336,6 +335,5 @@ func (s *StorageKeys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 var (
 	_ KeySource             = (*StorageKeys)(nil)
 	_ caddy.Provisioner     = (*StorageKeys)(nil)
-	_ caddy.CleanerUpper    = (*StorageKeys)(nil)
 	_ caddyfile.Unmarshaler = (*StorageKeys)(nil)
 )

@@ -214,6 +214,9 @@ type watchingSource interface {
 
 // run keeps the keys up to date until the context ends.
 func (ks *keySet) run(ctx context.Context) {
+	if source, ok := ks.source.(interface{ end() }); ok {
+		defer source.end()
+	}
 	noticed := make(chan struct{}, 1)
 	if source, ok := ks.source.(watchingSource); ok {
 		var watching sync.WaitGroup
