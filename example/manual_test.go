@@ -123,7 +123,7 @@ func TestTestsThatTheManualNamesExist(t *testing.T) {
 }
 
 var (
-	withPlugin  = regexp.MustCompile(`--with (go\.step\.sm/crypto/kms/\w+)(@\S+)?`)
+	withPlugin  = regexp.MustCompile(`--with (go\.step\.sm/crypto/kms/\w+)(@v[0-9]+\.[0-9]+\.[0-9]+)?`)
 	xcaddyBuild = regexp.MustCompile(`xcaddy build (v[0-9]\S*)`)
 	caddyImage  = regexp.MustCompile(`caddy:([0-9.]+)`)
 )
