@@ -208,14 +208,15 @@ func (k *storedKeys) seek(ctx context.Context) {
 }
 
 // orphan is a revocation whose key is gone, so that no cluster was made to forget what it replaces,
-// perhaps. A younger key makes them do so as well, and so does one of the same turn that entered the
-// JWKS after the others had left it.
+// perhaps. A younger key makes them do so as well, and so does one of the same turn: if it entered the
+// JWKS only when the others had left it. A cluster that has seen it beside them would not read again.
 func (k *storedKeys) orphan() (keyRevocation, bool) {
 	for _, v := range k.revocations {
 		by := v.record()
 		served := by.Replaces == replacesAll // what signs then is not known to any
 		for _, key := range k.keys {
-			served = served || key.Turn > v.Turn || key.Turn == v.Turn && !key.enters().Before(by.enters())
+			served = served || key.Turn > v.Turn && !key.enters().Before(v.Appears) ||
+				key.Turn == v.Turn && !key.enters().Before(by.enters())
 		}
 		if !served && len(k.keys) > 0 {
 			return v, true

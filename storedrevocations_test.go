@@ -379,6 +379,37 @@ func TestAFreshKeyThatIsLostIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey: that one was in the JWKS beside the revoked key
+// already, so its first token makes no cluster forget. Here the second of two emergencies did not see
+// the first yet, its key had to sign early, and the younger one is its successor.
+func TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey(t *testing.T) {
+	e := &emergency{storage: newObjects()}
+	s := started(t, e.storage)
+	first := asked(t, s, needsAt(0))
+	signing := first.signing(at(0))
+	next := first.successor(signing, at(0))
+	stale := &staleStorage{Storage: e.storage, names: e.storage.names()}
+	revocation, err := s.Revoke(t.Context(), next.ID, false, needsAt(time.Hour))
+	require.NoError(t, err)
+	_, err = started(t, stale).Revoke(t.Context(), signing.ID, true, needsAt(time.Hour-10*time.Second))
+	require.NoError(t, err)
+
+	var node []string
+	for since := time.Hour; since < time.Hour+15*time.Minute; since += 5 * time.Second {
+		if since == time.Hour+time.Minute {
+			delete(e.storage.held, objectName(revocation.Fresh, keySuffix))
+			s = started(t, e.storage)
+		}
+		all := asked(t, s, needsAt(since))
+		if signing := all.signing(at(since)); !slices.Contains(node, signing.ID) {
+			node = idsOf(all.published(at(since)))
+			require.Contains(t, node, signing.ID)
+		}
+	}
+	require.NotContains(t, node, signing.ID)
+	require.NotContains(t, node, next.ID, "a node trusts it still")
+}
+
 // TestTheCopyOfARevocationIsTriedAgain: the emergency has succeeded without it.
 func TestTheCopyOfARevocationIsTriedAgain(t *testing.T) {
 	e := &emergency{storage: newObjects(), since: time.Hour, until: 2 * time.Hour}
