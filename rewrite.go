@@ -57,6 +57,9 @@ func newRewriter(headers []headerTemplate) *rewriter {
 	for _, pattern := range identityHeaders {
 		protect(pattern)
 	}
+	// What the client expects (RFC 9110 section 10.1.1) has been met here: Caddy says itself that it may
+	// go on. A node that does not meet it takes the body for the next request.
+	protect("expect")
 	for _, h := range headers {
 		protect(strings.Map(foldRune, h.name))
 	}
@@ -117,7 +120,7 @@ func foldRune(r rune) rune {
 	return r
 }
 
-// strip takes every identity header, trailer and Connection option that could bring one or
+// strip takes every identity header, expectation, trailer and Connection option that could bring one or
 // take one away out of the request, in place and for good. Nothing of what the client sent
 // comes back, not even on an error. It returns the size of what is left.
 func (rw *rewriter) strip(r *http.Request) (size int) {
