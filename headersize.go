@@ -23,8 +23,9 @@ const (
 	// inject: a certificate whose token leaves less is refused, whatever the request.
 	othersSize = 2 << 10
 
-	// proxySize is more than reverse_proxy adds to a request, apart from the Host in X-Forwarded-Host:
-	// X-Forwarded-For and -Proto, Via, the Host of the node, the length and the encoding.
+	// proxySize is more than reverse_proxy adds to a request, apart from the client's Host, which is in
+	// Host and in X-Forwarded-Host: X-Forwarded-For and -Proto, Via, the Host of the node, the length and
+	// the encoding.
 	proxySize = 768
 
 	// wireSize is more than net/http adds to a request: the length and the encoding.
@@ -68,7 +69,7 @@ func requestSize(r *http.Request) int {
 
 // fits refuses a request whose headers a node would not read: size is what they have with ours.
 func (h *Handler) fits(size int, r *http.Request) error {
-	if size+proxySize+len(r.Host) <= h.MaxHeaderSize {
+	if size+proxySize+2*len(r.Host) <= h.MaxHeaderSize {
 		return nil
 	}
 	return refuseTooLarge(h.MaxHeaderSize)

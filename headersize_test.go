@@ -199,3 +199,38 @@ func deafNode(t testing.TB) (address string) {
 	}()
 	return listener.Addr().String()
 }
+
+// TestALongHostCountsWhereverItIsSent: reverse_proxy sends it in Host and in X-Forwarded-Host, and a site for
+// a wildcard takes one of any length.
+func TestALongHostCountsWhereverItIsSent(t *testing.T) {
+	const limit = 16 << 10
+	for name, transport := range map[string]string{"the http transport": "http", "ours": "elasticsearch_jwt"} {
+		t.Run(name, func(t *testing.T) {
+			caddyfile := strings.NewReplacer("{{site}} {", "https://:{{port}} {", "auto_https", "fallback_sni "+site+"\n\tauto_https",
+				"reverse_proxy {{upstream}}", "reverse_proxy {{upstream}} {\n\t\ttransport "+transport+"\n\t}").Replace(roomy(minimal))
+			s := newSceneOf(t, caddyfile, "{{settings}}", optional)
+			largest, refused := 0, 0
+			for length := 4000; length < 12_000; length += 250 {
+				host := strings.Repeat("a", length) + ".example.com"
+				client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: host}}}
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.address+"/", nil)
+				require.NoError(t, err)
+				req.Host = host
+				req.Header.Set("Authorization", "Basic YWJj")
+				a, err := s.do(client, req)
+				client.CloseIdleConnections()
+				require.NoError(t, err)
+				if a.StatusCode == http.StatusRequestHeaderFieldsTooLarge {
+					refused++
+					s.upstream.requireNone(t)
+					continue
+				}
+				require.Equal(t, http.StatusOK, a.StatusCode)
+				largest = max(largest, linesOf(s.upstream.last(t)))
+			}
+			require.LessOrEqual(t, largest, limit)
+			require.Greater(t, largest, limit-2048, "what fits is not refused")
+			require.Positive(t, refused)
+		})
+	}
+}
