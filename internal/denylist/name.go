@@ -24,6 +24,9 @@ func textKey(dn string) (nameKey, error) {
 	if err := refuseComment(dn); err != nil {
 		return "", err
 	}
+	if err := refuseWildcard(dn); err != nil {
+		return "", err
+	}
 	normal, err := x500.Normalize(dn)
 	if err != nil {
 		return "", err
@@ -145,4 +148,25 @@ func isOID(s string) bool {
 		}
 	}
 	return len(arcs) > 1
+}
+
+// refuseWildcard refuses a name with what its writer may take for a wildcard, as it is in the role
+// mappings of Elasticsearch: the line would match a certificate with this very name, and nobody else.
+// The name of a host can begin with one (RFC 6125 section 6.4.3), and is the certificate's own name.
+func refuseWildcard(dn string) error {
+	for i := 0; i < len(dn); i++ {
+		switch {
+		case dn[i] == '\\':
+			i++
+		case dn[i] == '*' && !isHostWildcard(dn[:i], dn[i+1:]):
+			return errors.New(`there are no wildcards, a name is the whole name of a certificate; if the * is part of it, write \2A`)
+		}
+	}
+	return nil
+}
+
+// isHostWildcard reports whether a * is the first label of the name of a host, as in CN=*.example.com.
+func isHostWildcard(before, after string) bool {
+	before = strings.TrimRight(before, " \t\"")
+	return strings.HasSuffix(before, "=") && len(after) > 1 && after[0] == '.' && after[1] != '*'
 }

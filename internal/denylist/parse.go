@@ -84,7 +84,14 @@ func (p *parser) line(line []byte) error {
 		return errors.New("it is not UTF-8: save the file as UTF-8")
 	}
 	text := strings.Trim(string(line), blanks+"\r\n")
-	if text == "" || text[0] == '#' {
+	if text == "" {
+		return nil
+	}
+	if i := strings.IndexAny(text, otherLineEnds); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(text[i:])
+		return fmt.Errorf("it has the line end %U in it, which many editors show as one: save the file with LF or CRLF at the end of each line", r)
+	}
+	if text[0] == '#' {
 		return nil
 	}
 	if i := strings.IndexFunc(text, invisible); i >= 0 {
@@ -125,6 +132,10 @@ func cutWord(text string) (word, rest string) {
 	}
 	return text[:end], strings.Trim(text[end:], blanks)
 }
+
+// otherLineEnds end a line on old Macs, in other tools or in Unicode, and not here. In a comment, such
+// a line end would make all that follows part of the comment, and deny nobody.
+const otherLineEnds = "\r\v\f\u0085\u2028\u2029"
 
 // blanks separate words.
 const blanks = " \t"
