@@ -7,6 +7,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -26,6 +27,9 @@ var (
 	oidOU = asn1.ObjectIdentifier{2, 5, 4, 11}
 )
 
+// TestOnlyACertificateThatCanBeBelievedIsAnIdentity: one for servers is for no client (Envoy
+// CVE-2022-21657), and a name is what a field has, not what it looks like in a rendered name (RFC 4514;
+// Elasticsearch's PKI realm CVE-2025-37731, GHSA-m9gh-789g-q5pv).
 func TestOnlyACertificateThatCanBeBelievedIsAnIdentity(t *testing.T) {
 	s := newSceneOf(t, ownPool, "{{settings}}", "")
 	others := newAuthority(t, "another authority")
@@ -302,8 +306,8 @@ func TestNoSpellingOfTheServerNameBorrowsAnotherSitesAuthorities(t *testing.T) {
 	}
 }
 
-// TestAResumedSessionProvesNothing (Go CVE-2025-68121, nginx CVE-2025-23419): the connection's
-// state alone decides, so it is made by hand.
+// TestAResumedSessionProvesNothing (Go CVE-2025-68121, nginx CVE-2025-23419, httpd
+// CVE-2025-23048, APISIX#9525): the connection's state alone decides, so it is made by hand.
 func TestAResumedSessionProvesNothing(t *testing.T) {
 	clients := newAuthority(t, "clients authority")
 	leaf := clients.client("alice").Leaf
@@ -332,8 +336,7 @@ func TestAResumedSessionProvesNothing(t *testing.T) {
 	}
 }
 
-// TestNamesComeFromWhereTheConfigurationSays: SAN types are never confused with each other
-// (Envoy CVE-2022-21656).
+// TestNamesComeFromWhereTheConfigurationSays.
 func TestNamesComeFromWhereTheConfigurationSays(t *testing.T) {
 	clients := newAuthority(t, "clients authority")
 	spiffe, _ := url.Parse("spiffe://example.org/ns/data/sa/ingest")
@@ -365,6 +368,37 @@ func TestNamesComeFromWhereTheConfigurationSays(t *testing.T) {
 		t.Run(tt.principal+" "+tt.groups, func(t *testing.T) {
 			h := newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"principal":%q,"groups":[%q]}`, tt.principal, tt.groups), `{"source":"storage","algorithm":"ES256"}`)
 			require.Equal(t, tt.want, identityOf(h, referenceRequest(leaf, clients.cert)))
+		})
+	}
+}
+
+// TestOneKindOfAlternativeNameIsNeverAnother (Envoy CVE-2022-21656): an authority that checks only DNS
+// names may issue one that reads like something else.
+func TestOneKindOfAlternativeNameIsNeverAnother(t *testing.T) {
+	clients := newAuthority(t, "clients authority")
+	mail, err := url.Parse("mailto:admin@example.org")
+	require.NoError(t, err)
+	const spiffe = "spiffe://example.org/admin"
+	for name, c := range map[string]struct {
+		template  x509.Certificate
+		principal string // where somebody else would be found
+	}{
+		"an address in a DNS name":           {x509.Certificate{DNSNames: []string{"admin@example.org"}}, "{cert.san.email}"},
+		"a URI in a DNS name":                {x509.Certificate{DNSNames: []string{spiffe}}, "{cert.san.uri}"},
+		"a SPIFFE ID in a DNS name":          {x509.Certificate{DNSNames: []string{spiffe}}, "{cert.spiffe_id}"},
+		"a SPIFFE ID in an e-mail":           {x509.Certificate{EmailAddresses: []string{spiffe}}, "{cert.spiffe_id}"},
+		"an IP address in a DNS name":        {x509.Certificate{DNSNames: []string{"192.0.2.1"}}, "{cert.san.ip}"},
+		"a DNS name that is an address":      {x509.Certificate{IPAddresses: []net.IP{{192, 0, 2, 1}}}, "{cert.san.dns}"},
+		"an e-mail in a URI":                 {x509.Certificate{URIs: []*url.URL{mail}}, "{cert.san.email}"},
+		"a user principal name in an e-mail": {x509.Certificate{EmailAddresses: []string{"admin@example.org"}}, "{cert.san.upn}"},
+		"a common name in a DNS name":        {x509.Certificate{DNSNames: []string{"admin"}}, "{cert.cn}"},
+		"a DNS name in a common name":        {x509.Certificate{Subject: pkix.Name{CommonName: "admin.example.org"}}, "{cert.san.dns}"},
+		"an e-mail in the subject":           {x509.Certificate{EmailAddresses: []string{"admin@example.org"}}, "{cert.email}"},
+		"the authority's in the subject":     {x509.Certificate{Subject: pkix.Name{CommonName: "alice"}}, "{cert.issuer.o}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := configured(t, `,"principal":"`+c.principal+`"`)
+			require.Equal(t, "refused: no_principal", identityOf(h, referenceRequest(clients.issue(c.template).Leaf, clients.cert)))
 		})
 	}
 }

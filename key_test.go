@@ -175,6 +175,27 @@ func TestOnlyPSSignaturesDiffer(t *testing.T) {
 	}
 }
 
+// TestAKeyIsForOneKindOfAlgorithmAlone: a public key that is taken for a secret lets everybody sign (attack:
+// algorithm confusion, CVE-2016-10555 and CVE-2024-37568). The JWKS says which algorithm a key is for.
+func TestAKeyIsForOneKindOfAlgorithmAlone(t *testing.T) {
+	cases := allAlgorithms(t)
+	for _, c := range cases {
+		for _, other := range cases {
+			key, err := esjwt.NewKey(other.name, c.key)
+			_, isRSA := c.key.(*rsa.PrivateKey)
+			_, isSecret := c.key.([]byte)
+			switch family := string(other.name[:2]); {
+			case c.name == other.name || isRSA && (family == "RS" || family == "PS"):
+				require.NoError(t, err)
+				require.Equal(t, other.name, key.Algorithm)
+			case isSecret && family == "HS": // a long one will do for all
+			default:
+				require.Error(t, err, "%s with a key for %s", other.name, c.name)
+			}
+		}
+	}
+}
+
 func TestKeysThatElasticsearchWouldNotTakeAreRefused(t *testing.T) {
 	small := shortRSAKey(t)
 	_, edwards, err := ed25519.GenerateKey(rand.Reader)

@@ -2,7 +2,9 @@ package esjwt
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,7 +36,8 @@ type SecretKeys struct {
 
 	// The secret, as a {file.*} or {env.*} placeholder: one line of UTF-8, of at least 32, 48 or 64
 	// bytes for HS256, HS384 or HS512. Elasticsearch's keystore keeps one line and no more. The
-	// newline at its end is no part of it. `openssl rand -hex 64` makes one for all of them. Required.
+	// newline at its end is no part of it. A public key or a JWK is none: it is an error. `openssl rand
+	// -hex 64` makes one for all of them. Required.
 	Secret string `json:"secret,omitempty"`
 
 	// How the secret is written: "text", whose UTF-8 bytes are the key, as those of hmac_key
@@ -129,6 +132,9 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 		return nil, errors.New("it begins with a byte order mark, which would be a part of it: save it without")
 	case strings.ContainsAny(line, "\r\n"):
 		return nil, errSeveralLines
+	case isKeyPair(line):
+		return nil, errors.New("it is a key or a set of keys, whose public half everybody may know, and who knows a shared secret signs with it: " +
+			"make a secret, for instance with " + randomLine + "; in a JWK of hmac_jwkset, the secret is the member k")
 	case encoding == encodingBase64URL:
 		secret, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(line, "="))
 		if err != nil {
@@ -140,6 +146,26 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 	default:
 		return []byte(line), nil
 	}
+}
+
+// isKeyPair reports whether a line is a JWK, a JWKS, PEM, or a public key in base64, as some programs show
+// one. Taken for a secret, it lets everybody sign: that is algorithm confusion (CVE-2016-10555).
+func isKeyPair(line string) bool {
+	line = strings.TrimSpace(line)
+	if strings.HasPrefix(line, "-----BEGIN ") {
+		return true
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(line), &members) == nil {
+		return members["kty"] != nil || members["keys"] != nil
+	}
+	standard := strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(line)
+	der, err := base64.RawStdEncoding.DecodeString(standard)
+	if err != nil {
+		return false
+	}
+	_, err = x509.ParsePKIXPublicKey(der)
+	return err == nil
 }
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens:

@@ -2,6 +2,7 @@ package esjwt_test
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"os"
@@ -94,6 +95,16 @@ func headerOf(t testing.TB, authorization string) string {
 	return string(header)
 }
 
+// publicDER is a public key as some show it in one line, in base64.
+func publicDER(t testing.TB) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(&rsaKey().PublicKey)
+	require.NoError(t, err)
+	return der
+}
+
+// TestASecretThatElasticsearchWouldNotTakeIsFoundWhenValidating, and so is one that everybody knows: a
+// public key (attack: algorithm confusion, CVE-2016-10555 and CVE-2024-37568).
 func TestASecretThatElasticsearchWouldNotTakeIsFoundWhenValidating(t *testing.T) {
 	file := func(content string) string { return "{file." + writeFile(t, "secret", []byte(content)) + "}" }
 	for name, c := range map[string]struct {
@@ -122,6 +133,11 @@ func TestASecretThatElasticsearchWouldNotTakeIsFoundWhenValidating(t *testing.T)
 		"UTF-16":                     {`,"secret":"` + file(string(utf16LE([]byte(hmacSecret)))) + `"`, "it is UTF-16"},
 		"a byte order mark":          {`,"secret":"` + file("\ufeff"+hmacSecret) + `"`, "it begins with a byte order mark"},
 		"the advice for a short one": {`,"secret":"` + file("hunter2") + `"`, "make a longer one, for instance with `openssl rand -hex 64`"},
+		"a JWKS":                     {`,"secret":"` + file(`{"keys":[{"kty":"EC","crv":"P-256","x":"hunter2","y":"hunter2"}]}`) + `"`, "it is a key or a set of keys"},
+		"a JWK":                      {`,"secret":"` + file(` {"kty": "RSA", "n": "hunter2hunter2hunter2", "e": "AQAB"}`) + `"`, "it is a key or a set of keys"},
+		"a public key of one line":   {`,"secret":"` + file(base64.StdEncoding.EncodeToString(publicDER(t))) + `"`, "it is a key or a set of keys"},
+		"a public key as base64url":  {`,"encoding":"base64url","secret":"` + file(base64.URLEncoding.EncodeToString(publicDER(t))) + `"`, "it is a key or a set of keys"},
+		"a PEM of one line":          {`,"secret":"` + file("-----BEGIN PUBLIC KEY-----"+base64.StdEncoding.EncodeToString(publicDER(t))+"-----END PUBLIC KEY-----") + `"`, "it is a key or a set of keys"},
 		"an unknown encoding":        {`,"encoding":"hex","secret":"` + file(hmacSecret) + `"`, "use text or base64url, not \"hex\""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -109,3 +109,27 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 	require.LessOrEqual(t, alive, 1, "the last one may still be in a register")
 	runtime.KeepAlive(id)
 }
+
+// TestAFloodOfStrangersIsBoundedAndPutsNobodyOut (attack: made-up certificates, each on a connection of its
+// own).
+func TestAFloodOfStrangersIsBoundedAndPutsNobodyOut(t *testing.T) {
+	const size = 10
+	id, err := newIdentifier(profile{}, nil, size)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(throwaway(t, "authority"))
+	now := time.Now()
+	sent := []*x509.Certificate{throwaway(t, "alice")}
+	alice := &client{basis: id.basis(pool), decided: now.Unix(), recheck: now.Add(time.Hour).Unix()}
+	id.outcomes.admitted(sent, connectionOf(sent), alice)
+
+	stranger := throwaway(t, "eve")
+	for range 20 * size {
+		made := []*x509.Certificate{stranger}
+		_, err := id.decide(t.Context(), connectionOf(made), made, pool, nil, now)
+		require.Error(t, err)
+		require.LessOrEqual(t, id.outcomes.refusals.Len(), size)
+	}
+	require.Same(t, alice, id.outcomes.client(connectionOf(sent), alice.basis, now))
+	runtime.KeepAlive(sent)
+}

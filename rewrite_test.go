@@ -56,6 +56,12 @@ var identityHeaders = []string{
 	"x-proxy-user",
 	"x-proxy-roles",
 	"x-proxy-ext-department",
+	"plugins_security_impersonate_as",
+	"_plugins_security_user",
+	"opensearch_security_user",
+	"_opensearch_security_user",
+	"x-opensearch-security-user",
+	"X-Forwarded-Access-Token",
 }
 
 // requireOnlyAlice checks that a request has alice's token and nothing else that says who it is.
@@ -78,14 +84,15 @@ func (s *scene) requireOnlyAlice(t testing.TB, r *http.Request) {
 
 // aliases lets headers with underscores and dots pass Caddy's own filter, which drops them.
 var aliases = strings.Replace(minimal, "auto_https", `servers {
-		expected_underscore_headers es_* opendistro_* _opendistro_* _xpack_* es_security_runas_user _xpack_security_authentication
+		expected_underscore_headers es_* opendistro_* _opendistro_* plugins_* _plugins_* opensearch_* _opensearch_* _xpack_* es_security_runas_user _xpack_security_authentication
 		expected_dot_headers Es.Security.Runas.User
 		protocols h1 h2 h3
 	}
 	auto_https`, 1)
 
 // TestWhatAClientSaysAboutItselfIsTakenAway, in every spelling and over every protocol
-// (oauth2-proxy CVE-2025-64484, Caddy CVE-2026-52845, Teleport's rewrite).
+// (oauth2-proxy CVE-2025-64484, Caddy CVE-2026-52845, Teleport's rewrite), and twice: Elasticsearch
+// refuses two different Authorization headers.
 func TestWhatAClientSaysAboutItselfIsTakenAway(t *testing.T) {
 	for name, caddyfile := range map[string]string{"as Caddy is": minimal, "with aliases let through": aliases} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +133,7 @@ func TestWhatAClientSaysAboutItselfIsTakenAway(t *testing.T) {
 }
 
 // TestTheConnectionHeaderCannotTakeTheTokenAway (golang/go#50580, Traefik CVE-2021-32813 and
-// CVE-2024-45410).
+// CVE-2024-45410), and Upgrade cannot open a tunnel past the handler (golang/go#80416).
 func TestTheConnectionHeaderCannotTakeTheTokenAway(t *testing.T) {
 	s := newScene(t, "")
 	alice := s.clients.client("alice")
@@ -190,6 +197,26 @@ func TestTrailersCarryNoIdentity(t *testing.T) {
 	})
 }
 
+// TestAHeaderThatWeHaveNothingForIsNotTheClients (Caddy CVE-2026-30851): what the client has put into a
+// header that we set goes, also where there is no value to put there.
+func TestAHeaderThatWeHaveNothingForIsNotTheClients(t *testing.T) {
+	s := newScene(t, optional+"\nheader X-Team {cert.ou}\nheader X-Jwt {jwt}")
+	evil := []string{"X-Team", "evil", "x_team", "evil", "X-Jwt", "evil"}
+	a := s.get(s.httpClient(s.clients.client("alice")), "/", evil...)
+	require.Equal(t, http.StatusForbidden, a.StatusCode, "her certificate has no OU")
+	s.upstream.requireNone(t)
+
+	a = s.get(s.httpClient(), "/", append(evil, "Authorization", "Basic YWJj")...)
+	require.Equal(t, http.StatusOK, a.StatusCode)
+	r := s.upstream.last(t)
+	require.Equal(t, []string{"Basic YWJj"}, r.Header.Values("Authorization"))
+	require.NotContains(t, fmt.Sprint(r.Header), "evil")
+
+	s.load(minimal, s.replacements("{{settings}}", "groups off")...)
+	s.get(s.httpClient(s.clients.client("alice", "staff")), "/", "ES-Client-Authentication", "SharedSecret evil", "Es-Secondary-Authorization", "evil")
+	s.requireOnlyAlice(t, s.upstream.last(t))
+}
+
 // TestAWebSocketUpgradeCarriesTheToken (teleport#13646).
 func TestAWebSocketUpgradeCarriesTheToken(t *testing.T) {
 	seen := make(chan http.Header, 1)
@@ -218,6 +245,7 @@ func TestXForwardedForCannotBeMadeUp(t *testing.T) {
 	r := s.upstream.last(t)
 	require.Equal(t, []string{"127.0.0.1"}, r.Header.Values("X-Forwarded-For"))
 	require.Equal(t, []string{"https"}, r.Header.Values("X-Forwarded-Proto"))
+	require.Equal(t, []string{site}, r.Header.Values("X-Forwarded-Host"))
 	s.requireOnlyAlice(t, r)
 }
 

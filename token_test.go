@@ -208,6 +208,22 @@ func TestOneSignatureServesAllWhoWaitForIt(t *testing.T) {
 	require.Equal(t, uint64(1), signatures(t, registry)-before)
 }
 
+// TestOnlyClientsCostASignature (attack: a flood of made-up certificates): who is refused has none made.
+func TestOnlyClientsCostASignature(t *testing.T) {
+	clients, others := newAuthority(t, "clients authority"), newAuthority(t, "made-up authority")
+	h, registry := newHandlerOn(t, t.TempDir(),
+		`{"issuer":"i","audience":["a"],"trust_pool":{"provider":"file","pem_files":["`+clients.file()+`"]},"certificate":"optional"}`, es256)
+	token := tokenOf(t, h, referenceRequest(clients.client("alice").Leaf, clients.cert))
+	before := signatures(t, registry)
+	for range 50 {
+		require.Equal(t, "refused: unverified", identityOf(h, referenceRequest(others.client("eve").Leaf, others.cert)))
+		require.Equal(t, "refused: invalid_name", identityOf(h, referenceRequest(clients.client("*").Leaf, clients.cert)))
+		withoutCertificate(t, h, "Basic YWJj")
+		require.Equal(t, token, tokenOf(t, h, referenceRequest(clients.client("alice").Leaf, clients.cert)))
+	}
+	require.Equal(t, before, signatures(t, registry))
+}
+
 // TestAClientThatGivesUpDoesNotTakeTheOthersWithIt: the signature goes on without it.
 func TestAClientThatGivesUpDoesNotTakeTheOthersWithIt(t *testing.T) {
 	clients := newAuthority(t, "clients authority")

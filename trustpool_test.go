@@ -69,9 +69,10 @@ func TestEverySourceOfAuthoritiesIsATrustPool(t *testing.T) {
 	}
 }
 
-// TestTheSystemsAuthoritiesAreATrustPool runs in a process of its own, since crypto/x509 reads them
-// once.
-func TestTheSystemsAuthoritiesAreATrustPool(t *testing.T) {
+// withAuthorityOfTheSystem runs a test in a process of its own, in which the system trusts an authority:
+// crypto/x509 reads the system's once.
+func withAuthorityOfTheSystem(t *testing.T, test func(system *authority)) {
+	t.Helper()
 	const own = "ESJWT_TEST_SYSTEM_POOL"
 	if os.Getenv(own) == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
@@ -83,9 +84,54 @@ func TestTheSystemsAuthoritiesAreATrustPool(t *testing.T) {
 	}
 	system := newAuthority(t, "an authority of the system")
 	t.Setenv("SSL_CERT_FILE", system.file())
-	s := newSceneOf(t, withPool("system"), "{{settings}}", "")
-	require.Equal(t, "alice []", s.sends(system.client("alice")))
-	require.Equal(t, "unverified", s.sends(s.clients.client("alice")))
+	test(system)
+}
+
+func TestTheSystemsAuthoritiesAreATrustPool(t *testing.T) {
+	withAuthorityOfTheSystem(t, func(system *authority) {
+		s := newSceneOf(t, withPool("system"), "{{settings}}", "")
+		require.Equal(t, "alice []", s.sends(system.client("alice")))
+		require.Equal(t, "unverified", s.sends(s.clients.client("alice")))
+	})
+}
+
+// TestAPoolWithNobodyInItIsNotTheSystems (Caddy CVE-2026-27586): for crypto/x509, no pool means all public
+// authorities.
+func TestAPoolWithNobodyInItIsNotTheSystems(t *testing.T) {
+	withAuthorityOfTheSystem(t, func(system *authority) {
+		alice := referenceRequest(system.client("alice").Leaf, system.cert)
+		_, err := alice.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		require.NoError(t, err, "the system trusts her authority")
+		changing.Store(system.pool())
+		h := configured(t, `,"trust_pool":{"provider":"test_changing"}`)
+		require.Equal(t, "alice []", identityOf(h, alice))
+		for _, pool := range []*x509.CertPool{nil, x509.NewCertPool()} {
+			changing.Store(pool)
+			require.Equal(t, "refused: unverified", identityOf(h, alice))
+		}
+	})
+}
+
+// TestAFileOfAuthoritiesThatIsMissingIsAnError (Caddy CVE-2026-27586), and never a pool with somebody else
+// in it.
+func TestAFileOfAuthoritiesThatIsMissingIsAnError(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none.pem")
+	s := newSceneOf(t, minimal, "{{settings}}", "")
+	for name, caddyfile := range map[string]string{
+		"of the handler":      withPool("file " + none),
+		"of the TLS layer":    strings.Replace(minimal, "file {{clients}}", "file "+none, 1),
+		"for the nodes":       strings.Replace(withTransport(""), "{{node-ca}}", none, 1),
+		"one of several":      withPool("file {{clients}} " + none),
+		"as part of another":  withPool("combined {\nsource file {{clients}}\nsource file " + none + "\n}"),
+		"in Caddy's storage":  withPool("storage none.pem"),
+		"of an authority URL": withPool("http http://127.0.0.1:1/none.pem"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := adapt(t, strings.NewReplacer(s.replacements("{{settings}}", "",
+				"{{site}}", "https://"+site+":0", "{{tls}}", "internal", "{{storage}}", t.TempDir())...).Replace(caddyfile))
+			require.Error(t, validate(t, config, t.TempDir()))
+		})
+	}
 }
 
 // changingPool is a source of authorities that are others from one moment to the next, as a module
