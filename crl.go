@@ -142,8 +142,7 @@ func report(lists *crl.Lists, name string, logger *zap.Logger) {
 				fields = append(fields, zap.Stringer("number", list.Number))
 			}
 			logger.Warn("a revocation list is out of date: its issuer's clients are refused, unless crl_stale is allow; renew it",
-				append(fields, zap.String("this_update", list.ThisUpdate.UTC().Format(time.RFC3339)),
-					zap.String("next_update", list.NextUpdate.UTC().Format(time.RFC3339)))...)
+				append(fields, logTime("this_update", list.ThisUpdate), logTime("next_update", list.NextUpdate))...)
 		}
 	}
 	logger.Info("revocation lists were read", zap.String("source", name), zap.Int("lists", len(infos)), zap.Int("revoked", revoked))

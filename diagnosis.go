@@ -166,15 +166,15 @@ func kindOfKey(cert *x509.Certificate) string {
 	if _, err := asn1.Unmarshal(cert.RawSubjectPublicKeyInfo, &info); err != nil {
 		return "of an algorithm that cannot be read"
 	}
-	switch oid := info.Algorithm.Algorithm.String(); oid {
-	case "1.2.840.113549.1.1.10":
+	switch oid := info.Algorithm.Algorithm; {
+	case oid.Equal(oidRSAPSS):
 		return "for RSA-PSS alone (id-RSASSA-PSS), not plain RSA (rsaEncryption)"
-	case "1.2.840.10040.4.1":
+	case oid.Equal(oidDSA):
 		return "for DSA"
-	case "1.3.101.113":
+	case oid.Equal(oidEd448):
 		return "for Ed448"
 	default:
-		return "of the algorithm " + oid
+		return "of the algorithm " + oid.String()
 	}
 }
 

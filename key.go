@@ -86,6 +86,7 @@ func newAsymmetricKey(alg jose.SignatureAlgorithm, signer crypto.Signer) (*Key, 
 	if err != nil {
 		return nil, err
 	}
+	key.onlyPublished = false
 	key.jws, err = jose.NewSigner(
 		jose.SigningKey{Algorithm: alg, Key: &opaqueSigner{key: signer, public: key.public}},
 		(&jose.SignerOptions{}).WithType("JWT"),
@@ -93,7 +94,6 @@ func newAsymmetricKey(alg jose.SignatureAlgorithm, signer crypto.Signer) (*Key, 
 	if err != nil {
 		return nil, fmt.Errorf("%s key: %w", alg, err)
 	}
-	key.onlyPublished = false
 	return key, nil
 }
 
@@ -170,7 +170,7 @@ func (k *Key) is(other *Key) bool { return k.identity == other.identity }
 
 // Sign returns the compact JWS (RFC 7515) of a payload. The header is alg, kid and typ: JWT.
 func (k *Key) Sign(payload []byte) (string, error) {
-	if k.onlyPublished || k.jws == nil {
+	if k.jws == nil {
 		return "", fmt.Errorf("the key %s has no private half: it cannot sign", k.ID)
 	}
 	jws, err := k.jws.Sign(payload)

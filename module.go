@@ -254,11 +254,11 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	own, ok := ownCredentials(r.Header)
 	size := h.rewriter.strip(r)
-	if ok && h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.refuse(r, refuseCredentialAPI(), nil)
-	}
 	if !ok {
 		return h.refuse(r, refuse(noCertificate, "the client sent neither a certificate nor exactly one Authorization of the kind Basic, ApiKey or Bearer (and at most one ES-Client-Authentication): send one of them"), nil)
+	}
+	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
+		return h.refuse(r, refuseCredentialAPI(), nil)
 	}
 	admitted := &admission{maxHeaderSize: h.MaxHeaderSize}
 	defer func() {

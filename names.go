@@ -64,8 +64,10 @@ func (h *Handler) templateOf(source string, kind name.Kind, resolve resolver) (t
 }
 
 func (h *Handler) nameRule(kind name.Kind) nameRule {
-	return nameRule{safe: h.NameCharacters != nameCharactersAny, kind: kind}
+	return nameRule{safe: h.safeNames(), kind: kind}
 }
+
+func (h *Handler) safeNames() bool { return h.NameCharacters != nameCharactersAny }
 
 func (h *Handler) checkNameCharacters() error {
 	if h.NameCharacters != nameCharactersSafe && h.NameCharacters != nameCharactersAny {

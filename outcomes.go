@@ -128,9 +128,4 @@ func nextChange(now time.Time, certs ...*x509.Certificate) time.Time {
 }
 
 // earlier is the earlier of two times, of which zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
+func earlier(a, b time.Time) time.Time { return earliestAfter(time.Time{}, a, b) }

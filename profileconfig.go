@@ -23,7 +23,7 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 		groupsClaim:  h.GroupsClaim,
 		confirmation: h.Confirmation,
 		jti:          h.TokenID,
-		safeNames:    h.NameCharacters != nameCharactersAny,
+		safeNames:    h.safeNames(),
 
 		maxHeaderSize: h.MaxHeaderSize,
 	}

@@ -51,7 +51,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.keys, err = h.app.keySet(h.Keys); err != nil {
 		return err
 	}
-	h.app = app.(*App)
 	h.keys.needs.add(time.Duration(h.Lifetime), 0)
 	h.keys.signs.Store(true)
 
@@ -76,11 +75,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.rewriter = newRewriter(profile.headers)
-	h.sites = app.(*App).sitesAround(ctx)
+	h.sites = h.app.sitesAround(ctx)
 	h.warnOfSites()
 	h.warnOfHeaders(profile.headers)
 	h.warnOfAmbiguity(&profile)
-	app.(*App).register(h)
+	h.app.register(h)
 	return nil
 }
 

@@ -108,18 +108,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if ok {
 		admitted.hideClientAuth(req.Header, ours.Header)
 	}
-	if requestSize(&ours) > admitted.maxHeaderSize {
-		metrics.refused(tooLarge)
-		admitted.reason = string(tooLarge)
-		return answerTooLarge(req, admitted.maxHeaderSize), nil
+	if requestSize(&ours) <= admitted.maxHeaderSize {
+		res, err := t.roundTripAgain(&ours, admitted)
+		if err == nil || !isHeaderListTooLarge(err) {
+			return res, err
+		}
 	}
-	res, err := t.roundTripAgain(&ours, admitted)
-	if err != nil && isHeaderListTooLarge(err) {
-		metrics.refused(tooLarge)
-		admitted.reason = string(tooLarge)
-		return answerTooLarge(req, admitted.maxHeaderSize), nil
-	}
-	return res, err
+	metrics.refused(tooLarge)
+	admitted.reason = string(tooLarge)
+	return answerTooLarge(req, admitted.maxHeaderSize), nil
 }
 
 // hideClientAuth takes ES-Client-Authentication out of a request that reverse_proxy will log, of which
