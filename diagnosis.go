@@ -34,18 +34,21 @@ func diagnose(err error, sent []*x509.Certificate, pool *x509.CertPool, now time
 		issuer := issuerOf(cert, sent[1:])
 		if issuer == nil || at == len(sent) {
 			if len(faults) == 0 {
-				faults = append(faults, fmt.Sprintf("%s was issued by %s, which is neither among the intermediates that were sent nor in the trust_pool, which has %s",
+				faults = append(faults, fmt.Sprintf("%s was issued by %s, "+
+					"which is neither among the intermediates that were sent nor in the trust_pool, which has %s",
 					who, nameOf(cert.RawIssuer), namesOf(pool)))
 			}
 			break
 		}
 		cert, who = issuer, "the intermediate "+nameOf(issuer.RawSubject)
 	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired && !slices.ContainsFunc(sent, invalid.Cert.Equal) {
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	if ok && invalid.Reason == x509.Expired && !slices.ContainsFunc(sent, invalid.Cert.Equal) {
 		faults = append(faults, datesOf(invalid.Cert, "the authority "+nameOf(invalid.Cert.RawSubject)+" of the trust_pool", now)...)
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && len(faults) == 0 {
-		faults = append(faults, fmt.Sprintf("%s names %s of the trust_pool as its issuer, but is not signed with that one's key: does it have another key now?",
+		faults = append(faults, fmt.Sprintf("%s names %s of the trust_pool as its issuer, but is not signed with that one's key: "+
+			"does it have another key now?",
 			who, nameOf(cert.RawIssuer)))
 	}
 	const most = 3
@@ -180,7 +183,8 @@ func kindOfKey(cert *x509.Certificate) string {
 
 // refuseUnusableKey refuses a certificate that cannot have come through a handshake.
 func refuseUnusableKey(why string) *Refusal {
-	return refuse(unverified, "no client can use the certificate in TLS: issue it with a key for RSA, or on P-256, P-384 or P-521, or for Ed25519").from(errors.New(why))
+	return refuse(unverified, "no client can use the certificate in TLS: "+
+		"issue it with a key for RSA, or on P-256, P-384 or P-521, or for Ed25519").from(errors.New(why))
 }
 
 // withoutCRLSign says which authorities of the chains may not sign revocation lists (RFC 5280 section

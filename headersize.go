@@ -34,7 +34,8 @@ const (
 
 func checkMaxHeaderSize(size int) error {
 	if size < minMaxHeaderSize || size > maxMaxHeaderSize {
-		return inSetting("max_header_size", fmt.Errorf("%d bytes: use what the cluster has in http.max_header_size, 4KiB to 1MiB (its 16kb is 16KiB)", size))
+		return inSetting("max_header_size", fmt.Errorf("%d bytes: use what the cluster has in http.max_header_size, "+
+			"4KiB to 1MiB (its 16kb is 16KiB)", size))
 	}
 	return nil
 }
@@ -76,7 +77,8 @@ func (h *Handler) fits(size int, r *http.Request) error {
 }
 
 func refuseTooLarge(limit int) *Refusal {
-	return refuse(tooLarge, "the headers of the request, with those that the proxy adds, would have more than the %d bytes that the cluster reads: "+
+	return refuse(tooLarge, "the headers of the request, with those that the proxy adds, "+
+		"would have more than the %d bytes that the cluster reads: "+
 		"send fewer or shorter ones, such as cookies; if http.max_header_size is larger, say so with max_header_size", limit)
 }
 

@@ -141,7 +141,9 @@ func (id *identifier) decide(
 
 // look looks at the certificates that a client sent. The chains are those that the TLS layer
 // found, or if there is a pool, the ones to that.
-func (id *identifier) look(sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time) (*client, [][]*x509.Certificate, error) {
+func (id *identifier) look(
+	sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time,
+) (*client, [][]*x509.Certificate, error) {
 	if pool != nil {
 		own, err := verifyOwn(sent, pool, now)
 		if err != nil {
@@ -236,7 +238,8 @@ func asIssued(chains [][]*x509.Certificate) ([][]*x509.Certificate, error) {
 }
 
 func refuseReencoded() *Refusal {
-	return refuse(unverified, "the client's certificate, or one that it sent along, is not encoded as its authority issued it, which changes its fingerprint: use the file that the authority gave you")
+	return refuse(unverified, "the client's certificate, or one that it sent along, "+
+		"is not encoded as its authority issued it, which changes its fingerprint: use the file that the authority gave you")
 }
 
 func refuseNobodyVerified() error {
@@ -269,20 +272,24 @@ func refuseUnverified(err error, of, found string, now time.Time) error {
 
 func explainUnverified(err error, of string) *Refusal {
 	if _, ok := errors.AsType[x509.UnhandledCriticalExtension](err); ok {
-		return refuse(unverified, "the client's certificate, or one above it, has a critical extension that is not known here: issue it without, or not critical")
+		return refuse(unverified, "the client's certificate, or one above it, has a critical extension that is not known here: "+
+			"issue it without, or not critical")
 	}
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case !ok:
-		return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: use one that its authorities issued, and send the intermediates along", of)
+		return refuse(unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: "+
+			"use one that its authorities issued, and send the intermediates along", of)
 	case invalid.Reason == x509.Expired:
 		return refuseExpired()
 	case invalid.Reason == x509.IncompatibleUsage && forClients(invalid.Cert): // which is always the client's
-		return refuse(unverified, "an intermediate in the client's chain is not for client authentication: its extended key usage must include clientAuth, or be left out")
+		return refuse(unverified, "an intermediate in the client's chain is not for client authentication: "+
+			"its extended key usage must include clientAuth, or be left out")
 	case invalid.Reason == x509.IncompatibleUsage:
 		return refuseNotForClients()
 	default:
-		return refuse(unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, such as a name constraint: the log says which", of)
+		return refuse(unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, "+
+			"such as a name constraint: the log says which", of)
 	}
 }
 
@@ -383,7 +390,8 @@ func (id *identifier) newClient(leaf *x509.Certificate, chains [][]*x509.Certifi
 		return nil, reading{}, err
 	}
 	if size := client.headerSize(id.profile.headers); size > id.maxInjected() {
-		return nil, reading{}, refuse(tooLarge, "the headers for this certificate would have %d bytes, and the cluster reads %d with all others: put fewer or shorter groups and claims into the token", size, id.maxHeaderSize)
+		return nil, reading{}, refuse(tooLarge, "the headers for this certificate would have %d bytes, "+
+			"and the cluster reads %d with all others: put fewer or shorter groups and claims into the token", size, id.maxHeaderSize)
 	}
 	return client, who, nil
 }

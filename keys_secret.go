@@ -142,7 +142,8 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 		}
 		return secret, nil
 	case !utf8.ValidString(line):
-		return nil, errors.New("it is not text in UTF-8, which is all that Elasticsearch's keystore takes: make another, for instance with " + randomLine)
+		return nil, errors.New("it is not text in UTF-8, which is all that Elasticsearch's keystore takes: " +
+			"make another, for instance with " + randomLine)
 	default:
 		return []byte(line), nil
 	}

@@ -84,8 +84,10 @@ var (
 const lockedPause = time.Minute
 
 var (
-	errPINRefused = errors.New("the KMS refused the PIN, and is not asked again until there is another, so that the token does not lock itself: put the right one in its place, or restart Caddy if it is the token that was wrong")
-	errPINLocked  = errors.New("the token has locked the PIN after too many wrong ones: unlock it with the SO PIN, for one with `pkcs11-tool --init-pin`; it is asked again once a minute")
+	errPINRefused = errors.New("the KMS refused the PIN, and is not asked again until there is another, " +
+		"so that the token does not lock itself: put the right one in its place, or restart Caddy if it is the token that was wrong")
+	errPINLocked = errors.New("the token has locked the PIN after too many wrong ones: " +
+		"unlock it with the SO PIN, for one with `pkcs11-tool --init-pin`; it is asked again once a minute")
 )
 
 // takes reports why the token is not asked with a PIN.

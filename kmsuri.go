@@ -38,7 +38,8 @@ var errKMSKind = errors.New("it names no known kind of KMS: write one such as pk
 // checkKMSKind checks that this program has what opens a kind of KMS.
 func checkKMSKind(kind apiv1.Type) error {
 	if _, ok := apiv1.LoadKeyManagerNewFunc(kind); !ok {
-		return fmt.Errorf("this Caddy is built without %s: build it with `xcaddy build … --with go.step.sm/crypto/kms/%s@%s`", kind, kind, kmsVersion)
+		return fmt.Errorf("this Caddy is built without %s: "+
+			"build it with `xcaddy build … --with go.step.sm/crypto/kms/%s@%s`", kind, kind, kmsVersion)
 	}
 	return nil
 }

@@ -99,11 +99,11 @@ type Handler struct {
 	// Which names of a certificate can be a user, a group, a claim or a header. "safe": those
 	// that nobody, and no template of a role that they are put into, can take for another one's.
 	// Refused are: what cannot be seen, blanks around a name, the characters * ? " \ < > $ { } | ^ `
-	// (in a whole DN, which quotes its values: * ? $ { } | ^ `), a / at the beginning, in a group and a DN the four
-	// letters that Elasticsearch takes for one of ASCII (U+0130, U+0131, U+017F, U+212A), and in
-	// a header a comma. "any": all but control characters, what is empty and what is not
-	// UTF-8. Text of the configuration, username_pattern and username_rdn are not affected. See docs/names.md.
-	// Default: safe.
+	// (in a whole DN, which quotes its values: * ? $ { } | ^ `), a / at the beginning, in a group
+	// and a DN the four letters that Elasticsearch takes for one of ASCII (U+0130, U+0131, U+017F,
+	// U+212A), and in a header a comma. "any": all but control characters, what is empty and what
+	// is not UTF-8. Text of the configuration, username_pattern and username_rdn are not affected.
+	// See docs/names.md. Default: safe.
 	NameCharacters string `json:"name_characters,omitempty"`
 
 	// The claim that the realm's claims.principal names. In an ID token sub is there as well.
@@ -119,7 +119,8 @@ type Handler struct {
 
 	// More claims. A string can have {cert.*} placeholders; alone, one stands for all of its
 	// values, and where the certificate has none, the claim is left out. One value is a string,
-	// several are an array; a list, which is claim_list in a Caddyfile, is always an array. Numbers and booleans are taken as they are.
+	// several are an array; a list, which is claim_list in a Caddyfile, is always an array. Numbers
+	// and booleans are taken as they are.
 	Claims map[string]any `json:"claims,omitempty"`
 
 	// The claims that a client must have a value for: without it, the client is refused.
@@ -170,8 +171,9 @@ type Handler struct {
 	// How many bytes of header lines the cluster reads at most: its http.max_header_size. A
 	// request that would have more is refused with 431, since a node answers it and then never
 	// reads again from the connection, on which another client may be next. Default: 16 KiB, as
-	// in Elasticsearch and OpenSearch 3; OpenSearch 2 reads 8 KiB. At least 4 KiB, at most 1 MiB. (Caddy itself reads 16 KiB of a client's headers, unless
-	// max_header_size in its global option servers says otherwise.)
+	// in Elasticsearch and OpenSearch 3; OpenSearch 2 reads 8 KiB. At least 4 KiB, at most 1 MiB.
+	// (Caddy itself reads 16 KiB of a client's headers, unless max_header_size in its global
+	// option servers says otherwise.)
 	MaxHeaderSize int `json:"max_header_size,omitempty"`
 
 	app        *App
@@ -270,7 +272,8 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 		return h.refuse(r, err, nil)
 	}
 	if h.app.signed(own.token68) {
-		return h.refuse(r, refuse(replayedToken, "the token is one of this proxy's, which are good only together with their certificate: connect with that, and send no token"), nil)
+		return h.refuse(r, refuse(replayedToken, "the token is one of this proxy's, which are good only together with their certificate: "+
+			"connect with that, and send no token"), nil)
 	}
 	caddyhttp.SetVar(r.Context(), authenticatedVar, admitted)
 	metrics.ownCredentials.Inc()
@@ -288,7 +291,8 @@ func (h *Handler) warnOfLoggedSecret(admitted *admission) {
 		if admitted.clientAuth == nil {
 			advice += ", and use `transport elasticsearch_jwt`, which keeps it out of those of reverse_proxy"
 		}
-		h.logger.Warn("a client has sent an "+clientAuthHeader+" of its own, which Caddy's log of requests and errors prints, unless it is told not to", zap.String("advice", advice))
+		h.logger.Warn("a client has sent an "+clientAuthHeader+" of its own, which Caddy's log of requests and errors prints, "+
+			"unless it is told not to", zap.String("advice", advice))
 	})
 }
 

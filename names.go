@@ -48,7 +48,8 @@ func refuseName(r reason, what, setting string, err error) *Refusal {
 	)
 	switch problem := name.ProblemOf(err); problem {
 	case "":
-		return refuse(r, "%s is ambiguous or cannot be read: issue the certificate with a single name in UTF-8 and without control characters", what).because(setting, err)
+		return refuse(r, "%s is ambiguous or cannot be read: "+
+			"issue the certificate with a single name in UTF-8 and without control characters", what).because(setting, err)
 	case name.Empty, name.NotUTF8, name.Control:
 		return refuse(r, "%s %s: %s", what, problem, reissue).because(setting, err)
 	default:

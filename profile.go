@@ -176,7 +176,8 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}").because(rule.setting(), err)
 			}
 			if add(group); size > p.maxInjected() {
-				return nil, refuse(tooLarge, "the groups of this certificate would not fit into the headers that the cluster reads, %d bytes in all: put fewer or shorter groups into the token", p.maxHeaderSize)
+				return nil, refuse(tooLarge, "the groups of this certificate would not fit into the headers that the cluster reads, %d bytes in all: "+
+					"put fewer or shorter groups into the token", p.maxHeaderSize)
 			}
 		}
 	}

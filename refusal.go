@@ -87,7 +87,8 @@ func (r *Refusal) until(change time.Time) *Refusal {
 }
 
 func refuseCredentialAPI() *Refusal {
-	return refuse(credentialAPI, "this request could make a credential that outlives the client's certificate, and such requests do not go on from here: use the certificate itself, or ask the operator for a credential")
+	return refuse(credentialAPI, "this request could make a credential that outlives the client's certificate, "+
+		"and such requests do not go on from here: use the certificate itself, or ask the operator for a credential")
 }
 
 // maxText bounds the text of an error that has something in it that a client chose.

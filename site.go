@@ -138,8 +138,11 @@ func trustsTheSystem(policy *caddytls.ConnectionPolicy, auth tls.ClientAuthType)
 	if auth < tls.VerifyClientCertIfGiven {
 		return false
 	}
-	authentication := policy.ClientAuthentication
-	return authentication.CARaw == nil && len(authentication.TrustedCACerts) == 0 && len(authentication.TrustedCACertPEMFiles) == 0 //nolint:staticcheck // old configurations have them
+	from := policy.ClientAuthentication
+	if len(from.TrustedCACerts) > 0 || len(from.TrustedCACertPEMFiles) > 0 { //nolint:staticcheck // old configurations have them
+		return false
+	}
+	return from.CARaw == nil
 }
 
 // warnOfSites says what of the sites around the handler would refuse every client, or believe too
@@ -170,7 +173,8 @@ func (s *serverSites) warnOfPublicAuthorities(logger *zap.Logger) {
 		}
 	}
 	if len(trusting) > 0 {
-		s.warn(logger.With(zap.Strings("sites", trusting)), "client_auth has no trust_pool, so that a certificate of any public authority is a client: "+
+		s.warn(logger.With(zap.Strings("sites", trusting)), "client_auth has no trust_pool, "+
+			"so that a certificate of any public authority is a client: "+
 			"name the authority of your clients with `trust_pool file clients-ca.pem`")
 	}
 }

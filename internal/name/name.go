@@ -31,8 +31,8 @@ const (
 	Header
 )
 
-// Error is why a text cannot be a name. Its text has the character, which the holder of the certificate chose,
-// by its number alone.
+// Error is why a text cannot be a name. Its text has the character, which the holder of the
+// certificate chose, by its number alone.
 type Error struct {
 	// Problem goes on from "the name". It has nothing of the name in it.
 	Problem string

@@ -51,7 +51,8 @@ func (t *Trouble) Note(err error, held bool) {
 	case first || err.Error() != t.text:
 		t.logger.Error("it could not be read or is not usable; "+goesOn, zap.Error(err))
 	case now.Sub(t.told) >= tellEvery:
-		t.logger.Warn("it still cannot be read or is not usable; "+goesOn, zap.String("since", t.since.UTC().Format(time.RFC3339)), zap.Error(err))
+		t.logger.Warn("it still cannot be read or is not usable; "+goesOn,
+			zap.String("since", t.since.UTC().Format(time.RFC3339)), zap.Error(err))
 	default:
 		return
 	}
