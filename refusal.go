@@ -24,13 +24,13 @@ const (
 	tooLarge      reason = "too_large"
 	misdirected   reason = "misdirected"
 	noKey         reason = "no_key"
-	credentialAPI reason = "credential_api"
+	refusedAPI    reason = "credential_api"
 )
 
 // reasons are all of them. docs/security.md says what to do about each.
 var reasons = []reason{
 	noCertificate, replayedToken, unverified, expired, revoked, noPrincipal, invalidName, invalidGroup, noClaim, tooLarge, misdirected, noKey,
-	credentialAPI,
+	refusedAPI,
 }
 
 // status is the HTTP status of a refusal (RFC 9110): 401 for who is not authenticated, 403 for
@@ -87,7 +87,7 @@ func (r *Refusal) until(change time.Time) *Refusal {
 }
 
 func refuseCredentialAPI() *Refusal {
-	return refuse(credentialAPI, "this request could make a credential that outlives the client's certificate, "+
+	return refuse(refusedAPI, "this request could make a credential that outlives the client's certificate, "+
 		"and such requests do not go on from here: use the certificate itself, or ask the operator for a credential")
 }
 

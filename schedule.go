@@ -125,13 +125,13 @@ func (s *schedule) replace(by *KeyRecord) {
 
 // revoke revokes a key that another replaces. Clocks differ: where one that appears at once is known,
 // what it replaces is over, whatever the time.
-func (by *KeyRecord) revoke(r *KeyRecord) {
-	withdrawn := by.Created.Add(-clockSkew)
-	if !by.Appears.IsZero() {
-		withdrawn = by.Appears
+func (r *KeyRecord) revoke(other *KeyRecord) {
+	withdrawn := r.Created.Add(-clockSkew)
+	if !r.Appears.IsZero() {
+		withdrawn = r.Appears
 	}
-	r.Revoked = earliestAfter(time.Time{}, r.Revoked, withdrawn, by.ReplacesFrom)
-	r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, withdrawn)
+	other.Revoked = earliestAfter(time.Time{}, other.Revoked, withdrawn, r.ReplacesFrom)
+	other.Withdrawn = earliestAfter(time.Time{}, other.Withdrawn, withdrawn)
 }
 
 // replacesAll stands for every key of an earlier turn, also those that are read only later.

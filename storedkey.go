@@ -43,7 +43,7 @@ type hindsight struct {
 
 // check checks what was read.
 func (h *hindsight) check(r *KeyRecord) error {
-	for _, kid := range strings.Fields(r.Replaces) {
+	for kid := range strings.FieldsSeq(r.Replaces) {
 		if kid != replacesAll && !slices.Contains(h.Knows, kid) {
 			return fmt.Errorf("it replaces %q, which is no key that it knows", kid)
 		}
