@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -460,16 +459,6 @@ func configured(t testing.TB, settings string) *esjwt.Handler {
 }
 
 const es256 = `{"source":"storage","algorithm":"ES256"}`
-
-// inBubble runs a test in a bubble of its own time. It ends with a pause, in which what the
-// storage's lock left behind ends too.
-func inBubble(t *testing.T, test func(*testing.T)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		defer time.Sleep(time.Minute)
-		test(t)
-	})
-}
 
 // tokenOf is the Authorization header that a handler gives a request.
 func tokenOf(t testing.TB, h *esjwt.Handler, r *http.Request) string {

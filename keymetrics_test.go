@@ -52,7 +52,7 @@ func TestMetricsShowHowOldAKeyIsAndWhenItRotates(t *testing.T) {
 		shared := newMemory()
 		r := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":"2h"`)})
 		follower := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":"2h"`)})
-		synctest.Wait()
+		settle() // one of them waits for the other's lock
 		for turn := range 5 {
 			for _, r := range []*replica{r, follower} {
 				m := r.keyMetrics()
@@ -161,7 +161,7 @@ func TestMetricsCountFailuresOfKeysByReason(t *testing.T) {
 }
 
 func TestMetricsCountFailuresOfOtherSources(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		kms.set(errors.New("connection refused"))
 		r := startReplica(t, kmsKeys(t, kms.uri(""), ``))

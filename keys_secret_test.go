@@ -162,7 +162,7 @@ func TestASecretIsNeverPublished(t *testing.T) {
 // whoever changes one does so on purpose, and at once.
 func TestAChangedSecretIsNoticedWithoutAReload(t *testing.T) {
 	file := writeFile(t, "secret", []byte(hmacSecret))
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		r := startReplica(t, secretKeys(t, file, ""))
 		r.verifiedWith([]byte(hmacSecret), jose.HS256)
 
@@ -181,7 +181,7 @@ func TestABrokenSecretKeepsTheOldOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "secret", []byte(hmacSecret))
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				r := startReplica(t, secretKeys(t, file, ""))
 				r.verifiedWith([]byte(hmacSecret), jose.HS256)
 				require.NoError(t, breakIt(file))

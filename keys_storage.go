@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,10 +118,12 @@ func (s *StorageKeys) setStored(stored *storedKeys) {
 
 func (s *StorageKeys) setName(name string) { s.stored.set = name }
 
-// end lets go of the locks that are still waited for.
+// end lets go of the locks that are still waited for, and begins no other.
 func (s *StorageKeys) end() {
-	s.making.end()
-	s.acting.end()
+	var ending sync.WaitGroup
+	ending.Go(s.making.end)
+	ending.Go(s.acting.end)
+	ending.Wait()
 }
 
 // Public implements [KeySource].

@@ -218,19 +218,17 @@ func (l *storageLock) rest() {
 // abandon ends a wait whose lock nobody took. A lock that comes all the same is given back.
 func (l *storageLock) abandon(w *lockWait) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.wait != w {
-		l.mu.Unlock()
 		return
 	}
 	w.abandoned, w.canceled = true, true
-	locked := w.answered && w.err == nil
+	w.cancel()
 	if w.answered {
 		l.wait = nil
-	}
-	l.mu.Unlock()
-	w.cancel()
-	if locked {
-		l.busy.Go(func() { l.release(w) })
+		if w.err == nil {
+			l.busy.Go(func() { l.release(w) }) // under the mutex, so that end waits for it
+		}
 	}
 }
 

@@ -186,16 +186,47 @@ func TestALockThatNeverComesIsAskedForOnce(t *testing.T) {
 
 // TestALockThatNobodyComesForIsGivenBack: the replica was stopped while it waited.
 func TestALockThatNobodyComesForIsGivenBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		deaf    bool
+		stops   time.Duration
+		granted int64
+	}{
+		"a lock that heeds its context": {stops: 0, granted: 0},
+		"one that does not":             {deaf: true, stops: 5 * time.Second, granted: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lock := newSlowLock(t, newMemory(), 20*time.Second)
+				lock.deaf = c.deaf
+				r := startReplica(t, replicaConfig{storage: lock.config()})
+				time.Sleep(5 * time.Second)
+				asked := time.Now()
+				r.stop()
+				require.Equal(t, c.stops, time.Since(asked), "it waits for the storage, and not for long")
+				time.Sleep(time.Minute)
+				require.Equal(t, c.granted, lock.granted.Load())
+				require.EqualValues(t, 1, lock.most.Load(), "what has ended asks for no other")
+				require.False(t, lock.memory.isLocked(keysLock))
+				require.Zero(t, lock.memory.stored)
+				require.NotEmpty(t, startReplica(t, replicaConfig{storage: lock.memory.view(t).config()}).signs())
+			})
+		})
+	}
+}
+
+// TestWhatHasEndedAsksForNoLock, be it that somebody asks it to do something just then: the lock would
+// be taken from the configuration that runs, and nobody would wait until it is given back.
+func TestWhatHasEndedAsksForNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lock := newSlowLock(t, newMemory(), 10*time.Second)
-		r := startReplica(t, replicaConfig{storage: lock.config()})
-		time.Sleep(5 * time.Second)
+		lock := newSlowLock(t, newMemory(), time.Second)
+		r := startOperated(t, replicaConfig{storage: lock.config()})
+		kid := r.signs()
 		r.stop()
-		time.Sleep(time.Minute)
-		require.EqualValues(t, 1, lock.granted.Load())
-		require.False(t, lock.memory.isLocked(keysLock))
-		require.Zero(t, lock.memory.stored)
-		require.NotEmpty(t, startReplica(t, replicaConfig{storage: lock.memory.view(t).config()}).signs())
+		granted := lock.granted.Load()
+		code, answer := r.request(http.MethodPost, "/default/revoke", `{"kid":"`+kid+`"}`)
+		require.NotEqual(t, http.StatusOK, code)
+		require.Contains(t, answer, "nothing was changed: this configuration has ended")
+		require.Equal(t, granted, lock.granted.Load())
 	})
 }
 

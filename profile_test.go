@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 
@@ -100,7 +101,7 @@ func TestWhereThePrincipalAndTheGroupsComeFrom(t *testing.T) {
 // TestAChangedRoleMappingIsNoticed, a broken one is not taken, and clients that were there
 // before have their new groups.
 func TestAChangedRoleMappingIsNoticed(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		r := referenceRequest(ca.client("alice").Leaf, ca.cert)
 		file := filepath.Join(t.TempDir(), "role_mapping.yml")
@@ -234,7 +235,7 @@ func TestAConfirmationBindsATokenToItsCertificate(t *testing.T) {
 
 // TestATokenIDIsTheSameOnEveryReplicaAndAnotherForEachToken (RFC 7519 section 4.1.7).
 func TestATokenIDIsTheSameOnEveryReplicaAndAnotherForEachToken(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		storage := t.TempDir()
 		const config = `{"issuer":"i","audience":["a"],"jti":true}`

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -196,7 +197,7 @@ func TestTheSharedSecretIsForClientsAlone(t *testing.T) {
 
 // TestAChangedSharedSecretIsNoticed, without a reload.
 func TestAChangedSharedSecretIsNoticed(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "secret")
 		require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
 		clients := newAuthority(t, "clients authority")

@@ -150,7 +150,7 @@ func TestAForgedAnswerIsOverWhenTheGoodOneIsBack(t *testing.T) {
 
 // TestAWarningOfAnOldListHasDatesThatCanBeRead, and no <nil> where the list has no number.
 func TestAWarningOfAnOldListHasDatesThatCanBeRead(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join("internal", "crl", "testdata", "v1.pem") // without a number, and of long ago
 		content, err := os.ReadFile(file)
 		require.NoError(t, err)

@@ -23,7 +23,7 @@ import (
 // TestADeniedClientIsRefusedAtItsNextRequest, on the connection that it has; the others go on,
 // and a list with a bad line changes nothing.
 func TestADeniedClientIsRefusedAtItsNextRequest(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		file := filepath.Join(t.TempDir(), "denied.txt")
 		write := func(content string) {
@@ -135,7 +135,7 @@ func TestARevokedClientIsRefused(t *testing.T) {
 
 // TestAListRunsOutWhileConnectionsLive, and its successor is noticed.
 func TestAListRunsOutWhileConnectionsLive(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		r := referenceRequest(ca.client("alice").Leaf, ca.cert)
 		file := filepath.Join(t.TempDir(), "clients.crl")
@@ -154,7 +154,7 @@ func TestAListRunsOutWhileConnectionsLive(t *testing.T) {
 // TestTheChainThatSpeaksForAClientIsValidAndNotDenied: one chain that is denied and another that
 // has expired are not a good one together.
 func TestTheChainThatSpeaksForAClientIsValidAndNotDenied(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		good, denied := *ca.cert, *newAuthority(t, "clients authority").cert
 		good.NotAfter = time.Now().Add(time.Hour)

@@ -184,7 +184,7 @@ func TestWhatElseLiesInTheFolderIsLeftAlone(t *testing.T) {
 // TestAStorageThatIsReadByHalvesIsReadAgain: a replica that starts does not sign with an old key,
 // nor publish a part of the keys, because it could not read the others yet.
 func TestAStorageThatIsReadByHalvesIsReadAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		settings := storageKeys(`,"rotate_every":"2h"`)
 		first := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: settings})

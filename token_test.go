@@ -42,7 +42,7 @@ func signatures(t testing.TB, registry *prometheus.Registry) uint64 {
 func TestAClientKeepsOneTokenForHalfItsLife(t *testing.T) {
 	for _, lifetime := range []time.Duration{5 * time.Minute, 10 * time.Minute, 61 * time.Minute} {
 		t.Run(lifetime.String(), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				clients := newAuthority(t, "clients authority")
 				r := referenceRequest(clients.client("alice").Leaf, clients.cert)
 				h := newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"lifetime":%d}`, lifetime), es256)
@@ -70,7 +70,7 @@ func TestAClientKeepsOneTokenForHalfItsLife(t *testing.T) {
 
 // TestAnIdleClientGetsANewTokenAtOnce: an old token is not handed out because it is at hand.
 func TestAnIdleClientGetsANewTokenAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		clients := newAuthority(t, "clients authority")
 		r := referenceRequest(clients.client("alice").Leaf, clients.cert)
 		h := newHandler(t, benchConfig, es256)
@@ -84,7 +84,7 @@ func TestAnIdleClientGetsANewTokenAtOnce(t *testing.T) {
 func TestEveryReplicaMakesTheSameToken(t *testing.T) {
 	for _, algorithm := range []string{"RS256", "ES256", "ES512"} {
 		t.Run(algorithm, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				clients := newAuthority(t, "clients authority")
 				r := referenceRequest(clients.client("alice").Leaf, clients.cert)
 				storage := t.TempDir()
@@ -141,7 +141,7 @@ func TestEqualClaimsShareATokenAndOthersDoNot(t *testing.T) {
 
 // TestATokenNeverOutlivesItsCertificate, and a renewed certificate has a longer one.
 func TestATokenNeverOutlivesItsCertificate(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		clients := newAuthority(t, "clients authority")
 		h := newHandler(t, benchConfig, es256)
 		end := time.Now().Add(17 * time.Minute)
@@ -162,7 +162,7 @@ func TestATokenNeverOutlivesItsCertificate(t *testing.T) {
 
 // TestAChainIsAsGoodAsItsFirstEnd: an intermediate may end before the client's certificate.
 func TestAChainIsAsGoodAsItsFirstEnd(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		clients := newAuthority(t, "clients authority")
 		short := *clients.cert
 		short.NotAfter = time.Now().Add(4 * time.Minute)

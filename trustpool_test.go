@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -310,7 +311,7 @@ func TestACrossSignedChain(t *testing.T) {
 // TestAPathThatExpiresLeavesTheOther, on a connection that lives on; a token ends with the path that
 // speaks for it.
 func TestAPathThatExpiresLeavesTheOther(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		old, recent := newAuthority(t, "old root"), newAuthority(t, "new root")
 		issuing := old.intermediate("issuing authority")
 		alice := issuing.client("alice").Leaf

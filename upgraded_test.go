@@ -132,7 +132,7 @@ func TestTheClientOfAnUpgradedConnectionIsLookedAtAgain(t *testing.T) {
 	for version, upgrade := range upgrades {
 		for name, tt := range changes {
 			t.Run(version+" "+name, func(t *testing.T) {
-				inBubble(t, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
 					file := filepath.Join(t.TempDir(), "file")
 					require.NoError(t, os.WriteFile(file, nil, 0o600))
 					clients := newAuthority(t, "clients authority")

@@ -62,7 +62,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 		})
 	})
 	t.Run("crl", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
 			eve := ca.client("eve").Leaf
 			list := writeFile(t, "watched", revocationList(t, ca, time.Now().Add(time.Hour)))
@@ -73,7 +73,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 		})
 	})
 	t.Run("role_mapping", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
 			alice := ca.client("alice").Leaf
 			mapping := file(t, "reader: ['CN=alice']\n")
@@ -84,7 +84,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 		})
 	})
 	t.Run("shared_secret", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
 			secret := file(t, "old")
 			h := configured(t, `,"shared_secret":"{file.`+secret+`}"`)
@@ -111,7 +111,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 	})
 	t.Run("secret", func(t *testing.T) {
 		secret := writeFile(t, "watched", []byte(hmacSecret))
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			r := startReplica(t, secretKeys(t, secret, ""))
 			r.verifiedWith([]byte(hmacSecret), jose.HS256)
 			churn(t, secret, every, func(n int) []byte { return append([]byte("new "+hmacSecret), strings.Repeat("\n", n%2)...) })
