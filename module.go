@@ -203,6 +203,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // ServeHTTP lets a request through as the holder of its certificate, or not at all.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
+	if !hasPath(r) {
+		return h.refuse(r, refuseTarget(), nil)
+	}
 	if h.optional && hasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
 	}

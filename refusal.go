@@ -25,21 +25,24 @@ const (
 	misdirected   reason = "misdirected"
 	noKey         reason = "no_key"
 	refusedAPI    reason = "credential_api"
+	noPath        reason = "no_path"
 )
 
 // reasons are all of them. docs/security.md says what to do about each.
 var reasons = []reason{
 	noCertificate, replayedToken, unverified, expired, revoked, noPrincipal, invalidName, invalidGroup, noClaim, tooLarge, misdirected, noKey,
-	refusedAPI,
+	refusedAPI, noPath,
 }
 
-// status is the HTTP status of a refusal (RFC 9110): 401 for who is not authenticated, 403 for
-// who is and has no identity here, 421 for the wrong site, 431 for headers that no node would
-// read, 503 for what will pass.
+// status is the HTTP status of a refusal (RFC 9110): 400 for what is for no path, 401 for who is not
+// authenticated, 403 for who is and has no identity here, 421 for the wrong site, 431 for headers
+// that no node would read, 503 for what will pass.
 func (r reason) status() int {
 	switch r {
 	case noCertificate, replayedToken, unverified, expired:
 		return http.StatusUnauthorized
+	case noPath:
+		return http.StatusBadRequest
 	case tooLarge:
 		return http.StatusRequestHeaderFieldsTooLarge
 	case misdirected:
