@@ -189,3 +189,16 @@ func certValueNames() string {
 	}
 	return strings.Join(names, " ") + " and {cert.issuer.cn} and the like"
 }
+
+// nearestPlaceholder is the one that a mistyped one was probably meant to be, or "". The name is
+// without "cert.", which people forget.
+func nearestPlaceholder(name string) string {
+	switch meant := nearest(name, append(slices.Collect(maps.Keys(certValues)), "jwt")); meant {
+	case "":
+		return ""
+	case "jwt":
+		return "{jwt}"
+	default:
+		return "{cert." + meant + "}"
+	}
+}

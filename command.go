@@ -34,8 +34,28 @@ What a command changes is stored, and every replica on the same storage follows 
 minute.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(keysCommand(), jwksCommand(), rotateCommand(), revokeCommand(), generateCommand(), explainCommand())
+			// Without these, cobra prints the help for a command that does not exist, and succeeds.
+			cmd.FParseErrWhitelist.UnknownFlags = true
+			cmd.Args = cobra.ArbitraryArgs
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return cmd.Help()
+				}
+				return unknownCommand(args[0], cmd.Commands())
+			}
 		},
 	})
+}
+
+func unknownCommand(name string, commands []*cobra.Command) error {
+	known := make([]string, len(commands))
+	for i, c := range commands {
+		known[i] = c.Name()
+	}
+	if meant := nearest(name, known); meant != "" {
+		return fmt.Errorf("unknown command %q: did you mean %s?", name, meant)
+	}
+	return fmt.Errorf("unknown command %q: use one of %s", name, strings.Join(known, ", "))
 }
 
 // adminClient asks the admin API of a running Caddy.

@@ -181,6 +181,8 @@ func TestACommandThatCannotBeDoneSaysWhy(t *testing.T) {
 		"no key":                            {[]string{"revoke", "--address", a.admin}, "name the kid of the key to revoke, which `caddy elasticsearch-jwt keys` lists; or write --all"},
 		"a key and all":                     {[]string{"revoke", "xyz", "--all", "--address", a.admin}, "name the kid of the key to revoke"},
 		"a kid with a hyphen":               {[]string{"revoke", "-xyz", "--address", a.admin}, "as in `revoke --now -- -xyz`"},
+		"a command that is mistyped":        {[]string{"rotat", "--address", a.admin}, `unknown command "rotat": did you mean rotate?`},
+		"a command that is none":            {[]string{"sign"}, `unknown command "sign": use one of `},
 		"two sets":                          {[]string{"rotate", "one", "two", "--address", a.admin}, "accepts at most 1 arg"},
 		"a Caddy that does not run":         {[]string{"keys", "--address", nobody}, "asking the admin API at " + nobody + ": is Caddy running, and is its admin endpoint on?"},
 		"an address that is none":           {[]string{"keys", "--address", "a b c:x"}, "invalid admin address"},

@@ -96,6 +96,10 @@ func lookupCertValue(placeholder string) (certValue, error) {
 	case placeholder == "jwt":
 		return nil, errors.New("{jwt} can only be used in a header value")
 	default:
+		if meant := nearestPlaceholder(name); meant != "" {
+			return nil, fmt.Errorf("unknown placeholder {%s}: did you mean %s? Otherwise use one of %s, {env.*} or {file.*}",
+				placeholder, meant, certValueNames())
+		}
 		return nil, fmt.Errorf("unknown placeholder {%s}: use %s, {env.*} or {file.*}", placeholder, certValueNames())
 	}
 }

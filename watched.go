@@ -32,6 +32,7 @@ type watcher interface {
 }
 
 func newWatched[T any](setting string, source watch.Source, parse func([]byte) (T, error), changed func(), logger *zap.Logger) *watched[T] {
+	logger = logger.With(zap.String("setting", setting))
 	return &watched[T]{
 		value:   watch.New(source, parse, logger),
 		trouble: watch.NewTrouble(source.Name, logger),

@@ -35,7 +35,7 @@ func (t *Trouble) Note(err error, held bool) {
 	now := time.Now()
 	if err == nil {
 		if t.has.Swap(false) {
-			t.logger.Info("it can be read and used again", zap.Duration("after", now.Sub(t.since)))
+			t.logger.Info("the source can be read and used again", zap.Duration("after", now.Sub(t.since)))
 		}
 		return
 	}
@@ -49,9 +49,9 @@ func (t *Trouble) Note(err error, held bool) {
 	}
 	switch {
 	case first || err.Error() != t.text:
-		t.logger.Error("it could not be read or is not usable; "+goesOn, zap.Error(err))
+		t.logger.Error("the source cannot be read or used; "+goesOn, zap.Error(err))
 	case now.Sub(t.told) >= tellEvery:
-		t.logger.Warn("it still cannot be read or is not usable; "+goesOn,
+		t.logger.Warn("the source still cannot be read or used; "+goesOn,
 			zap.String("since", t.since.UTC().Format(time.RFC3339)), zap.Error(err))
 	default:
 		return

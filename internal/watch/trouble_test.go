@@ -26,9 +26,9 @@ func TestTroubleIsToldForAsLongAsItLasts(t *testing.T) {
 			return lines
 		}
 		const (
-			begins = "error: it could not be read or is not usable; what was read before goes on"
-			lasts  = "warn: it still cannot be read or is not usable; what was read before goes on"
-			ends   = "info: it can be read and used again"
+			begins = "error: the source cannot be read or used; what was read before goes on"
+			lasts  = "warn: the source still cannot be read or used; what was read before goes on"
+			ends   = "info: the source can be read and used again"
 		)
 		trouble.Note(nil, true)
 		require.Empty(t, told())
@@ -51,6 +51,6 @@ func TestTroubleIsToldForAsLongAsItLasts(t *testing.T) {
 		require.False(t, trouble.Has())
 
 		trouble.Note(worse, false)
-		require.Equal(t, []string{"error: it could not be read or is not usable; nothing was read before"}, told())
+		require.Equal(t, []string{"error: the source cannot be read or used; nothing was read before"}, told())
 	})
 }
