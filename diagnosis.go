@@ -143,10 +143,22 @@ func nameOf(raw []byte) string {
 	return fmt.Sprintf("%q", name)
 }
 
+// The sizes of RSA keys that crypto/rsa and crypto/tls take, unless GODEBUG has other ones in rsa1024min
+// and tlsmaxrsasize.
+const (
+	minTLSKey = 1024
+	maxTLSKey = 8192
+)
+
 // unusableKey says why no client can use a certificate's key in TLS, or nothing.
 func unusableKey(cert *x509.Certificate) string {
 	switch key := cert.PublicKey.(type) {
-	case *rsa.PublicKey, ed25519.PublicKey:
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < minTLSKey || bits > maxTLSKey {
+			return fmt.Sprintf("its RSA key has %d bits, of which TLS in Go takes %d to %d", bits, minTLSKey, maxTLSKey)
+		}
+		return ""
+	case ed25519.PublicKey:
 		return ""
 	case *ecdsa.PublicKey:
 		switch key.Curve {
@@ -158,6 +170,17 @@ func unusableKey(cert *x509.Certificate) string {
 	default:
 		return "its key is " + kindOfKey(cert) + ", which TLS in Go does not take"
 	}
+}
+
+// unusableIntermediate says which certificate that is sent along ends the handshake by the size of its
+// key, or nothing.
+func unusableIntermediate(sent []*x509.Certificate) string {
+	for _, cert := range sent[1:] {
+		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxTLSKey {
+			return fmt.Sprintf("the RSA key of the intermediate %s has %d bits, of which TLS in Go takes %d at most", nameOf(cert.RawSubject), key.N.BitLen(), maxTLSKey)
+		}
+	}
+	return ""
 }
 
 // kindOfKey names the algorithm of a key that crypto/x509 does not know.
@@ -184,7 +207,7 @@ func kindOfKey(cert *x509.Certificate) string {
 // refuseUnusableKey refuses a certificate that cannot have come through a handshake.
 func refuseUnusableKey(why string) *Refusal {
 	return refuse(unverified, "no client can use the certificate in TLS: "+
-		"issue it with a key for RSA, or on P-256, P-384 or P-521, or for Ed25519").from(errors.New(why))
+		"issue it with a key for RSA (of 2048 to 8192 bits), or on P-256, P-384 or P-521, or for Ed25519").from(errors.New(why))
 }
 
 // withoutCRLSign says which authorities of the chains may not sign revocation lists (RFC 5280 section

@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -56,7 +57,7 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 	default:
 		e.Trust, v, err = verifyAt(sites, sent, now)
 	}
-	if why := unusableKey(sent[0]); why != "" {
+	if why := cmp.Or(unusableKey(sent[0]), unusableIntermediate(sent)); why != "" {
 		err = refuseUnusableKey(why)
 	}
 	if err != nil {

@@ -5,11 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"strings"
 	"testing"
@@ -65,6 +67,14 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}, ca.cert, p224.Public(), ca.key)
 	require.NoError(t, err)
+	withRSA := func(bits int) []byte { // nobody has its private key
+		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+		der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+			SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		}, ca.cert, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, ca.key)
+		require.NoError(t, err)
+		return der
+	}
 	pss, err := os.ReadFile("testdata/certificates/rsa-pss.pem")
 	require.NoError(t, err)
 
@@ -112,9 +122,14 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 			certs:  [][]byte{issued(odd, x509.Certificate{}), odd.cert.Raw},
 			reason: "unverified", cause: `the intermediate "CN=issuing authority" has the critical extension 1.3.6.1.4.1.99999.1`,
 		},
-		"a key on P-224":        {certs: [][]byte{onP224}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "on the curve P-224"},
-		"a key for RSA-PSS":     {certs: [][]byte{derOf(t, pss)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "RSA-PSS alone"},
-		"nothing is the matter": {certs: [][]byte{issued(ca, x509.Certificate{})}},
+		"a key on P-224":    {certs: [][]byte{onP224}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "on the curve P-224"},
+		"a key for RSA-PSS": {certs: [][]byte{derOf(t, pss)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "RSA-PSS alone"},
+		// CVE-2023-29409: crypto/tls ends the handshake, also for one that is only sent along.
+		"a large RSA key":                    {certs: [][]byte{withRSA(8193)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "has 8193 bits"},
+		"a large RSA key of an intermediate": {certs: [][]byte{issued(ca, x509.Certificate{}), withRSA(8193)}, reason: "unverified", advice: "no client can use", cause: `the intermediate "CN=alice" has 8193 bits`},
+		"a small RSA key":                    {certs: [][]byte{withRSA(1023)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "has 1023 bits"},
+		"an RSA key of the largest size":     {certs: [][]byte{withRSA(8192)}},
+		"nothing is the matter":              {certs: [][]byte{issued(ca, x509.Certificate{})}},
 	}
 	certFile, keyFile := others.server("in.example.org")
 	for name, tt := range tests {
