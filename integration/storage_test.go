@@ -223,7 +223,7 @@ func startPostgres(t testing.TB) string {
 	}
 	bin := filepath.Dir(found[len(found)-1])
 	account := process.Unprivileged()
-	dir, err := os.MkdirTemp("", "postgres-") // not testing.TB's folder, which only its owner may pass
+	dir, err := os.MkdirTemp("", "postgres-") //nolint:usetesting // the folder of a test is one that only its owner may pass
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, process.Own(dir, account))

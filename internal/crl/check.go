@@ -81,9 +81,6 @@ func Check(chain []*x509.Certificate, now time.Time, sources ...*Lists) Verdict 
 	return verdict
 }
 
-// Check is Check for one source.
-func (l *Lists) Check(chain []*x509.Certificate, now time.Time) Verdict { return Check(chain, now, l) }
-
 // namesakes returns the issuer, which is the first, and those above it that are the same authority
 // with another key.
 func namesakes(above []*x509.Certificate) []*x509.Certificate {
