@@ -2,7 +2,6 @@ package esjwt
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
@@ -11,38 +10,28 @@ import (
 
 // warnOfAmbiguity warns of settings in which the names of two certificates can become one.
 func (h *Handler) warnOfAmbiguity(p *profile) {
-	for setting, t := range p.templates() {
+	p.eachTemplate(func(setting string, t template) {
 		if example := t.ambiguity(); example != "" {
 			h.logger.Warn("two certificates can become the same name here: "+example+"; "+
 				"use one placeholder, or join them with a character that name_characters safe keeps out of names, such as |",
 				zap.String("setting", setting))
 		}
-	}
+	})
 }
 
-// templates are those that make a name, with their settings.
-func (p *profile) templates() iter.Seq2[string, template] {
-	return func(yield func(string, template) bool) {
-		if !yield(p.principal.setting, p.principal.template) {
-			return
+// eachTemplate calls a function with each template that makes a name, and the setting that it is of.
+func (p *profile) eachTemplate(do func(setting string, t template)) {
+	do(p.principal.setting, p.principal.template)
+	for i := range p.groups {
+		do(p.groups[i].setting(), p.groups[i].template)
+	}
+	for _, c := range p.claims {
+		for _, t := range c.values {
+			do("claim "+c.name, t)
 		}
-		for i := range p.groups {
-			if !yield(p.groups[i].setting(), p.groups[i].template) {
-				return
-			}
-		}
-		for _, c := range p.claims {
-			for _, t := range c.values {
-				if !yield("claim "+c.name, t) {
-					return
-				}
-			}
-		}
-		for _, h := range p.headers {
-			if !yield("header "+h.name, h.template) {
-				return
-			}
-		}
+	}
+	for _, h := range p.headers {
+		do("header "+h.name, h.template)
 	}
 }
 

@@ -236,12 +236,12 @@ func (ks *keySet) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := pollInterval*9/10 + rand.N(pollInterval/5) //nolint:gosec // jitter
-		var lock <-chan struct{}                           // closed when it has come
+		var lock <-chan struct{} // closed when it has come
 		awaited, ok := errors.AsType[*lockAwaited](err)
 		if ok {
 			lock = awaited.over
 		}
+		wait := pollInterval*9/10 + rand.N(pollInterval/5) //nolint:gosec // jitter
 		switch {
 		case err == nil:
 		case ok && !awaited.overdue:

@@ -121,10 +121,12 @@ func details(verdict crl.Verdict) string {
 	if verdict.Note != "" {
 		text += ", " + verdict.Note
 	}
-	if points := verdict.Cert.CRLDistributionPoints; verdict.Status == crl.Uncovered && len(points) > 0 {
-		text += ", and the certificate's is " + strings.Join(points[:min(len(points), 3)], ", ")
-	} else if verdict.Status == crl.Uncovered {
-		text += ", and the certificate names none by a URI"
+	if verdict.Status == crl.Uncovered {
+		if points := verdict.Cert.CRLDistributionPoints; len(points) > 0 {
+			text += ", and the certificate's is " + strings.Join(points[:min(len(points), 3)], ", ")
+		} else {
+			text += ", and the certificate names none by a URI"
+		}
 	}
 	return fmt.Sprintf("%.*s", maxText, text)
 }
