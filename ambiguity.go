@@ -35,8 +35,8 @@ func (p *profile) eachTemplate(do func(setting string, t template)) {
 	}
 }
 
-// ambiguity is an example of two certificates for which the template gives the same text, or "" if it tells them apart:
-// in {cert.cn}@{cert.o}, an @ of the text can be one of a value.
+// ambiguity is an example of two certificates for which the template gives the same text, or "" if it
+// tells them apart: in {cert.cn}@{cert.o}, an @ of the text can be one of a value.
 func (t template) ambiguity() string {
 	values, between := t.joined()
 	// What is not ambiguous is taken off at either end, until nothing is left to tell apart.
