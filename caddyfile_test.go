@@ -173,7 +173,7 @@ func TestAMisconfiguredCaddyfileIsToldTheSettingTheLineAndWhatToWrite(t *testing
 		"an argument of a storage set":     {keysBlock("keys a storage RS256"), 3, []string{`storage takes no "RS256"`, "in a block"}},
 		"an unknown setting of one":        {keysBlock("keys a storage {", "alg RS256", "}"), 4, []string{`unknown setting "alg"`, "algorithm, key_size, retire_after, rotate_every"}},
 		"an algorithm that no realm takes": {keysBlock("keys a storage {", "retire_after 1h", "algorithm EdDSA", "}"), 5, []string{`algorithm: unknown algorithm "EdDSA"`, "use one of RS256"}},
-		"an HMAC of a storage set":         {keysBlock("keys a storage {", "algorithm HS256", "}"), 4, []string{`algorithm: unknown algorithm "HS256"`}},
+		"an HMAC of a storage set":         {keysBlock("keys a storage {", "algorithm HS256", "}"), 4, []string{`algorithm: unknown algorithm "HS256"`, "`keys <name> secret`"}},
 		"an RSA key that is too small":     {keysBlock("keys a storage {", "key_size 1024", "}"), 4, []string{"key_size: use 2048, 3072 or 4096, not 1024"}},
 		"the size of a curve":              {keysBlock("keys a storage {", "algorithm ES256", "key_size 2048", "}"), 5, []string{"key_size", "leave it out"}},
 		"a rotation that is too frequent":  {keysBlock("keys a storage {", "rotate_every 10m", "}"), 4, []string{"rotate_every", "at least 1h", "or never"}},

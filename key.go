@@ -137,7 +137,8 @@ func checkPublicKey(alg jose.SignatureAlgorithm, public crypto.PublicKey) error 
 			return fmt.Errorf("a key on curve %s signs with %s, not with %s", pub.Curve.Params().Name, want, alg)
 		}
 	default:
-		return fmt.Errorf("a %T cannot be used: Elasticsearch takes RSA and ECDSA keys (no EdDSA)", public)
+		kind := strings.TrimPrefix(strings.TrimSuffix(fmt.Sprintf("%T", public), ".PublicKey"), "*")
+		return fmt.Errorf("its key is of the kind %s: make one of RSA or on P-256, P-384 or P-521, since Elasticsearch takes no other (no EdDSA)", kind)
 	}
 	return nil
 }
@@ -268,7 +269,11 @@ func algorithmHash(alg jose.SignatureAlgorithm) crypto.Hash {
 func parseAlgorithm(name string, allowed []jose.SignatureAlgorithm) (jose.SignatureAlgorithm, error) {
 	alg := jose.SignatureAlgorithm(name)
 	if !slices.Contains(allowed, alg) {
-		return "", fmt.Errorf("unknown algorithm %q: use one of %s", name, list(allowed))
+		hint := ""
+		if slices.Contains(symmetricAlgorithms, alg) {
+			hint = "; a shared secret signs with " + name + ", in a key set of its own: `keys <name> secret`"
+		}
+		return "", fmt.Errorf("unknown algorithm %q: use one of %s%s", name, list(allowed), hint)
 	}
 	return alg, nil
 }

@@ -215,7 +215,7 @@ func TestAFileWithoutUsableKeysIsRefusedWithoutShowingThem(t *testing.T) {
 		"a public key":                     {pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}), "", "there are public keys alone, and one must sign"},
 		"a certificate":                    {certificate, "", `it holds a "CERTIFICATE", which is no private key`},
 		"a certificate after its key":      {slicesConcat(pkcs8(t, p256), certificate), "", `it holds a "CERTIFICATE"`},
-		"an Ed25519 key":                   {pkcs8(t, ed), "", "no EdDSA"},
+		"an Ed25519 key":                   {pkcs8(t, ed), "", "its key is of the kind ed25519: make one of RSA"},
 		"a curve that no realm takes":      {pkcs8(t, p224), "", "use P-256, P-384 or P-521"},
 		"an RSA key that is too short":     {pkcs1(short), "", "has 1024 bits: Elasticsearch takes no RSA key under 2048"},
 		"an algorithm of another kind":     {pkcs1(rs), `,"algorithm":"ES256"`, "an RSA key cannot sign with ES256: use RS256"},
