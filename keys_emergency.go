@@ -115,6 +115,11 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 			appears = r.Withdrawn
 		}
 	}
+	for _, v := range s.stored.revocations { // also those of keys that the storage has lost, and other replicas still publish
+		if v.Appears.After(appears) && !v.Appears.After(limit) {
+			appears = v.Appears
+		}
+	}
 	return s.replace(ctx, keyPlan{
 		turn:         current.lastTurn() + 1,
 		appears:      appears,
@@ -130,6 +135,13 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid s
 	for i := range current.records {
 		if r := &current.records[i]; r.ID != kid && !r.Revoked.IsZero() && !reached(current.retires(r), needs.Now) {
 			replaces = append(replaces, r.ID)
+		}
+	}
+	for _, v := range s.stored.revocations { // also keys that the storage has lost, and other replicas still publish
+		for _, lost := range v.Replaces {
+			if v.Appears.After(needs.Now) && !slices.Contains(replaces, lost) {
+				replaces = append(replaces, lost)
+			}
 		}
 	}
 	return s.replace(ctx, keyPlan{

@@ -150,7 +150,7 @@ func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 // missing says which key to make next.
 func (s *StorageKeys) missing(records []KeyRecord, needs KeyNeeds) (keyPlan, bool) {
 	all := newSchedule(records, time.Time{})
-	if v, orphan := s.stored.orphan(); orphan && all.signing(needs.Now) != nil {
+	if v, orphan := s.stored.orphan(needs); orphan && all.signing(needs.Now) != nil {
 		return s.stored.replacement(v, needs), true
 	}
 	return all.plan(needs.Now, s.every(), leadTime(needs.MaxAge))
@@ -254,7 +254,7 @@ func (s *StorageKeys) grace(needs KeyNeeds) time.Duration {
 // making a successor must not wait for a person to look.
 func (s *StorageKeys) read(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
 	s.stored.remember(needs)
-	unusable, err := s.stored.read(ctx)
+	unusable, err := s.stored.read(ctx, needs)
 	records := s.known(needs)
 	switch {
 	case err != nil:

@@ -74,7 +74,7 @@ func (k *storedKeys) all() []KeyRecord {
 
 // read reads what is stored and not known yet. An object that is not usable is named; it is never
 // overwritten, and the others go on. After err, what was read before must do.
-func (k *storedKeys) read(ctx context.Context) (unusable, err error) {
+func (k *storedKeys) read(ctx context.Context, needs KeyNeeds) (unusable, err error) {
 	names, err := k.storage.List(ctx, k.folder(), false)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, failed(storageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", k.folder(), k.where(), err))
@@ -103,7 +103,7 @@ func (k *storedKeys) read(ctx context.Context) (unusable, err error) {
 		return nil, errors.Join(unread...)
 	}
 	k.wasRead, k.damaged = true, damaged
-	k.seek(ctx)
+	k.seek(ctx, needs)
 	k.restate(ctx, names)
 	return errors.Join(append(bad, unread...)...), nil
 }
@@ -167,7 +167,7 @@ func (k *storedKeys) learnKey(name string, key storedKey) {
 
 // add stores a new key.
 func (k *storedKeys) add(ctx context.Context, record KeyRecord, private any) error {
-	key := storedKey{record, k.look()}
+	key := storedKey{record, k.look(record.Replaces)}
 	object, err := encodeStoredKey(key, private)
 	if err != nil {
 		return err

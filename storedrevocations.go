@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -117,9 +118,9 @@ func (k *storedKeys) known() map[string]bool {
 	return known
 }
 
-// look is what a key says that is made now. It has what is needed and no more: a set that rotates
-// for years does not grow.
-func (k *storedKeys) look() hindsight {
+// look is what a key says that is made now, and replaces others perhaps. It has what is needed and no
+// more: a set that rotates for years does not grow.
+func (k *storedKeys) look(replaces string) hindsight {
 	oldest := k.lastTurn()
 	for _, key := range k.keys {
 		oldest = min(oldest, key.Turn)
@@ -129,6 +130,9 @@ func (k *storedKeys) look() hindsight {
 	var look hindsight
 	for _, key := range k.keys {
 		knows[key.ID] = true
+	}
+	for _, kid := range strings.Fields(replaces) {
+		knows[kid] = kid != replacesAll // it may be gone
 	}
 	for _, v := range k.revocations {
 		if v.Turn >= oldest {
@@ -196,8 +200,8 @@ func (k *storedKeys) restate(ctx context.Context, listed []string) {
 }
 
 // seek looks once more for a key that seems to be gone: a storage may list it only later.
-func (k *storedKeys) seek(ctx context.Context) {
-	v, orphan := k.orphan()
+func (k *storedKeys) seek(ctx context.Context, needs KeyNeeds) {
+	v, orphan := k.orphan(needs)
 	name := k.name(v.By, keySuffix)
 	if !orphan || slices.Contains(k.damaged, name) {
 		return
@@ -208,21 +212,34 @@ func (k *storedKeys) seek(ctx context.Context) {
 }
 
 // orphan is a revocation whose key is gone, so that no cluster was made to forget what it replaces,
-// perhaps. A younger key makes them do so as well, and so does one of the same turn: if it entered the
-// JWKS only when the others had left it. A cluster that has seen it beside them would not read again.
-func (k *storedKeys) orphan() (keyRevocation, bool) {
+// perhaps.
+func (k *storedKeys) orphan(needs KeyNeeds) (keyRevocation, bool) {
 	for _, v := range k.revocations {
-		by := v.record()
-		served := by.Replaces == replacesAll // what signs then is not known to any
+		served := v.record().Replaces == replacesAll // what signs then is not known to any
 		for _, key := range k.keys {
-			served = served || key.Turn > v.Turn && !key.enters().Before(v.Appears) ||
-				key.Turn == v.Turn && !key.enters().Before(by.enters())
+			served = served || key.serves(&v, needs)
 		}
 		if !served && len(k.keys) > 0 {
 			return v, true
 		}
 	}
 	return keyRevocation{}, false
+}
+
+// serves reports whether a key makes clusters forget what a revocation names: it is that of the
+// revocation, or was made in its place; or it is as young, signs soon, and entered the JWKS only when
+// the others had left it. A cluster that has seen it beside them would not read again.
+func (r *KeyRecord) serves(v *keyRevocation, needs KeyNeeds) bool {
+	by := v.record()
+	switch {
+	case r.Turn < v.Turn:
+		return false
+	case r.Turn == v.Turn:
+		return !r.enters().Before(by.enters())
+	case r.Replaces == by.Replaces:
+		return true
+	}
+	return !r.enters().Before(v.Appears) && reached(r.begins(), longest(needs))
 }
 
 // replacement is a key in the place of one that is gone, and would have replaced others. Like that one,

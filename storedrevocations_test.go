@@ -410,6 +410,58 @@ func TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey(t *testing.T) {
 	require.NotContains(t, node, next.ID, "a node trusts it still")
 }
 
+// TestWhatServesARevocation: of which keys the first token makes clusters forget what it revoked, if
+// its own key is gone. One that waits for its turn for a month does not.
+func TestWhatServesARevocation(t *testing.T) {
+	needs := needsAt(time.Hour)
+	v := keyRevocation{By: "fresh", Turn: 3, Created: at(time.Hour), Appears: at(time.Hour + 2*time.Minute), Replaces: []string{"stolen"}, ReplacesFrom: at(time.Hour)}
+	in := func(minutes time.Duration) time.Time { return at(time.Hour + minutes*time.Minute) }
+	for name, c := range map[string]struct {
+		key  KeyRecord
+		want bool
+	}{
+		"its own":                  {*v.record(), true},
+		"an older one":             {KeyRecord{Turn: 2, Created: in(3), SignsFrom: in(4)}, false},
+		"one beside the revoked":   {KeyRecord{Turn: 4, Created: in(1), SignsFrom: in(4)}, false},
+		"one after the revoked":    {KeyRecord{Turn: 4, Created: in(2), SignsFrom: in(4)}, true},
+		"one that waits long":      {KeyRecord{Turn: 4, Created: in(2), SignsFrom: in(30 * 24 * 60)}, false},
+		"one that waits for ever":  {KeyRecord{Turn: 4, Created: in(2)}, false},
+		"one that signs, promoted": {KeyRecord{Turn: 4, Created: in(2), Promoted: in(0)}, true},
+		"one made in its place":    {KeyRecord{Turn: 4, Created: in(0), Replaces: "stolen", SignsFrom: in(30 * 24 * 60)}, true},
+	} {
+		require.Equal(t, c.want, c.key.serves(&v, needs), name)
+	}
+}
+
+// TestAnEmergencyKnowsRevokedKeysThatAreGone: other replicas still publish one that the storage has
+// lost, so that a fresh key which does not replace it, too, would be in one JWKS with it.
+func TestAnEmergencyKnowsRevokedKeysThatAreGone(t *testing.T) {
+	for name, atOnce := range map[string]bool{"revoke": false, "revoke --now": true} {
+		t.Run(name, func(t *testing.T) {
+			e := newEmergency(t, "revoke")
+			gone := e.revoked[0]
+			delete(e.storage.held, objectName(gone, keySuffix))
+			s := started(t, e.storage)
+			needs := needsAt(time.Hour + time.Minute)
+			signing := asked(t, s, needs).signing(needs.Now)
+			rotation, err := s.Revoke(t.Context(), signing.ID, atOnce, needs)
+			require.NoError(t, err)
+			if atOnce {
+				require.Contains(t, rotation.Revoked, gone)
+			} else {
+				require.False(t, rotation.Withdrawn.Before(at(time.Hour+2*time.Minute)), "not before the other has left the JWKS")
+			}
+			asked(t, started(t, e.storage), needs) // and what it stores can be read
+			for object := range e.storage.held {
+				if _, kind := splitStoredName(object); kind == keySuffix {
+					_, err := decodeStoredKey(e.storage.held[object])
+					require.NoError(t, err)
+				}
+			}
+		})
+	}
+}
+
 // TestTheCopyOfARevocationIsTriedAgain: the emergency has succeeded without it.
 func TestTheCopyOfARevocationIsTriedAgain(t *testing.T) {
 	e := &emergency{storage: newObjects(), since: time.Hour, until: 2 * time.Hour}
