@@ -25,6 +25,8 @@ func TestARequestIsForAPath(t *testing.T) {
 			}
 		}
 	}
+	require.Equal(t, http.StatusBadRequest, s.raw(s.clients.client("alice"), "CONNECT "+site+":443"+rest).StatusCode)
+	s.upstream.requireNone(t)
 	for _, line := range []string{"GET /", "GET https://" + site, "GET https://" + site + "/a", "GET //a", "OPTIONS /"} {
 		require.Equal(t, http.StatusOK, s.raw(s.clients.client("alice"), line+rest).StatusCode, line)
 		s.upstream.last(t)
