@@ -18,7 +18,7 @@ func TestNoExpectationReachesANode(t *testing.T) {
 	s := newSceneOf(t, strings.Replace(minimal, "auto_https", "servers {\n\t\tprotocols h1 h2 h3\n\t}\n\tauto_https", 1), "{{settings}}", optional)
 	for who, certs := range map[string][]tls.Certificate{"a client": {s.clients.client("alice")}, "nobody": nil} {
 		quic := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: s.server.pool(), ServerName: site, GetClientCertificate: present(certs)}}
-		defer quic.Close()
+		t.Cleanup(func() { quic.Close() })
 		one := s.httpClient(certs...)
 		one.Transport.(*http.Transport).ForceAttemptHTTP2 = false
 		for protocol, client := range map[string]*http.Client{"HTTP/1.1": one, "HTTP/2.0": s.httpClient(certs...), "HTTP/3.0": {Transport: quic}} {
