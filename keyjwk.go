@@ -29,7 +29,10 @@ func parseJWKs(content []byte) ([]parsedKey, error) {
 	keys := make([]parsedKey, len(raw))
 	for i, r := range raw {
 		var err error
-		if keys[i], err = parseJWK(r); err != nil {
+		switch keys[i], err = parseJWK(r); {
+		case err != nil && set.Keys == nil:
+			return nil, fmt.Errorf("its JWK %w", err)
+		case err != nil:
 			return nil, fmt.Errorf("key %d of its JWKS %w", i+1, err)
 		}
 	}
@@ -42,6 +45,9 @@ func parseJWK(raw json.RawMessage) (parsedKey, error) {
 	err := json.Unmarshal(raw, &jwk)
 	if _, secret := jwk.Key.([]byte); secret {
 		return parsedKey{}, errors.New("is a shared secret: use a private RSA or EC key, or the source secret")
+	}
+	if why := jwkFault(raw); why != "" {
+		return parsedKey{}, errors.New(why)
 	}
 	if err != nil || !jwk.Valid() {
 		return parsedKey{}, errors.New("is not a valid JWK (RFC 7517)")
@@ -81,4 +87,36 @@ func checkJWKPurpose(raw json.RawMessage, private bool) error {
 	}
 	return fmt.Errorf("is not for signatures (%s): "+
 		"take it out of the file, and make one that is, for instance with `caddy elasticsearch-jwt generate`", says)
+}
+
+// jwkFault says what is wrong with a JWK that some tools make, or nothing. The error of a library may
+// have a part of the key in it.
+func jwkFault(raw json.RawMessage) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return ""
+	}
+	for _, name := range []string{"n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y"} {
+		member, ok := members[name]
+		if !ok {
+			continue
+		}
+		var value string
+		if json.Unmarshal(member, &value) != nil {
+			return fmt.Sprintf("has something else than a string for %q, which is a number in base64url (RFC 7518 section 2)", name)
+		}
+		if strings.ContainsAny(value, "+/=\r\n ") {
+			return fmt.Sprintf("has another encoding of %q than base64url, which has - and _ for + and /, and no = at the end (RFC 7515 section 2)", name)
+		}
+	}
+	_, private := members["d"]
+	_, prime := members["p"]
+	_, more := members["oth"]
+	switch isRSA := string(members["kty"]) == `"RSA"`; {
+	case isRSA && more: // RFC 7518 section 6.3.2.7: what does not know it must not use the key
+		return `has more than two primes ("oth"), and cannot be used: make one with two`
+	case isRSA && private && !prime:
+		return `has no primes ("p" and "q"), without which a private key cannot be used here (RFC 7518 section 6.3.2)`
+	}
+	return ""
 }

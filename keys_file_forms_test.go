@@ -90,6 +90,11 @@ func withMembers(t testing.TB, jwk []byte, members string) []byte {
 	return content
 }
 
+// edited is a text with something else in one place.
+func edited(content []byte, from, to string) []byte {
+	return []byte(strings.Replace(string(content), from, to, 1))
+}
+
 // TestAKeyThatCannotBeUsedIsNamed as what it is, with the command that makes the right one: "damaged"
 // sends people looking for another fault.
 func TestAKeyThatCannotBeUsedIsNamed(t *testing.T) {
@@ -135,7 +140,17 @@ func TestAKeyThatCannotBeUsedIsNamed(t *testing.T) {
 		"RSA-OAEP-256":                {jwk(t, rs, "RSA-OAEP-256"), []string{`its "alg" is one for encryption`}},
 		"RSA1_5":                      {jwk(t, rs, "RSA1_5"), []string{`its "alg" is one for encryption`}},
 		"ECDH-ES":                     {jwk(t, p256, "ECDH-ES+A128KW"), []string{`its "alg" is one for encryption`}},
-		"an algorithm nobody knows":   {jwk(t, p256, "ES255"), []string{`unknown algorithm "ES255"`}},
+
+		// RFC 7518 sections 2 and 6.3.2. Tools that write numbers as JSON has them, or the base64 of PEM.
+		"a JWK with a number":         {edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":65537`), []string{"its JWK has something else than a string for \"e\""}},
+		"a JWK with padding":          {edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":"AQAB=="`), []string{`another encoding of "e" than base64url`}},
+		"a JWK in base64":             {edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":"A+/B"`), []string{`another encoding of "e" than base64url`}},
+		"a JWK of more than 2 primes": {withMembers(t, jwk(t, rs, ""), `"oth":[{"r":"Aw","d":"AQ","t":"AQ"}]`), []string{`more than two primes ("oth")`}},
+		"a JWK without primes":        {edited(jwk(t, rs, ""), `"p":`, `"x-p":`), []string{`has no primes ("p" and "q")`}},
+		"an indented PEM":             {[]byte("  " + strings.ReplaceAll(string(pkcs8(t, p256)), "\n", "\n  ")), []string{"begin without blanks"}},
+		"a PEM on one line":           {[]byte(strings.ReplaceAll(string(pkcs8(t, p256)), "\n", " ")), []string{"end with LF or CRLF"}},
+
+		"an algorithm nobody knows": {jwk(t, p256, "ES255"), []string{`unknown algorithm "ES255"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tryReplica(t, fileKeys(t, "", writeFile(t, "the-key-file", c.content)))

@@ -226,7 +226,7 @@ func TestAFileWithoutUsableKeysIsRefusedWithoutShowingThem(t *testing.T) {
 		"a key and its own public half":    {jwkSet(jwk(t, p256, ""), jwk(t, p256.Public(), "")), "", "is there twice"},
 		"a secret as a JWK":                {jwk(t, []byte("correct horse battery staple"), ""), "", "is a shared secret"},
 		"a JWK for another algorithm":      {jwk(t, p256, jose.ES384), "", "signs with ES256, not with ES384"},
-		"a JWK for encryption":             {jwk(t, rs, "RSA-OAEP"), "", "key 1 of its JWKS is not for signatures"},
+		"a JWK for encryption":             {jwk(t, rs, "RSA-OAEP"), "", "its JWK is not for signatures"},
 		"a JWK without its modulus":        {edit(jwk(t, rs, ""), `"n":"`, `"m":"`), "", "is not a valid JWK"},
 		"a JWK of two keys":                {jwk(t, &mixed, ""), "", "private"},
 		"one key twice":                    {slicesConcat(pkcs8(t, p256), sec1(t, p256)), "", "is there twice"},
