@@ -177,7 +177,8 @@ func unusableKey(cert *x509.Certificate) string {
 func unusableIntermediate(sent []*x509.Certificate) string {
 	for _, cert := range sent[1:] {
 		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxTLSKey {
-			return fmt.Sprintf("the RSA key of the intermediate %s has %d bits, of which TLS in Go takes %d at most", nameOf(cert.RawSubject), key.N.BitLen(), maxTLSKey)
+			return fmt.Sprintf("the RSA key of the intermediate %s has %d bits, of which TLS in Go takes %d at most",
+				nameOf(cert.RawSubject), key.N.BitLen(), maxTLSKey)
 		}
 	}
 	return ""

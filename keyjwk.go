@@ -106,7 +106,8 @@ func jwkFault(raw json.RawMessage) string {
 			return fmt.Sprintf("has something else than a string for %q, which is a number in base64url (RFC 7518 section 2)", name)
 		}
 		if strings.ContainsAny(value, "+/=\r\n ") {
-			return fmt.Sprintf("has another encoding of %q than base64url, which has - and _ for + and /, and no = at the end (RFC 7515 section 2)", name)
+			return fmt.Sprintf("has another encoding of %q than base64url, "+
+				"which has - and _ for + and /, and no = at the end (RFC 7515 section 2)", name)
 		}
 	}
 	_, private := members["d"]

@@ -49,7 +49,8 @@ func split(data []byte) ([][]byte, error) {
 		}
 	}
 	if len(lists) != begun { // pem.Decode skips what it cannot read
-		return nil, errors.New("a PEM block in it is damaged: is it complete, does each line begin without blanks, and does it end with LF or CRLF?")
+		return nil, errors.New("a PEM block in it is damaged: is it complete, " +
+			"does each line begin without blanks, and does it end with LF or CRLF?")
 	}
 	return lists, nil
 }

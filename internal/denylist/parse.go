@@ -89,7 +89,8 @@ func (p *parser) line(line []byte) error {
 	}
 	if i := strings.IndexAny(text, otherLineEnds); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(text[i:])
-		return fmt.Errorf("it has the line end %U in it, which many editors show as one: save the file with LF or CRLF at the end of each line", r)
+		return fmt.Errorf("it has the line end %U in it, which many editors show as one: "+
+			"save the file with LF or CRLF at the end of each line", r)
 	}
 	if text[0] == '#' {
 		return nil
