@@ -382,7 +382,7 @@ func asRefusal(err error) (*esjwt.Refusal, bool) { return errors.AsType[*esjwt.R
 // newHandler provisions a handler, and starts its app, without a server around it.
 func newHandler(t testing.TB, config, keys string) *esjwt.Handler {
 	t.Helper()
-	h, _ := newHandlerOn(t, t.TempDir(), config, keys)
+	h, _ := newHandlerIn(t, newMemory().view(t).config(), config, keys)
 	return h
 }
 
@@ -390,7 +390,12 @@ func newHandler(t testing.TB, config, keys string) *esjwt.Handler {
 // configuration's registry of metrics.
 func newHandlerOn(t testing.TB, root, config, keys string) (*esjwt.Handler, *prometheus.Registry) {
 	t.Helper()
-	storage, err := json.Marshal(map[string]string{"module": "file_system", "root": root})
+	return newHandlerIn(t, folder(root), config, keys)
+}
+
+func newHandlerIn(t testing.TB, in any, config, keys string) (*esjwt.Handler, *prometheus.Registry) {
+	t.Helper()
+	storage, err := json.Marshal(in)
 	require.NoError(t, err)
 	apps := caddy.ModuleMap{}
 	if keys != "" {

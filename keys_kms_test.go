@@ -540,9 +540,13 @@ type fakeSession struct {
 }
 
 func (s *fakeSession) wait() {
-	s.kms.do(func() { s.hang = cmp.Or(s.hang, s.kms.hang) })
-	if s.hang != nil {
-		<-s.hang
+	var hang chan struct{}
+	s.kms.do(func() {
+		s.hang = cmp.Or(s.hang, s.kms.hang)
+		hang = s.hang
+	})
+	if hang != nil {
+		<-hang
 	}
 }
 

@@ -72,7 +72,7 @@ func tryReplica(t testing.TB, c replicaConfig) (*replica, error) {
 		return raw
 	}
 	if c.storage == nil {
-		c.storage = folder(t.TempDir())
+		c.storage = newMemory().view(t).config()
 	}
 	r := &replica{t: t, logs: new(logBuffer)}
 	name := fmt.Sprintf("replica %d", replicas.Add(1))
