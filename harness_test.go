@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -136,10 +137,22 @@ func freeAddress(t testing.TB) string {
 // certificate for the tls directive and {{storage}} a folder.
 func startProxy(t testing.TB, caddyfile string, replacements ...string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, server: newAuthority(t, "server authority"), logs: &logBuffer{}, dir: t.TempDir()}
+	p := &proxy{t: t, server: newAuthority(t, "server authority"), logs: &logBuffer{}, dir: folderOfCaddy(t)}
 	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
 	p.load(caddyfile, replacements...)
 	return p
+}
+
+// folderOfCaddy is a folder for the time of a test, for a Caddy's storage. Caddy tidies that up when it
+// starts, and does not wait for it when it stops: it can write there after the test.
+func folderOfCaddy(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "caddy-")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 30*time.Second, 10*time.Millisecond)
+	})
+	return dir
 }
 
 // load runs another configuration in the place of the one that runs, on an address of its own:

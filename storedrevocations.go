@@ -131,7 +131,7 @@ func (k *storedKeys) look(replaces string) hindsight {
 	for _, key := range k.keys {
 		knows[key.ID] = true
 	}
-	for _, kid := range strings.Fields(replaces) {
+	for kid := range strings.FieldsSeq(replaces) {
 		knows[kid] = kid != replacesAll // it may be gone
 	}
 	for _, v := range k.revocations {

@@ -415,7 +415,7 @@ func TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey(t *testing.T) {
 func TestWhatServesARevocation(t *testing.T) {
 	needs := needsAt(time.Hour)
 	v := keyRevocation{By: "fresh", Turn: 3, Created: at(time.Hour), Appears: at(time.Hour + 2*time.Minute), Replaces: []string{"stolen"}, ReplacesFrom: at(time.Hour)}
-	in := func(minutes time.Duration) time.Time { return at(time.Hour + minutes*time.Minute) }
+	in := func(minutes int) time.Time { return at(time.Hour + time.Duration(minutes)*time.Minute) }
 	for name, c := range map[string]struct {
 		key  KeyRecord
 		want bool
