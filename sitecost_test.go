@@ -3,6 +3,7 @@ package esjwt_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func provision(t testing.TB, config []byte) {
 }
 
 // TestTheCostOfASiteDoesNotGrowWithTheirNumber: what is allocated in order to adapt and to provision
-// a configuration stands for the work, and is nearly the same in each run.
+// a configuration stands for the work.
 func TestTheCostOfASiteDoesNotGrowWithTheirNumber(t *testing.T) {
 	a := newAuthority(t, "authority")
 	for name, ownKeys := range map[string]bool{"one key set": false, "a key set for each site": true} {
@@ -66,21 +67,26 @@ func TestTheCostOfASiteDoesNotGrowWithTheirNumber(t *testing.T) {
 				adapting, provisioning = cost(sites, false)
 				return (adapting - plainAdapting) / float64(sites), (provisioning - plainProvisioning) / float64(sites)
 			}
-			few, fewProvisioned := added(20)
-			many, manyProvisioned := added(160)
+			few, fewProvisioned := added(100)
+			many, manyProvisioned := added(250)
 			require.Less(t, many, 2*few, "adapting")
 			require.Less(t, manyProvisioned, 2*fewProvisioned, "provisioning")
 		})
 	}
 }
 
-// bytesOf is how many bytes a function allocates.
+// bytesOf is how many bytes a function allocates. What other tests have left behind may allocate in the
+// background meanwhile, so that the lesser of two runs counts.
 func bytesOf(do func()) float64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	do()
-	runtime.ReadMemStats(&after)
-	return float64(after.TotalAlloc - before.TotalAlloc)
+	least := math.Inf(1)
+	for range 2 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		do()
+		runtime.ReadMemStats(&after)
+		least = min(least, float64(after.TotalAlloc-before.TotalAlloc))
+	}
+	return least
 }
 
 // BenchmarkManySites is the cost of `caddy validate` for a server with many sites, beside that of a
