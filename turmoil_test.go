@@ -32,9 +32,9 @@ type turmoil struct {
 
 	tokens map[string]time.Time // by kid, until when the last token lives
 	start  time.Time
-	crash  map[string]int // how often replicas crashed, by the call that they made
-	doom   string         // the call in which the next one crashes that has the lock
-	struck int            // the turn that the last disaster struck
+	crash  map[string]int  // how often replicas crashed, by the call that they made
+	doom   map[string]bool // the calls in which the next one crashes that has the lock
+	struck int             // the turn that the last disaster struck
 }
 
 // What the cluster can bear. A key is published for an hour before it signs here, so that a
@@ -67,6 +67,7 @@ func newTurmoil(t *testing.T, seed uint64) *turmoil {
 		tokens: make(map[string]time.Time),
 		start:  time.Now(),
 		crash:  make(map[string]int),
+		doom:   make(map[string]bool),
 	}
 }
 
@@ -320,7 +321,7 @@ func (c *turmoil) disaster() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doom = lockedCalls[turn%len(lockedCalls)]
+	c.doom[lockedCalls[turn%len(lockedCalls)]] = true
 }
 
 func (c *turmoil) oneOf(n int) bool { return c.rng.IntN(n) == 0 }
@@ -343,8 +344,8 @@ type unreliable struct {
 func (u *unreliable) call(name string) (effect bool, err error) {
 	u.cluster.mu.Lock()
 	defer u.cluster.mu.Unlock()
-	if u.holds.Load() && name == u.cluster.doom {
-		u.cluster.doom = ""
+	if u.holds.Load() && u.cluster.doom[name] {
+		delete(u.cluster.doom, name)
 		u.left.Store(0)
 	}
 	if u.left.Add(-1) >= 0 {
