@@ -147,7 +147,7 @@ func startProxy(t testing.TB, caddyfile string, replacements ...string) *proxy {
 // starts, and does not wait for it when it stops: it can write there after the test.
 func folderOfCaddy(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "caddy-")
+	dir, err := os.MkdirTemp("", "caddy-") //nolint:usetesting // whose folder must be empty in the end, at once
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 30*time.Second, 10*time.Millisecond)
