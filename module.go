@@ -204,6 +204,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
 	if !hasPath(r) {
+		h.rewriter.strip(r) // handle_errors sees the request, and may send it on
 		return h.refuse(r, refuseTarget(), nil)
 	}
 	if h.optional && hasNoCertificate(r.TLS) {

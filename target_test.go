@@ -3,6 +3,8 @@ package esjwt_test
 import (
 	"crypto/tls"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -31,4 +33,15 @@ func TestARequestIsForAPath(t *testing.T) {
 		require.Equal(t, http.StatusOK, s.raw(s.clients.client("alice"), line+rest).StatusCode, line)
 		s.upstream.last(t)
 	}
+}
+
+// TestARequestWithoutAPathIsStrippedToo: handle_errors sees what was refused, and can have a
+// reverse_proxy in it.
+func TestARequestWithoutAPathIsStrippedToo(t *testing.T) {
+	h := configured(t, "")
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.URL = &url.URL{Scheme: "x", Opaque: "_search"}
+	r.Header = http.Header{"Authorization": {"Basic YTpi"}, "Es-Security-Runas-User": {"admin"}, "Accept": {"*/*"}}
+	require.ErrorContains(t, h.ServeHTTP(httptest.NewRecorder(), r, nothing), "no_path")
+	require.Equal(t, http.Header{"Accept": {"*/*"}}, r.Header)
 }
