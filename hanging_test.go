@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestCallsThatHangAreBounded over time: a driver that hangs for a month costs fewer threads than Go
 // has.
 func TestCallsThatHangAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var h hanging
 		forever, calls := make(chan struct{}), new(atomic.Int64)
 		timeout := errors.New("too slow")

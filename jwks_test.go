@@ -18,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 func TestTheJWKSIsReadWithoutACertificateAndNothingElseIs(t *testing.T) {
@@ -76,7 +78,7 @@ func TestTheJWKSTakesGETAndHEADOnly(t *testing.T) {
 
 func TestACacheMayKeepTheJWKSForMaxAge(t *testing.T) {
 	for settings, seconds := range map[string]int{"": 60, `"max_age":"5m"`: 300, `"max_age":"24h"`: 86400, `"max_age":"1s"`: 1} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := startReplica(t, replicaConfig{storage: newMemory().view(t).config(), jwks: settings})
 			synctest.Wait()
 			rec, err := r.ask(http.MethodGet, jwksPath)
@@ -98,7 +100,7 @@ func TestTheJWKSKeepsNoConnection(t *testing.T) {
 }
 
 func TestTheJWKSIsAnsweredWith304WhileItIsTheSame(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, replicaConfig{storage: newMemory().view(t).config()})
 		synctest.Wait()
 		rec, err := r.ask(http.MethodGet, jwksPath)
@@ -124,7 +126,7 @@ func TestTheJWKSIsAnsweredWith304WhileItIsTheSame(t *testing.T) {
 }
 
 func TestTheJWKSIsTheSameToTheByteUntilAKeyComesOrGoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		start := func() *replica {
 			return startReplica(t, replicaConfig{
@@ -177,7 +179,7 @@ func TestTheJWKSIsTheSameToTheByteUntilAKeyComesOrGoes(t *testing.T) {
 // TestEveryTokenNamesAKeyOfTheJWKS all through rotations, on schedule and by hand: without a kid, or with
 // one that is blank or that two keys have, a node takes the wrong key (teleport#44245).
 func TestEveryTokenNamesAKeyOfTheJWKS(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		o := startOperated(t, replicaConfig{
 			storage: newMemory().view(t).config(),
 			keys:    map[string]string{"default": `{"source":"storage","algorithm":"ES256","rotate_every":"6h","retire_after":"1h"}`},
@@ -220,7 +222,7 @@ func TestTheJWKSHasPublicMembersOnly(t *testing.T) {
 	listed, err := json.Marshal(files)
 	require.NoError(t, err)
 
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, replicaConfig{
 			storage: newMemory().view(t).config(),
 			keys: map[string]string{
@@ -251,7 +253,7 @@ func TestTheJWKSHasPublicMembersOnly(t *testing.T) {
 }
 
 func TestOneJWKSPublishesSeveralSets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		storage := newMemory().view(t).config()
 		sets := map[string]string{
 			"default": `{"source":"storage","algorithm":"ES256"}`,
@@ -271,7 +273,7 @@ func TestOneJWKSPublishesSeveralSets(t *testing.T) {
 
 func TestAKeyOfTwoSetsIsPublishedOnce(t *testing.T) {
 	key := keyFile(t, ecKey(t, elliptic.P256()))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, replicaConfig{
 			storage: newMemory().view(t).config(),
 			keys: map[string]string{
@@ -286,7 +288,7 @@ func TestAKeyOfTwoSetsIsPublishedOnce(t *testing.T) {
 }
 
 func TestAnotherPathAndQueriesThatCachesAdd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, replicaConfig{storage: newMemory().view(t).config(), jwks: `"path":"/keys"`})
 		synctest.Wait()
 		for path, status := range map[string]int{"/keys": 200, "/keys?v=1": 200, jwksPath: http.StatusTeapot, "/": http.StatusTeapot, "/keys/": http.StatusTeapot} {
@@ -298,7 +300,7 @@ func TestAnotherPathAndQueriesThatCachesAdd(t *testing.T) {
 }
 
 func TestWithoutKeysThereIsNoJWKSRatherThanAnEmptyOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		bad := newMemory().view(t)
 		bad.set(func(v *view) { v.failure = errors.New("storage out of order") })
 
@@ -324,7 +326,7 @@ func TestWithoutKeysThereIsNoJWKSRatherThanAnEmptyOne(t *testing.T) {
 }
 
 func TestTheFirstKeysAreWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		slow := newMemory().view(t)
 		slow.set(func(v *view) { v.hang = make(chan struct{}) })
 		r := startReplica(t, replicaConfig{storage: slow.config()})
@@ -341,7 +343,7 @@ func TestTheFirstKeysAreWaitedFor(t *testing.T) {
 }
 
 func TestTheJWKSDoesNotKeepANodeWaitingForLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		slow := newMemory().view(t)
 		hang := make(chan struct{})
 		slow.set(func(v *view) { v.hang = hang })
@@ -354,7 +356,7 @@ func TestTheJWKSDoesNotKeepANodeWaitingForLong(t *testing.T) {
 }
 
 func TestTheJWKSIsReadWhileKeysChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		r := startReplica(t, replicaConfig{
 			storage: shared.view(t).config(),

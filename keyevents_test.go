@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // logLine is a line of a replica's log, as far as it is about keys.
@@ -55,7 +56,7 @@ func (r *replica) told() (audit, events map[string][]string) {
 }
 
 func TestWhatHappensToAKeyIsToldOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		c := replicaConfig{keys: storageKeys(`,"rotate_every":"1h","retire_after":"10m"`)}
 		c.storage = shared.view(t).config()
@@ -115,7 +116,7 @@ func TestARevocationIsTold(t *testing.T) {
 
 func testARevocationIsTold(t *testing.T, revoke func(a *operated, kid string)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 		b := startOperated(t, replicaConfig{storage: shared.view(t).config()})
@@ -195,7 +196,7 @@ func (l *listener) Handle(_ context.Context, e caddy.Event) error {
 }
 
 func TestKeysThatCannotBeReadAreAnEvent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := newMemory().view(t)
 		r := startReplica(t, replicaConfig{storage: v.config()})
 		r.app.(*esjwt.App).Started()

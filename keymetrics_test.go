@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // keyMetrics are the samples of a replica's key sets, by name without its prefix and labels.
@@ -47,7 +49,7 @@ func (r *replica) counted(reason string) float64 {
 }
 
 func TestMetricsShowHowOldAKeyIsAndWhenItRotates(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		start := time.Now()
 		shared := newMemory()
 		r := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":"2h"`)})
@@ -82,7 +84,7 @@ func TestMetricsOfKeysWithoutATime(t *testing.T) {
 		"keys rotated by a person": {`{"source":"storage","algorithm":"ES256","rotate_every":-1}`, []string{"signing_key_created_timestamp_seconds", "published_keys", "key_rotations_total"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				jwks := ""
 				keys := map[string]string{"default": c.keys}
 				if name == "a secret" {
@@ -103,7 +105,7 @@ func TestMetricsOfKeysWithoutATime(t *testing.T) {
 }
 
 func TestMetricsCountFailuresOfKeysByReason(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		v := shared.view(t)
 		r := startOperated(t, replicaConfig{storage: v.config()})
@@ -161,7 +163,7 @@ func TestMetricsCountFailuresOfKeysByReason(t *testing.T) {
 }
 
 func TestMetricsCountFailuresOfOtherSources(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		kms.set(errors.New("connection refused"))
 		r := startReplica(t, kmsKeys(t, kms.uri(""), ``))
@@ -180,7 +182,7 @@ func TestMetricsCountFailuresOfOtherSources(t *testing.T) {
 	})
 	one := ecKey(t, elliptic.P256())
 	file := writeFile(t, "key.pem", pkcs8(t, one))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, fileKeys(t, "", file))
 		synctest.Wait()
 		require.NoError(t, os.WriteFile(file, []byte("nonsense"), 0o600))

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 func TestARotationByHandSignsWithTheSuccessor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, ``)
 		old, successor := a.signs(), a.next()
 		rotation := a.rotate()
@@ -42,7 +44,7 @@ func TestARotationByHandSignsWithTheSuccessor(t *testing.T) {
 }
 
 func TestASecondRotationWaitsUntilEveryCacheKnowsTheNextKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, ``)
 		first := a.rotate()
 		time.Sleep(40 * time.Second)
@@ -65,7 +67,7 @@ func TestASecondRotationWaitsUntilEveryCacheKnowsTheNextKey(t *testing.T) {
 }
 
 func TestARotationByHandJustAfterOneOnScheduleWaitsToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, `,"rotate_every":"2h"`)
 		time.Sleep(time.Until(a.status().NextRotation.Add(5 * time.Second)))
 		rotation := a.rotate()
@@ -78,7 +80,7 @@ func TestARotationByHandJustAfterOneOnScheduleWaitsToo(t *testing.T) {
 }
 
 func TestAKeyThatIsNeverRotatedSignsUntilAPersonSaysSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, `,"rotate_every":-1`)
 		first, document := a.signs(), a.document()
 		for range 4 {
@@ -137,7 +139,7 @@ func (c *cluster) requireForgotten(t *testing.T, kid string) {
 // TestARevokedKeyLeavesOnceNobodyNeedsIt: its successor signs at once; then a fresh key that
 // makes every cluster read the JWKS again, which the revoked one has left by then.
 func TestARevokedKeyLeavesOnceNobodyNeedsIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, ``)
 		old, successor := a.signs(), a.next()
 		nodes := newCluster(a, b, old)
@@ -184,7 +186,7 @@ func TestAKeyThatDoesNotSignCanBeRevoked(t *testing.T) {
 		"one whose tokens go on only": func(a *operated) string { old := a.signs(); a.rotate(); return old },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a, b := twoReplicas(t, ``)
 				kid := pick(a)
 				time.Sleep(time.Minute)
@@ -210,7 +212,7 @@ func TestAKeyThatDoesNotSignCanBeRevoked(t *testing.T) {
 
 // TestTheSuccessorOfARevokedKeyIsWaitedForIfNoCacheCanKnowIt: until then the revoked one signs.
 func TestTheSuccessorOfARevokedKeyIsWaitedForIfNoCacheCanKnowIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, ``)
 		first := a.rotate()
 		time.Sleep(followed)
@@ -237,7 +239,7 @@ func TestTheSuccessorOfARevokedKeyIsWaitedForIfNoCacheCanKnowIt(t *testing.T) {
 }
 
 func TestAKeyRevokedNowLeavesAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, ``)
 		old, successor := a.signs(), a.next()
 		nodes := newCluster(a, b, old)
@@ -260,7 +262,7 @@ func TestAKeyRevokedNowLeavesAtOnce(t *testing.T) {
 }
 
 func TestAllKeysAreRevokedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b := twoReplicas(t, ``)
 		before := a.kids()
 		nodes := newCluster(a, b, before[0])
@@ -289,7 +291,7 @@ func TestAllKeysAreRevokedAtOnce(t *testing.T) {
 }
 
 func TestWhatCannotBeRevoked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		keys := storageKeys(``)
 		keys["files"] = `{"source":"file","files":["` + keyFile(t, rsaKey()) + `"]}`
 		a := startOperated(t, replicaConfig{storage: newMemory().view(t).config(), keys: keys})

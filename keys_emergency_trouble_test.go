@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestAStorageThatCannotBeWrittenChangesNothing, and the answer says what to do.
@@ -34,7 +35,7 @@ func TestAStorageThatCannotBeWrittenChangesNothing(t *testing.T) {
 	} {
 		for name, command := range commands {
 			t.Run(name+", "+how, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					v := newMemory().view(t)
 					a := startOperated(t, replicaConfig{storage: v.config()})
 					synctest.Wait()
@@ -69,7 +70,7 @@ func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
 		"now":          {0, "nothing was changed: locking the storage"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				shared := newMemory()
 				v := shared.view(t)
 				a := startOperated(t, replicaConfig{storage: v.config()})
@@ -101,7 +102,7 @@ func TestAnEmergencyDoesNotWaitForAStorageThatHangs(t *testing.T) {
 
 // TestWhatComesToTheStorageTooLateIsNotStored, and the answer says that alone.
 func TestWhatComesToTheStorageTooLateIsNotStored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		slow := &slowList{view: newMemory().view(t)}
 		views.Store(slow.Name, slow)
 		a := startOperated(t, replicaConfig{storage: slow.config()})
@@ -136,7 +137,7 @@ func (s *slowList) List(ctx context.Context, prefix string, recursive bool) ([]s
 
 // TestALostAnswerToUnlockIsNotWaitedFor: everything else goes on.
 func TestALostAnswerToUnlockIsNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		lossy := &lossyUnlock{view: shared.view(t)}
 		views.Store(lossy.Name, lossy)
@@ -174,7 +175,7 @@ func (l *lossyUnlock) Unlock(ctx context.Context, name string) error {
 // TestAnEmergencyBeginsWhenItHasTheLock, and not when it was asked for: every replica has the time
 // to hear of it that it needs, also one whose clock is ahead.
 func TestAnEmergencyBeginsWhenItHasTheLock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		clocked := func(ahead time.Duration) *operated {
 			r := newReplica(t, replicaConfig{storage: shared.view(t).config()})
@@ -210,7 +211,7 @@ func TestAnEmergencyBeginsWhenItHasTheLock(t *testing.T) {
 
 // TestADamagedPromotionIsNoRotation: the answer names it.
 func TestADamagedPromotionIsNoRotation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 		synctest.Wait()
@@ -228,7 +229,7 @@ func TestADamagedPromotionIsNoRotation(t *testing.T) {
 
 // TestADecisionThatCannotBeReadIsNotOverwritten by another about the same key.
 func TestADecisionThatCannotBeReadIsNotOverwritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		a := startOperated(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":-1`)})
 		v := shared.view(t)
@@ -254,7 +255,7 @@ func TestADecisionThatCannotBeReadIsNotOverwritten(t *testing.T) {
 func TestEmergenciesOnEveryReplicaAtOnce(t *testing.T) {
 	for name, broken := range map[string]bool{"a lock that holds": false, "a lock that breaks": true} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				shared := newMemory()
 				var cluster []*operated
 				for range 4 {
@@ -303,7 +304,7 @@ func TestACrashInTheMiddleOfAnEmergencyLeavesAConsistentSet(t *testing.T) {
 		t.Run(command.name, func(t *testing.T) {
 			for calls, done := int64(0), false; !done; calls++ {
 				require.Less(t, calls, int64(100))
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					shared := newMemory()
 					mortal := newMortal(shared.view(t))
 					victim := startOperated(t, replicaConfig{storage: mortal.config()})

@@ -17,6 +17,8 @@ import (
 	"unicode/utf16"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // spki is a public key as `openssl pkey -pubout` writes it.
@@ -207,7 +209,7 @@ func TestAFormerKeyIsPublishedByItsPublicHalf(t *testing.T) {
 			for _, content := range files {
 				names = append(names, writeFile(t, "key", content))
 			}
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := startReplica(t, fileKeys(t, "", names...))
 				synctest.Wait()
 				for range 4 {
@@ -226,7 +228,7 @@ func TestAKeyWithoutItsPrivateHalfSignsNoMore(t *testing.T) {
 	one, two := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 	oneID, twoID := thumbprint(t, one), thumbprint(t, two)
 	file := writeFile(t, "keys.pem", slicesConcat(pkcs8(t, one), pkcs8(t, two)))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, fileKeys(t, "", file))
 		synctest.Wait()
 		require.Equal(t, oneID, r.signs())

@@ -22,6 +22,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 func ecKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
@@ -147,7 +149,7 @@ func TestPrivateKeysAreReadInEveryUsualForm(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "keys", test.content)
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := startReplica(t, fileKeys(t, test.settings, file))
 				synctest.Wait()
 				require.Equal(t, test.want, r.kidsAndAlgorithms())
@@ -163,7 +165,7 @@ func TestTheFirstKeyOfTheFirstFileSigns(t *testing.T) {
 	one, two, three := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 	first := writeFile(t, "first.pem", slicesConcat(pkcs8(t, two), pkcs8(t, one)))
 	second := writeFile(t, "second.pem", pkcs8(t, three))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, fileKeys(t, "", first, second))
 		synctest.Wait()
 		require.Equal(t, thumbprint(t, two), r.signs())
@@ -283,7 +285,7 @@ const soon = 40 * time.Second
 func TestAChangedKeyFileIsNoticedWithoutAReload(t *testing.T) {
 	one, two := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 	file := writeFile(t, "key.pem", pkcs8(t, one))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, fileKeys(t, "", file))
 		synctest.Wait()
 		require.Equal(t, thumbprint(t, one), r.signs())
@@ -299,7 +301,7 @@ func TestKeyFilesAreRotatedAsTheManualSays(t *testing.T) {
 	one, two := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 	oneID, twoID := thumbprint(t, one), thumbprint(t, two)
 	file := writeFile(t, "keys.pem", pkcs8(t, one))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, fileKeys(t, "", file))
 		synctest.Wait()
 
@@ -335,7 +337,7 @@ func TestABrokenKeyFileKeepsTheOldKeys(t *testing.T) {
 	for name, breakIt := range broken {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "key.pem", pkcs8(t, one))
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := startReplica(t, fileKeys(t, "", file))
 				synctest.Wait()
 				before := r.document()
@@ -359,7 +361,7 @@ func TestABrokenKeyFileKeepsTheOldKeys(t *testing.T) {
 // TestOtherFilesAreOfNoConfigurationThatRuns: one with other key files, which is loaded and may yet
 // fail to start, changes nothing for the one that runs.
 func TestOtherFilesAreOfNoConfigurationThatRuns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		one := fileKeys(t, "", writeFile(t, "one.pem", pkcs8(t, ecKey(t, elliptic.P256()))))
 		two := fileKeys(t, "", writeFile(t, "two.pem", pkcs8(t, ecKey(t, elliptic.P256()))))
 		two.storage = one.storage

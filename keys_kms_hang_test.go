@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestAKMSThatHungSignsAgain without a restart, once it answers, though the calls that hung never
@@ -15,7 +17,7 @@ import (
 func TestAKMSThatHungSignsAgain(t *testing.T) {
 	for _, hours := range []int{0, 1, 24} {
 		t.Run(fmt.Sprint("after ", hours, " hours"), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
 				r := startReplica(t, kmsKeys(t, kms.uri(""), ``))
 				kid, document := r.signs(), r.document()
@@ -49,7 +51,7 @@ func TestAKMSThatHungSignsAgain(t *testing.T) {
 
 // TestASessionThatHangsIsLeftBehind: the KMS answers in others, at once.
 func TestASessionThatHangsIsLeftBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		r := startReplica(t, kmsKeys(t, kms.uri(""), ``))
 		kid := r.signs()
@@ -67,7 +69,7 @@ func TestASessionThatHangsIsLeftBehind(t *testing.T) {
 
 // TestAKMSThatHangsAtTheStartIsAskedAgain, also when what it was asked first never returns.
 func TestAKMSThatHangsAtTheStartIsAskedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		goOn := kms.stop()
 		defer goOn()
@@ -85,7 +87,7 @@ func TestAKMSThatHangsAtTheStartIsAskedAgain(t *testing.T) {
 // TestALoginThatHangsKeepsNobodyFromTheToken: other key sets log in.
 func TestALoginThatHangsKeepsNobodyFromTheToken(t *testing.T) {
 	file := writeFile(t, "pin", []byte(kmsPIN))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		kms.protect(kmsPIN)
 		goOn := kms.stop()
@@ -100,7 +102,7 @@ func TestALoginThatHangsKeepsNobodyFromTheToken(t *testing.T) {
 // TestALockedTokenIsUsedAgainOnceItIsUnlocked, which is with the same PIN as before, perhaps.
 func TestALockedTokenIsUsedAgainOnceItIsUnlocked(t *testing.T) {
 	file := writeFile(t, "pin", []byte(kmsPIN))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		kms.protect(kmsPIN)
 		r := startReplica(t, kmsKeys(t, kms.uri("pin-source="+file), ``))
@@ -127,7 +129,7 @@ func TestThePINOfAYubiKeyIsNotTriedToTheLast(t *testing.T) {
 	for _, refusal := range []string{"verification failed (2 retries remaining)", "verification failed (1 retry remaining)"} {
 		t.Run(refusal, func(t *testing.T) {
 			file := writeFile(t, "pin", []byte("wrong"))
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
 				kms.protect(kmsPIN)
 				kms.do(func() { kms.refusal = refusal })

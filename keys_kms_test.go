@@ -23,6 +23,7 @@ import (
 	"go.step.sm/crypto/kms/uri"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // kmsKeys is a replica whose default set is a key in a KMS.
@@ -119,7 +120,7 @@ func TestAKeyOfTheWrongTypeIsNotSignedWith(t *testing.T) {
 		"another curve than the algorithm's": {ecKey(t, elliptic.P384()), `,"algorithm":"ES256"`, "curve P-384 signs with ES384, not with ES256"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, c.key)
 				r := startReplica(t, kmsKeys(t, kms.uri(""), c.settings))
 				synctest.Wait()
@@ -135,7 +136,7 @@ func TestAKeyOfTheWrongTypeIsNotSignedWith(t *testing.T) {
 // TestAKMSThatFailsRecoversByItself: a token that is unplugged ends its sessions; clients that
 // have a token go on, others are refused until it is back.
 func TestAKMSThatFailsRecoversByItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		r := startReplica(t, kmsKeys(t, kms.uri(""), ``))
 		r.signs()
@@ -158,7 +159,7 @@ func TestAKMSThatFailsRecoversByItself(t *testing.T) {
 
 // TestASessionThatEndsIsOpenedAgain without anybody noticing.
 func TestASessionThatEndsIsOpenedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		r := startReplica(t, kmsKeys(t, kms.uri(""), ``))
 		kid := r.signs()
@@ -175,7 +176,7 @@ func TestASessionThatEndsIsOpenedAgain(t *testing.T) {
 
 // TestAKMSThatIsOutOfReachAtTheStartIsWaitedFor: Caddy serves its other sites meanwhile.
 func TestAKMSThatIsOutOfReachAtTheStartIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		kms.set(errors.New("connection refused"))
 		r := startReplica(t, kmsKeys(t, kms.uri(""), ``))
@@ -191,7 +192,7 @@ func TestAKMSThatIsOutOfReachAtTheStartIsWaitedFor(t *testing.T) {
 
 // TestAnotherKeyUnderTheSameURIIsNotSignedWith: its public half is not in the JWKS.
 func TestAnotherKeyUnderTheSameURIIsNotSignedWith(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		one, two := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 		kms := fakes.add(t, one)
 		r := startReplica(t, kmsKeys(t, kms.uri(""), ``))
@@ -219,7 +220,7 @@ func TestARefusedPINIsNotTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "pin", []byte(kmsPIN+" wrong\n"))
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
 				kms.protect(kmsPIN)
 				r := startReplica(t, kmsKeys(t, kms.uri(fmt.Sprintf(attribute, file)), ``))
@@ -254,7 +255,7 @@ func TestARefusedPINIsNotTriedAgain(t *testing.T) {
 // TestOneTokenIsAskedOnceForAWrongPIN, however many sets and configurations have it.
 func TestOneTokenIsAskedOnceForAWrongPIN(t *testing.T) {
 	file := writeFile(t, "pin", []byte(kmsPIN+" wrong\n"))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		kms.protect(kmsPIN)
 		for _, object := range []string{"a", "b", "c"} {
@@ -278,7 +279,7 @@ func TestAPINIsInNoErrorOfAKMS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "pin", []byte(pin))
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
 				kms.set(errIndiscreet)
 				r := startReplica(t, kmsKeys(t, kms.uri("pin-value={file."+file+"}"), ``))
@@ -295,7 +296,7 @@ func TestAPINIsInNoErrorOfAKMS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ESJWT_KMS_URI", uri)
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := startReplica(t, kmsKeys(t, "{env.ESJWT_KMS_URI}", ``))
 				synctest.Wait()
 				require.Equal(t, "503 no_key", r.refusal())
@@ -308,7 +309,7 @@ func TestAPINIsInNoErrorOfAKMS(t *testing.T) {
 // TestAPINThatCannotBeReadIsNotTried: the KMS would take it for a wrong one.
 func TestAPINThatCannotBeReadIsNotTried(t *testing.T) {
 	file := writeFile(t, "pin", nil)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		kms := fakes.add(t, ecKey(t, elliptic.P256()))
 		kms.protect(kmsPIN)
 		r := startReplica(t, kmsKeys(t, kms.uri("pin-source="+file), ``))
@@ -354,7 +355,7 @@ func TestAKMSThatHangsIsLeftBehind(t *testing.T) {
 		"it is only asked to end":      {true, func(*esjwt.KMSKeys, []esjwt.KeyRecord) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
 				source := &esjwt.KMSKeys{URI: kms.uri("")}
 				var records []esjwt.KeyRecord

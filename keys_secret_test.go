@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // hmacSecret is long enough for every algorithm, and not what any error may show.
@@ -162,7 +164,7 @@ func TestASecretIsNeverPublished(t *testing.T) {
 // whoever changes one does so on purpose, and at once.
 func TestAChangedSecretIsNoticedWithoutAReload(t *testing.T) {
 	file := writeFile(t, "secret", []byte(hmacSecret))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, secretKeys(t, file, ""))
 		r.verifiedWith([]byte(hmacSecret), jose.HS256)
 
@@ -181,7 +183,7 @@ func TestABrokenSecretKeepsTheOldOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "secret", []byte(hmacSecret))
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := startReplica(t, secretKeys(t, file, ""))
 				r.verifiedWith([]byte(hmacSecret), jose.HS256)
 				require.NoError(t, breakIt(file))

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 func TestAChangedAlgorithmIsThatOfTheNextSuccessor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		before := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":"2h"`)})
 		first := before.kidsAndAlgorithms()
@@ -50,7 +52,7 @@ func TestAChangedAlgorithmIsToldWithTheTimeItTakes(t *testing.T) {
 	es := func(algorithm, every string) map[string]string {
 		return map[string]string{"default": `{"source":"storage","algorithm":"` + algorithm + `","rotate_every":` + every + `}`}
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		start := time.Now()
 		before := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: es("ES256", `"2h"`)})
@@ -93,7 +95,7 @@ func TestAChangedAlgorithmIsToldWithTheTimeItTakes(t *testing.T) {
 }
 
 func TestTheSizeOfAnRSAKeyIsPartOfWhatIsConfigured(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		for i, size := range []string{"2048", "2048", "3072"} {
 			r := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: map[string]string{"default": `{"source":"storage","key_size":` + size + `}`}})

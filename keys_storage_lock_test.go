@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 const keysLock = "elasticsearch_jwt_default"
@@ -69,7 +71,7 @@ func (m *memory) isLocked(name string) bool {
 func TestReplicasThatStartTogetherDoNotWaitForEachOthersLock(t *testing.T) {
 	for name, deaf := range map[string]bool{"a lock that heeds its context": false, "one that does not": true} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				shared := newMemory()
 				began := time.Now()
 				first := startReplica(t, replicaConfig{storage: newSlowLock(t, shared, 3*time.Second).config()})
@@ -106,7 +108,7 @@ func TestReplicasThatStartTogetherDoNotWaitForEachOthersLock(t *testing.T) {
 // TestWhatWasReadCountsBeforeALockIsWaitedFor: after `revoke --all` replicas signed on with another
 // key for as long as they waited for the lock.
 func TestWhatWasReadCountsBeforeALockIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 		synctest.Wait()
@@ -135,7 +137,7 @@ func TestWhatWasReadCountsBeforeALockIsWaitedFor(t *testing.T) {
 
 // TestAReplicaReadsOnWhileAnEmergencyWaitsForTheLock, and the emergency is done once the lock is there.
 func TestAReplicaReadsOnWhileAnEmergencyWaitsForTheLock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		other := shared.view(t)
 		other.set(func(v *view) { v.brokenLock = true })
@@ -169,7 +171,7 @@ func TestAReplicaReadsOnWhileAnEmergencyWaitsForTheLock(t *testing.T) {
 // TestALockThatNeverComesIsAskedForOnce, by a storage that does not heed its context, and used when
 // it comes.
 func TestALockThatNeverComesIsAskedForOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		lock := newSlowLock(t, newMemory(), time.Hour)
 		lock.deaf = true
 		r := startReplica(t, replicaConfig{storage: lock.config()})
@@ -195,7 +197,7 @@ func TestALockThatNobodyComesForIsGivenBack(t *testing.T) {
 		"one that does not":             {deaf: true, stops: 5 * time.Second, granted: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				lock := newSlowLock(t, newMemory(), 20*time.Second)
 				lock.deaf = c.deaf
 				r := startReplica(t, replicaConfig{storage: lock.config()})
@@ -217,7 +219,7 @@ func TestALockThatNobodyComesForIsGivenBack(t *testing.T) {
 // TestWhatHasEndedAsksForNoLock, be it that somebody asks it to do something just then: the lock would
 // be taken from the configuration that runs, and nobody would wait until it is given back.
 func TestWhatHasEndedAsksForNoLock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		lock := newSlowLock(t, newMemory(), time.Second)
 		r := startOperated(t, replicaConfig{storage: lock.config()})
 		kid := r.signs()
@@ -232,7 +234,7 @@ func TestWhatHasEndedAsksForNoLock(t *testing.T) {
 
 // TestALockThatIsRefusedIsAskedForAgain: some storages do not wait for a lock that others have.
 func TestALockThatIsRefusedIsAskedForAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		first := startReplica(t, replicaConfig{storage: newSlowLock(t, shared, time.Second).config()})
 		refusing := &refusingLock{shared.view(t)}
@@ -257,7 +259,7 @@ func (r *refusingLock) Lock(ctx context.Context, name string) error {
 
 // TestAStorageThatPanicsWhenItLocksIsNamed: it does not end Caddy, though the lock is waited for on the side.
 func TestAStorageThatPanicsWhenItLocksIsNamed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		panicking := &panickingLock{newMemory().view(t)}
 		views.Store(panicking.Name, panicking)
 		r := startReplica(t, replicaConfig{storage: panicking.config()})

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestAStorageThatLostEverythingIsFilledAgain, as docs/storage.md says: a Redis without persistence
@@ -23,7 +25,7 @@ func TestAStorageThatLostEverythingIsFilledAgain(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				shared := newMemory()
 				start := func() *operated {
 					return startOperated(t, replicaConfig{storage: shared.view(t).config()})

@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // settle lets the replicas poll their storage once more.
@@ -24,7 +26,7 @@ func storageKeys(settings string) map[string]string {
 }
 
 func TestKeysAreMadeOnFirstUseAndStoredOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		v := shared.view(t)
 		r := newReplica(t, replicaConfig{storage: v.config()})
@@ -90,7 +92,7 @@ func TestKeysAndTokensSurviveAReload(t *testing.T) {
 
 func TestReplicasOnOneStorageAreAlike(t *testing.T) {
 	const count = 20
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		cluster := make([]*replica, count)
 		for i := range cluster {
@@ -116,7 +118,7 @@ func TestReplicasOnOneStorageAreAlike(t *testing.T) {
 
 func TestBrokenLocksDoNoHarm(t *testing.T) {
 	const count = 8
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		var cluster []*replica
 		for range count {
@@ -145,7 +147,7 @@ func TestBrokenLocksDoNoHarm(t *testing.T) {
 // TestRotationsOverTime: at any instant the token of any replica must verify with the JWKS of
 // every replica, and with one that a cache has kept for as long as it may.
 func TestRotationsOverTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		var cluster []*replica
 		for range 3 {
@@ -179,7 +181,7 @@ func TestRotationsOverTime(t *testing.T) {
 }
 
 func TestSetsDoNotShareKeys(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		v := shared.view(t)
 		sets := storageKeys("")
@@ -199,7 +201,7 @@ func TestSetsDoNotShareKeys(t *testing.T) {
 
 func TestTheDefaultSetIsThereOnlyIfSomebodyUsesIt(t *testing.T) {
 	key := keyFile(t, rsaKey())
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		ctx, err := caddy.ProvisionContext(&caddy.Config{
 			Admin:      &caddy.AdminConfig{Disabled: true},
@@ -218,7 +220,7 @@ func TestTheDefaultSetIsThereOnlyIfSomebodyUsesIt(t *testing.T) {
 }
 
 func TestKeysThatNeverRotateHaveASuccessorAllTheSame(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, replicaConfig{storage: newMemory().view(t).config(), keys: storageKeys(`,"rotate_every":-1`)})
 		document, kid := r.document(), r.signs()
 		require.Len(t, r.kids(), 2)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // noKeys checks that clients are refused, and quickly, because there are no keys.
@@ -32,7 +34,7 @@ func TestAStorageThatFailsAtStartIsWaitedFor(t *testing.T) {
 	}
 	for name, fail := range failures {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				v := newMemory().view(t)
 				v.set(fail)
 				r := startReplica(t, replicaConfig{storage: v.config()})
@@ -58,7 +60,7 @@ func TestAStorageThatFailsAtStartIsWaitedFor(t *testing.T) {
 }
 
 func TestAStorageThatHangsAtStartIsNoticed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := newMemory().view(t)
 		hang := make(chan struct{})
 		v.set(func(v *view) { v.hang = hang })
@@ -77,7 +79,7 @@ func TestAStorageThatHangsAtStartIsNoticed(t *testing.T) {
 }
 
 func TestAStorageThatHangsLaterKeepsNothingFromBeingServed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := newMemory().view(t)
 		r := startReplica(t, replicaConfig{storage: v.config()})
 		document, kid := r.document(), r.signs()
@@ -150,7 +152,7 @@ func TestOtherSitesAreServedWhileTheStorageFails(t *testing.T) {
 }
 
 func TestAStorageThatFailsLaterIsAWarningAndNoOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := newMemory().view(t)
 		config := replicaConfig{storage: v.config(), keys: storageKeys(`,"rotate_every":"2h"`)}
 		r := startReplica(t, config)
@@ -190,7 +192,7 @@ func TestAStorageThatFailsLaterIsAWarningAndNoOutage(t *testing.T) {
 }
 
 func TestAStorageThatIsReadOnlyServesTheKeysThatItHas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		writer := startReplica(t, replicaConfig{storage: shared.view(t).config()})
 		document, kid := writer.document(), writer.signs()
@@ -207,7 +209,7 @@ func TestAStorageThatIsReadOnlyServesTheKeysThatItHas(t *testing.T) {
 }
 
 func TestStaleReadsTakeNothingAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		v := shared.view(t)
 		r := startReplica(t, replicaConfig{storage: v.config()})
@@ -241,7 +243,7 @@ func TestStaleReadsTakeNothingAway(t *testing.T) {
 }
 
 func TestAFailingLockIsNamed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		shared.locks["elasticsearch_jwt_default"] = true // of a replica that is gone, in a storage that never notices
 		r := startReplica(t, replicaConfig{storage: shared.view(t).config()})
@@ -259,7 +261,7 @@ func TestAFailingLockIsNamed(t *testing.T) {
 }
 
 func TestRequestsThatComeBeforeTheFirstKeyWaitForIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := newMemory().view(t)
 		hang := make(chan struct{})
 		v.set(func(v *view) { v.hang = hang })
@@ -281,7 +283,7 @@ func TestRequestsThatComeBeforeTheFirstKeyWaitForIt(t *testing.T) {
 }
 
 func TestStoppingDoesNotWaitForAStorageThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := newMemory().view(t)
 		hang := make(chan struct{})
 		v.set(func(v *view) { v.hang = hang })

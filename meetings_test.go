@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestAMeetingEnds covers when a node is asked once more: for a minute after its first 401 to a key, and
@@ -54,7 +55,7 @@ func TestTheSecondAttemptWaits(t *testing.T) {
 		"who leaves": {meetingPause / 2, []time.Duration{0}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				began := time.Now()
 				var asked []time.Duration
 				var node http.Transport

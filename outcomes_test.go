@@ -13,10 +13,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // watchedPool holds an authority, and calls a function whenever a chain to it is verified.
@@ -90,7 +91,7 @@ func TestARefusedCertificateIsLookedAtOnce(t *testing.T) {
 // certificate becomes valid, and after a minute in any case.
 func TestARefusalIsForgottenWhenItCanBeOtherwise(t *testing.T) {
 	for _, own := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
 			var looked atomic.Int64
 			trust := ""
@@ -138,7 +139,7 @@ func TestARefusalIsForgottenWhenItCanBeOtherwise(t *testing.T) {
 // other is not valid yet.
 func TestARefusalEndsWhenAnotherChainBegins(t *testing.T) {
 	for _, trust := range []string{"", `,"trust_pool":{"provider":"test_changing"}`} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			root, key := newAuthority(t, "root"), newAuthority(t, "issuing authority").key
 			changing.Store(root.pool())
 			issuing := func(from time.Time) *x509.Certificate {
@@ -176,7 +177,7 @@ func eventuallyIn(t *testing.T, limit time.Duration, is func() bool) {
 
 // TestARefusalByAListFromTheFutureEndsWhenTheListBegins.
 func TestARefusalByAListFromTheFutureEndsWhenTheListBegins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		list := revocationListFrom(t, ca, time.Now().Add(5*time.Minute+10*time.Second), time.Now().Add(time.Hour))
 		h := configured(t, `,"crl":["`+ca.write("clients.crl", list)+`"]`)

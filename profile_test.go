@@ -13,13 +13,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unicode"
 
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestUsernamePatternIsThePKIRealms, for certificates whose user a real Elasticsearch has named.
@@ -101,7 +101,7 @@ func TestWhereThePrincipalAndTheGroupsComeFrom(t *testing.T) {
 // TestAChangedRoleMappingIsNoticed, a broken one is not taken, and clients that were there
 // before have their new groups.
 func TestAChangedRoleMappingIsNoticed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		r := referenceRequest(ca.client("alice").Leaf, ca.cert)
 		file := filepath.Join(t.TempDir(), "role_mapping.yml")
@@ -235,7 +235,7 @@ func TestAConfirmationBindsATokenToItsCertificate(t *testing.T) {
 
 // TestATokenIDIsTheSameOnEveryReplicaAndAnotherForEachToken (RFC 7519 section 4.1.7).
 func TestATokenIDIsTheSameOnEveryReplicaAndAnotherForEachToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		storage := t.TempDir()
 		const config = `{"issuer":"i","audience":["a"],"jti":true}`

@@ -14,10 +14,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestIdentitiesAreNeverMixedUp: thousands of interleaved requests of many clients, over shared
@@ -197,7 +198,7 @@ func TestTheSharedSecretIsForClientsAlone(t *testing.T) {
 
 // TestAChangedSharedSecretIsNoticed, without a reload.
 func TestAChangedSharedSecretIsNoticed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "secret")
 		require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
 		clients := newAuthority(t, "clients authority")

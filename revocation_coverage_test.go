@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // partFor is the list of certificates with the given CRL distribution point.
@@ -150,7 +151,7 @@ func TestAForgedAnswerIsOverWhenTheGoodOneIsBack(t *testing.T) {
 
 // TestAWarningOfAnOldListHasDatesThatCanBeRead, and no <nil> where the list has no number.
 func TestAWarningOfAnOldListHasDatesThatCanBeRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		file := filepath.Join("internal", "crl", "testdata", "v1.pem") // without a number, and of long ago
 		content, err := os.ReadFile(file)
 		require.NoError(t, err)

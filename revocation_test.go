@@ -18,12 +18,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // TestADeniedClientIsRefusedAtItsNextRequest, on the connection that it has; the others go on,
 // and a list with a bad line changes nothing.
 func TestADeniedClientIsRefusedAtItsNextRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		file := filepath.Join(t.TempDir(), "denied.txt")
 		write := func(content string) {
@@ -60,7 +61,7 @@ func TestADeniedClientIsRefusedAtItsNextRequest(t *testing.T) {
 
 // TestADenyListThatIsEmptiedIsAWarning: that it denies nobody any more is what a mistake looks like.
 func TestADenyListThatIsEmptiedIsAWarning(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		file := writeFile(t, "denied.txt", []byte("subject CN=eve\n"))
 		r := startReplica(t, replicaConfig{handler: `,"deny":["` + file + `"]`})
 		synctest.Wait()
@@ -135,7 +136,7 @@ func TestARevokedClientIsRefused(t *testing.T) {
 
 // TestAListRunsOutWhileConnectionsLive, and its successor is noticed.
 func TestAListRunsOutWhileConnectionsLive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		r := referenceRequest(ca.client("alice").Leaf, ca.cert)
 		file := filepath.Join(t.TempDir(), "clients.crl")
@@ -154,7 +155,7 @@ func TestAListRunsOutWhileConnectionsLive(t *testing.T) {
 // TestTheChainThatSpeaksForAClientIsValidAndNotDenied: one chain that is denied and another that
 // has expired are not a good one together.
 func TestTheChainThatSpeaksForAClientIsValidAndNotDenied(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "clients authority")
 		good, denied := *ca.cert, *newAuthority(t, "clients authority").cert
 		good.NotAfter = time.Now().Add(time.Hour)

@@ -14,10 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 func TestAKeyThatSomebodyDeletedIsPublishedUntilARestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		r := startReplica(t, replicaConfig{storage: shared.view(t).config()})
 		document := r.document()
@@ -91,7 +92,7 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 	}
 	for name, d := range damages {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				shared := newMemory()
 				first := startReplica(t, replicaConfig{storage: shared.view(t).config()})
 				kids, signs := first.kids(), first.signs()
@@ -168,7 +169,7 @@ func requireSays(t *testing.T, r *replica, name, says string, object []byte) {
 }
 
 func TestWhatElseLiesInTheFolderIsLeftAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		for _, name := range []string{"README", "notes.txt", "x.json.bak", ".json.swp"} {
 			shared.write("elasticsearch_jwt/default/"+name, []byte("hello"))
@@ -184,7 +185,7 @@ func TestWhatElseLiesInTheFolderIsLeftAlone(t *testing.T) {
 // TestAStorageThatIsReadByHalvesIsReadAgain: a replica that starts does not sign with an old key,
 // nor publish a part of the keys, because it could not read the others yet.
 func TestAStorageThatIsReadByHalvesIsReadAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		settings := storageKeys(`,"rotate_every":"2h"`)
 		first := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: settings})
@@ -227,7 +228,7 @@ func TestAStoredPromotionIsReadWithCare(t *testing.T) {
 		"no instant":      func(o []byte) []byte { return bytes.Replace(o, []byte(`"at": "`), []byte(`"at": "x`), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				shared := newMemory()
 				a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 				synctest.Wait()
@@ -253,7 +254,7 @@ func TestAStoredPromotionIsReadWithCare(t *testing.T) {
 // TestADamagedRevocationIsShownAndHolds: a copy of it holds when Caddy starts again, the clients are served,
 // and the API says which object is to be looked at.
 func TestADamagedRevocationIsShownAndHolds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		before := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 		synctest.Wait()

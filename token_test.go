@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 func instant(claims map[string]any, name string) time.Time {
@@ -42,7 +44,7 @@ func signatures(t testing.TB, registry *prometheus.Registry) uint64 {
 func TestAClientKeepsOneTokenForHalfItsLife(t *testing.T) {
 	for _, lifetime := range []time.Duration{5 * time.Minute, 10 * time.Minute, 61 * time.Minute} {
 		t.Run(lifetime.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				clients := newAuthority(t, "clients authority")
 				r := referenceRequest(clients.client("alice").Leaf, clients.cert)
 				h := newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"lifetime":%d}`, lifetime), es256)
@@ -70,7 +72,7 @@ func TestAClientKeepsOneTokenForHalfItsLife(t *testing.T) {
 
 // TestAnIdleClientGetsANewTokenAtOnce: an old token is not handed out because it is at hand.
 func TestAnIdleClientGetsANewTokenAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		clients := newAuthority(t, "clients authority")
 		r := referenceRequest(clients.client("alice").Leaf, clients.cert)
 		h := newHandler(t, benchConfig, es256)
@@ -84,7 +86,7 @@ func TestAnIdleClientGetsANewTokenAtOnce(t *testing.T) {
 func TestEveryReplicaMakesTheSameToken(t *testing.T) {
 	for _, algorithm := range []string{"RS256", "ES256", "ES512"} {
 		t.Run(algorithm, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				clients := newAuthority(t, "clients authority")
 				r := referenceRequest(clients.client("alice").Leaf, clients.cert)
 				storage := t.TempDir()
@@ -141,7 +143,7 @@ func TestEqualClaimsShareATokenAndOthersDoNot(t *testing.T) {
 
 // TestATokenNeverOutlivesItsCertificate, and a renewed certificate has a longer one.
 func TestATokenNeverOutlivesItsCertificate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		clients := newAuthority(t, "clients authority")
 		h := newHandler(t, benchConfig, es256)
 		end := time.Now().Add(17 * time.Minute)
@@ -162,7 +164,7 @@ func TestATokenNeverOutlivesItsCertificate(t *testing.T) {
 
 // TestAChainIsAsGoodAsItsFirstEnd: an intermediate may end before the client's certificate.
 func TestAChainIsAsGoodAsItsFirstEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		clients := newAuthority(t, "clients authority")
 		short := *clients.cert
 		short.NotAfter = time.Now().Add(4 * time.Minute)

@@ -14,11 +14,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // withPool is the site ownPool with another trust_pool.
@@ -311,7 +312,7 @@ func TestACrossSignedChain(t *testing.T) {
 // TestAPathThatExpiresLeavesTheOther, on a connection that lives on; a token ends with the path that
 // speaks for it.
 func TestAPathThatExpiresLeavesTheOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		old, recent := newAuthority(t, "old root"), newAuthority(t, "new root")
 		issuing := old.intermediate("issuing authority")
 		alice := issuing.client("alice").Leaf

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // turmoil is a cluster in which everything goes wrong that can: replicas crash between any two
@@ -227,7 +228,7 @@ func TestReplicasInTurmoil(t *testing.T) {
 		turns   int
 	}{{100, 1, 4}, {8, 2, 9}, {3, 3, 9}} {
 		t.Run(fmt.Sprint(c.members, " replicas"), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newTurmoil(t, c.seed).run(c.members, c.turns) })
+			bubble.Test(t, func(t *testing.T) { newTurmoil(t, c.seed).run(c.members, c.turns) })
 		})
 	}
 }
@@ -461,7 +462,7 @@ func (u *unreliable) List(ctx context.Context, prefix string, recursive bool) ([
 // TestAKeyFromTheFutureIsRevokedByAPerson: a clock that ran far ahead made a key whose turn comes
 // late, and the set waits for it until somebody revokes that key.
 func TestAKeyFromTheFutureIsRevokedByAPerson(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		settings := storageKeys(`,"rotate_every":"2h"`)
 		right := startOperated(t, replicaConfig{storage: shared.view(t).config(), keys: settings})

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // newEcho is an upstream that upgrades every connection and says again what it hears.
@@ -132,7 +133,7 @@ func TestTheClientOfAnUpgradedConnectionIsLookedAtAgain(t *testing.T) {
 	for version, upgrade := range upgrades {
 		for name, tt := range changes {
 			t.Run(version+" "+name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					file := filepath.Join(t.TempDir(), "file")
 					require.NoError(t, os.WriteFile(file, nil, 0o600))
 					clients := newAuthority(t, "clients authority")

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -47,7 +48,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 	file := func(t *testing.T, content string) string { return writeFile(t, "watched", []byte(content)) }
 
 	t.Run("deny", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			denied := file(t, "")
 			r := startReplica(t, replicaConfig{handler: `,"deny":["` + denied + `"]`})
 			synctest.Wait()
@@ -62,7 +63,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 		})
 	})
 	t.Run("crl", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
 			eve := ca.client("eve").Leaf
 			list := writeFile(t, "watched", revocationList(t, ca, time.Now().Add(time.Hour)))
@@ -73,7 +74,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 		})
 	})
 	t.Run("role_mapping", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
 			alice := ca.client("alice").Leaf
 			mapping := file(t, "reader: ['CN=alice']\n")
@@ -84,7 +85,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 		})
 	})
 	t.Run("shared_secret", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
 			secret := file(t, "old")
 			h := configured(t, `,"shared_secret":"{file.`+secret+`}"`)
@@ -101,7 +102,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 	t.Run("key file", func(t *testing.T) {
 		one, two := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 		key := writeFile(t, "watched", pkcs8(t, one))
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := startReplica(t, fileKeys(t, "", key))
 			synctest.Wait()
 			require.Equal(t, thumbprint(t, one), r.signs())
@@ -111,7 +112,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 	})
 	t.Run("secret", func(t *testing.T) {
 		secret := writeFile(t, "watched", []byte(hmacSecret))
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := startReplica(t, secretKeys(t, secret, ""))
 			r.verifiedWith([]byte(hmacSecret), jose.HS256)
 			churn(t, secret, every, func(n int) []byte { return append([]byte("new "+hmacSecret), strings.Repeat("\n", n%2)...) })
@@ -149,7 +150,7 @@ func TestAListThatIsRefusedIsAsVisibleAsAnOutage(t *testing.T) {
 		"shared_secret": {"opensesame", "two\nlines", `,"shared_secret":"{file.FILE}"`},
 	} {
 		t.Run(setting, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				if setting == "crl" {
 					c.good = string(revocationList(t, newAuthority(t, "clients authority"), time.Now().Add(1000*time.Hour)))
 				}
@@ -184,7 +185,7 @@ func TestAListThatIsRefusedIsAsVisibleAsAnOutage(t *testing.T) {
 
 // TestAListThatCannotBeFetchedIsAsVisible, with nothing of its URL that can be a secret.
 func TestAListThatCannotBeFetchedIsAsVisible(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		defer time.Sleep(time.Minute)
 		r := startReplica(t, replicaConfig{handler: `,"crl":["http://TOKEN:PASSWORD@127.0.0.1:1/clients.crl?key=QUERY#FRAGMENT"]`})
 		require.Equal(t, 1.0, r.unusable("crl"))

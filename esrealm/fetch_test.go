@@ -12,12 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 func TestASetThatCannotBeHadStopsTheStart(t *testing.T) {
@@ -135,7 +135,7 @@ func testLoader(fetch func(context.Context) ([]byte, error)) *keyLoader {
 }
 
 func TestParallelReloadsAreOneFetch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		fetches := 0
 		l := testLoader(func(context.Context) ([]byte, error) {
 			fetches++
@@ -156,7 +156,7 @@ func TestParallelReloadsAreOneFetch(t *testing.T) {
 }
 
 func TestAWaitingRequestThatIsGivenUpLeavesTheFetchToOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l := testLoader(func(ctx context.Context) ([]byte, error) {
 			time.Sleep(time.Second)
 			return []byte(`{"keys":[]}`), ctx.Err()
@@ -171,7 +171,7 @@ func TestAWaitingRequestThatIsGivenUpLeavesTheFetchToOthers(t *testing.T) {
 // A node that reads its set from a file never reads it again after a failure:
 // whoever needs it waits. Seen on 8.17.0 and 9.2.0.
 func TestAFailedReloadOfAFileIsTheLast(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var broken error
 		l := testLoader(func(context.Context) ([]byte, error) { return []byte(`{"keys":[]}`), broken })
 		l.sticks = true

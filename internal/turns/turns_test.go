@@ -5,17 +5,17 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/turns"
 )
 
 // TestOneAtATimeForAKeyAndFewInAll.
 func TestOneAtATimeForAKeyAndFewInAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := turns.New[string](make(chan struct{}, 2))
 		var mu sync.Mutex
 		busy, most, all, mostAll := map[string]int{}, 0, 0, 0
@@ -53,7 +53,7 @@ func TestOneAtATimeForAKeyAndFewInAll(t *testing.T) {
 func TestWhoGivesUpTakesNothingAlong(t *testing.T) {
 	gone := errors.New("the client has gone")
 	for _, key := range []string{"the same key", "another key"} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			shared := turns.New[string](make(chan struct{}, 1))
 			done, err := shared.Take(t.Context(), "the same key")
 			require.NoError(t, err)

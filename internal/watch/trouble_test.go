@@ -3,19 +3,19 @@ package watch_test
 import (
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 // TestTroubleIsToldForAsLongAsItLasts: one line in the log, hours ago, is what nobody sees.
 func TestTroubleIsToldForAsLongAsItLasts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
 		trouble := watch.NewTrouble("denied.txt", zap.New(core))
 		told := func() (lines []string) {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -107,7 +108,7 @@ func TestAFileThatNeverRestsIsBelieved(t *testing.T) {
 		for _, every := range []int{50, 200, 500, 1000, 1100, 2000, 3000} {
 			every := time.Duration(every) * time.Millisecond
 			t.Run(fmt.Sprintf("%s every %s", name, every), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					file, replace := way(t)
 					replace("version 0" + whole)
 					w := start(t, file)
@@ -164,7 +165,7 @@ func TestAHalfWrittenFileIsNotBelieved(t *testing.T) {
 	for offset := range 8 {
 		offset := time.Duration(offset) * 430 * time.Millisecond
 		t.Run("written once, after "+offset.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "list")
 				require.NoError(t, os.WriteFile(file, []byte("first"+whole), 0o600))
 				w := start(t, file)
@@ -178,7 +179,7 @@ func TestAHalfWrittenFileIsNotBelieved(t *testing.T) {
 			})
 		})
 		t.Run("written all the time, from "+offset.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "list")
 				require.NoError(t, os.WriteFile(file, []byte("first"+whole), 0o600))
 				w := start(t, file)
@@ -195,7 +196,7 @@ func TestAHalfWrittenFileIsNotBelieved(t *testing.T) {
 		})
 	}
 	t.Run("emptied all the time", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "list")
 			require.NoError(t, os.WriteFile(file, []byte("first"+whole), 0o600))
 			w := start(t, file)
@@ -212,7 +213,7 @@ func TestAHalfWrittenFileIsNotBelieved(t *testing.T) {
 		})
 	})
 	t.Run("emptied for good", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "list")
 			require.NoError(t, os.WriteFile(file, []byte("first"+whole), 0o600))
 			w := start(t, file)
@@ -236,7 +237,7 @@ func TestWhatCannotBeUsedLeavesWhatWasThereBefore(t *testing.T) {
 		}, "name a file that Caddy can read"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "list")
 				require.NoError(t, os.WriteFile(file, []byte("first"), 0o600))
 				w := start(t, file)
@@ -258,7 +259,7 @@ func TestWhatCannotBeUsedLeavesWhatWasThereBefore(t *testing.T) {
 		})
 	}
 	t.Run("refused and gone in turns", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "list")
 			require.NoError(t, os.WriteFile(file, []byte("first"), 0o600))
 			w := start(t, file)
