@@ -187,6 +187,9 @@ func (p *proxy) reload(caddyfile string, replacements ...string) {
 	require.NoError(p.t, json.Unmarshal(config, &parsed))
 	parsed["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{
 		"writer": map[string]any{"output": "test", "name": p.dir}, "level": "DEBUG", "encoder": map[string]any{"format": "json"},
+		// At DEBUG each handshake is an event, which copies the TLS app as its Start left it. Over UDP the
+		// race detector sees no order between the two: it knows of none between who sends and who receives.
+		"exclude": []string{"events"},
 	}}}
 	admin, _ := parsed["admin"].(map[string]any)
 	if admin == nil {
