@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/oddcert"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/oddcert"
 )
 
 // What Go makes of odd certificates is as the table of docs/from-the-pki-realm.md says, which has

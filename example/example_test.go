@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
 const (

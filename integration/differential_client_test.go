@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/conformance"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/conformance"
 )
 
 // The official clients check that they talk to Elasticsearch; esrealm passes.

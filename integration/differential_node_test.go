@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/conformance"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/conformance"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
 // esrealmWorld is the conformance suite's configuration, in esrealm.

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/conformance"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/conformance"
 )
 
 var (

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
 const (

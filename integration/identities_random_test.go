@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
 // Subjects that nobody has thought of, and those of the collection that the unit

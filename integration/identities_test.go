@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
 // The realms of a stack's node to which the PKI realms' users have moved.

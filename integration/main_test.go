@@ -27,7 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
 var (

@@ -21,8 +21,8 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/issuer"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
 // guide is a document with steps that are done here as they stand there.

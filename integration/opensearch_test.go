@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/issuer"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
 // searchStack is an OpenSearch node with a Caddy in front, shared by all tests

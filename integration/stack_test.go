@@ -18,7 +18,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/issuer"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
 // stack is an Elasticsearch node with a Caddy in front, both real and shared by

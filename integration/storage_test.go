@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode/process"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode/process"
 )
 
 // storagesCaddy is a Caddy with storages in databases, in which a minute is a second.

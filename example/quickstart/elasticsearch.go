@@ -13,9 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
 // realmName is the JWT realm's name in the node's settings.

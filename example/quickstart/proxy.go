@@ -16,7 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
 const (

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode/process"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode/process"
 )
 
 const rootModule = "github.com/edgejwt/caddy-elasticsearch-jwt"

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // claimsSet is a JWT claims set (RFC 7519 section 4): JSON values, where exp,

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
 
 // searchBody is the part of a search request that is known here.

@@ -9,7 +9,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
 )
 
 // A realm with a symmetric key, a role mapping, and a token that it takes.

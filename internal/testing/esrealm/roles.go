@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
 
 // role is a compiled role.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
 
 // check is one of the checks that a realm makes before it looks at the

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
 
 const (

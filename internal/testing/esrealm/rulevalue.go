@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/dn"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/dn"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
 
 // fieldValue is a value that a rule compares a field with: nil, bool, int64 or

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode/process"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode/process"
 )
 
 // JDK is an installed Java development kit.

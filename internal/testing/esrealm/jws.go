@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // token is a bearer token that has the form of a signed JWT (RFC 7519). What

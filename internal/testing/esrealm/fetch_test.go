@@ -16,8 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 func TestASetThatCannotBeHadStopsTheStart(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // version is a release of Elasticsearch.

@@ -6,7 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"net"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pki"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
 // The names by which OpenSearch knows its nodes and its administrator.

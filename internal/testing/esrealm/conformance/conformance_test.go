@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
 )
 
 // The versions whose answers are written down.

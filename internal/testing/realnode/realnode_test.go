@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode/process"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode/process"
 )
 
 func TestJavaVersionIsTheFeatureNumber(t *testing.T) {

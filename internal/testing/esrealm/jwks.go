@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // keySet are the usable keys of a JWK set, and the hash of the document, by

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
 )
 
 // Realm is an [esrealm.Node] with the realms, users and roles of this package,

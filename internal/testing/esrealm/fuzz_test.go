@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm/internal/gson"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 func FuzzDecodeBase64(f *testing.F) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
 )
 
 // The realms, each told by its issuer.

@@ -19,7 +19,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/realnode/process"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode/process"
 )
 
 // stopGrace is how long a node may take to stop before it is killed.
