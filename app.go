@@ -21,6 +21,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 func init() {
@@ -53,7 +57,7 @@ type App struct {
 
 	mu       sync.Mutex
 	handlers []*Handler
-	watchers []watcher
+	watchers []watch.Watched
 	stopped  atomic.Bool                        // nothing is watched any more
 	servers  map[*caddyhttp.Server]*serverSites // that its modules are in
 	started  bool                               // Caddy has: the events app takes no more subscriptions
@@ -84,7 +88,7 @@ var keySetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.logger = ctx.Logger()
-	if timeScale != 1 {
+	if timing.TimeScale != 1 {
 		a.logger.Warn("this Caddy is built for tests: keys and tokens live a fraction of their time")
 	}
 	if a.CacheSize < 0 {
@@ -178,7 +182,7 @@ func (s startedHandler) Handle(context.Context, caddy.Event) error {
 }
 
 // watch looks at something for changes while the configuration runs.
-func (a *App) watch(w watcher) {
+func (a *App) watch(w watch.Watched) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.watchers = append(a.watchers, w)
@@ -230,7 +234,7 @@ func (a *App) keySet(name string) (*keySet, error) {
 		}
 		return a.sets[name], nil
 	}
-	return nil, inSetting("keys", errUnknownKeySet(name, maps.Keys(a.sets)))
+	return nil, setting.In("keys", errUnknownKeySet(name, maps.Keys(a.sets)))
 }
 
 func errUnknownKeySet(name string, known iter.Seq[string]) error {
@@ -279,7 +283,7 @@ func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
 	for _, w := range a.watchers {
-		a.running.Go(func() { w.watch(ctx) })
+		a.running.Go(func() { w.Watch(ctx) })
 	}
 	running.add(a)
 	a.metrics.show(a.sets)

@@ -2,13 +2,9 @@ package esjwt
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"math"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,7 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-	"github.com/dustin/go-humanize"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 func init() {
@@ -55,10 +52,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("elasticsearch_jwt takes no %q: write its settings in a block", d.Val())
 	}
-	return parseBlock(d, map[string]func(*caddyfile.Dispenser) error{
+	return setting.ParseBlock(d, map[string]func(*caddyfile.Dispenser) error{
 		"keys": a.unmarshalKeys,
 		"cache_size": func(d *caddyfile.Dispenser) error {
-			if err := parseInt(d, &a.CacheSize); err != nil {
+			if err := setting.ParseInt(d, &a.CacheSize); err != nil {
 				return err
 			}
 			if a.CacheSize < 1 {
@@ -72,7 +69,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	var name, source string
 	if !d.Args(&name, &source) {
-		return d.Errf("write `keys <name> <source> { … }`, where the source is one of %s", strings.Join(moduleNames(keySources), ", "))
+		return d.Errf("write `keys <name> <source> { … }`, where the source is one of %s", strings.Join(setting.ModuleNames(keySources), ", "))
 	}
 	if _, ok := a.KeysRaw[name]; ok {
 		return d.Errf("the key set %s is there twice: give each set a name of its own", name)
@@ -80,7 +77,7 @@ func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	if err := checkKeySetName(name); err != nil {
 		return d.WrapErr(err)
 	}
-	unmarshaled, err := unmarshalModule(d, keySources, source)
+	unmarshaled, err := setting.UnmarshalModule(d, keySources, source)
 	if err != nil {
 		return fmt.Errorf("keys %s: %w", name, err)
 	}
@@ -113,7 +110,7 @@ func parseHandlerDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue,
 	}
 	if handler.Keys != "" {
 		if err := checkKeySets(h, handler.Keys); err != nil {
-			return nil, lines.wrap(err)
+			return nil, lines.Wrap(err)
 		}
 	}
 	return h.NewRoute(nil, handler), nil
@@ -126,7 +123,7 @@ func parseJWKSDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, er
 		return nil, err
 	}
 	if err := checkKeySets(h, jwks.Keys...); err != nil {
-		return nil, lines.wrap(err)
+		return nil, lines.Wrap(err)
 	}
 	return h.NewRoute(nil, jwks), nil
 }
@@ -139,7 +136,7 @@ func checkKeySets(h httpcaddyfile.Helper, names ...string) error {
 	}
 	for _, name := range names {
 		if _, ok := known[name]; !ok && name != defaultKeySet {
-			return inSetting("keys", errUnknownKeySet(name, maps.Keys(known)))
+			return setting.In("keys", errUnknownKeySet(name, maps.Keys(known)))
 		}
 	}
 	return nil
@@ -202,24 +199,24 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
+func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 	d.Next() // the directive
 	if d.NextArg() {
 		return nil, d.Errf("elasticsearch_jwt takes no %q: write its settings in a block", d.Val())
 	}
 	text := func(field *string) func(*caddyfile.Dispenser) error {
-		return func(d *caddyfile.Dispenser) error { return parseString(d, field) }
+		return func(d *caddyfile.Dispenser) error { return setting.ParseString(d, field) }
 	}
 	texts := func(field *[]string) func(*caddyfile.Dispenser) error {
-		return func(d *caddyfile.Dispenser) error { return parseStrings(d, field) }
+		return func(d *caddyfile.Dispenser) error { return setting.ParseStrings(d, field) }
 	}
-	lines := newSettingLines(d)
-	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
+	lines := setting.NewLines(d)
+	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
 		"issuer":           text(&h.Issuer),
 		"audience":         texts(&h.Audience),
 		"keys":             text(&h.Keys),
 		"token_type":       text(&h.TokenType),
-		"lifetime":         func(d *caddyfile.Dispenser) error { return parseDuration(d, &h.Lifetime) },
+		"lifetime":         func(d *caddyfile.Dispenser) error { return setting.ParseDuration(d, &h.Lifetime) },
 		"certificate":      text(&h.Certificate),
 		"trust_pool":       h.unmarshalTrustPool,
 		"principal":        text(&h.Principal),
@@ -235,15 +232,15 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
 		"claim":            h.unmarshalClaim,
 		"claim_list":       h.unmarshalClaim,
 		"required_claim":   h.unmarshalClaim,
-		"confirmation":     func(d *caddyfile.Dispenser) error { return parseFlag(d, &h.Confirmation) },
-		"jti":              func(d *caddyfile.Dispenser) error { return parseFlag(d, &h.TokenID) },
+		"confirmation":     func(d *caddyfile.Dispenser) error { return setting.ParseFlag(d, &h.Confirmation) },
+		"jti":              func(d *caddyfile.Dispenser) error { return setting.ParseFlag(d, &h.TokenID) },
 		"shared_secret":    h.unmarshalSharedSecret,
 		"deny":             texts(&h.Deny),
 		"crl":              texts(&h.CRL),
 		"crl_stale":        text(&h.CRLStale),
 		"credential_apis":  text(&h.CredentialAPIs),
 		"header":           h.unmarshalHeader,
-		"max_header_size":  func(d *caddyfile.Dispenser) error { return parseSize(d, &h.MaxHeaderSize) },
+		"max_header_size":  func(d *caddyfile.Dispenser) error { return setting.ParseSize(d, &h.MaxHeaderSize) },
 
 		"required_claim_list": h.unmarshalClaim,
 	}), "audience", "groups", "group_pattern", "claim", "claim_list", "required_claim", "required_claim_list", "deny", "crl", "header")
@@ -251,7 +248,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
 		return nil, err
 	}
 	if err := h.check(); err != nil {
-		return nil, lines.wrap(err)
+		return nil, lines.Wrap(err)
 	}
 	return lines, nil
 }
@@ -268,55 +265,8 @@ func (h *Handler) check() error {
 		return err
 	}
 	trial.setDefaults()
-	_, err = trial.profile(keepPlaceholder)
+	_, err = trial.profile(setting.KeepPlaceholder)
 	return err
-}
-
-// settingLines remembers where in the Caddyfile a block's settings are, for an error that is
-// only found when all of them are known.
-type settingLines struct {
-	block    func(error) error
-	settings map[string]func(error) error
-}
-
-func newSettingLines(d *caddyfile.Dispenser) *settingLines {
-	return &settingLines{block: position(d), settings: make(map[string]func(error) error)}
-}
-
-// position remembers where in the Caddyfile the dispenser is.
-func position(d *caddyfile.Dispenser) func(error) error {
-	here := caddyfile.NewDispenser([]caddyfile.Token{d.Token()})
-	here.Next()
-	return here.WrapErr
-}
-
-// of makes the settings of a block known as they are parsed. Of `claim` and `header`, each has
-// a place of its own.
-func (l *settingLines) of(settings map[string]func(*caddyfile.Dispenser) error) map[string]func(*caddyfile.Dispenser) error {
-	for name, parse := range settings {
-		settings[name] = func(d *caddyfile.Dispenser) error {
-			at := position(d)
-			l.settings[name] = at
-			if d.NextArg() {
-				one := strings.TrimSuffix(strings.TrimPrefix(name, "required_"), "_list")
-				l.settings[one+" "+d.Val()] = at
-				l.settings[one+" "+http.CanonicalHeaderKey(d.Val())] = at
-				d.Prev()
-			}
-			return parse(d)
-		}
-	}
-	return settings
-}
-
-// wrap adds the line to an error: that of the setting, or that of the block.
-func (l *settingLines) wrap(err error) error {
-	if setting, ok := errors.AsType[*settingError](err); ok {
-		if at, ok := l.settings[setting.setting]; ok {
-			return at(err)
-		}
-	}
-	return l.block(err)
 }
 
 // Namespaces of the modules that a setting can name.
@@ -325,32 +275,15 @@ const (
 	trustPoolKinds = "tls.ca_pool.source"
 )
 
-// unmarshalModule is [caddyfile.UnmarshalModule] with an error that says what there is.
-func unmarshalModule(d *caddyfile.Dispenser, namespace, name string) (caddyfile.Unmarshaler, error) {
-	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
-		return nil, d.Errf("unknown source %q: use one of %s", name, strings.Join(moduleNames(namespace), ", "))
-	}
-	return caddyfile.UnmarshalModule(d, namespace+"."+name)
-}
-
-// moduleNames are the names of the modules in a namespace.
-func moduleNames(namespace string) []string {
-	var names []string
-	for _, module := range caddy.GetModules(namespace) {
-		names = append(names, module.ID.Name())
-	}
-	return names
-}
-
 func (h *Handler) unmarshalTrustPool(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
 		return d.Err("write `trust_pool file clients-ca.pem`, or another source of authorities")
 	}
 	source := d.Val()
-	if strings.ContainsAny(source, "./") && !slices.Contains(moduleNames(trustPoolKinds), source) {
+	if strings.ContainsAny(source, "./") && !slices.Contains(setting.ModuleNames(trustPoolKinds), source) {
 		return d.Errf("trust_pool %s: a file is written as `trust_pool file %[1]s`", source)
 	}
-	unmarshaled, err := unmarshalModule(d, trustPoolKinds, source)
+	unmarshaled, err := setting.UnmarshalModule(d, trustPoolKinds, source)
 	if err != nil {
 		return fmt.Errorf("trust_pool: %w", err)
 	}
@@ -367,7 +300,7 @@ func (h *Handler) unmarshalUsernamePattern(d *caddyfile.Dispenser) error {
 		h.UsernamePattern = defaultUsernamePattern
 		return nil
 	}
-	return parseString(d, &h.UsernamePattern)
+	return setting.ParseString(d, &h.UsernamePattern)
 }
 
 func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
@@ -395,10 +328,10 @@ func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalSharedSecret(d *caddyfile.Dispenser) error {
-	if err := parseString(d, &h.SharedSecret); err != nil {
+	if err := setting.ParseString(d, &h.SharedSecret); err != nil {
 		return err
 	}
-	return checkSecretPlaceholder(d, h.SharedSecret)
+	return setting.CheckSecretPlaceholder(d, h.SharedSecret)
 }
 
 func (h *Handler) unmarshalHeader(d *caddyfile.Dispenser) error {
@@ -415,111 +348,6 @@ func (h *Handler) unmarshalHeader(d *caddyfile.Dispenser) error {
 		h.Headers = make(map[string]string)
 	}
 	h.Headers[name] = value
-	return nil
-}
-
-// checkSecretPlaceholder keeps secrets out of the adapted JSON.
-func checkSecretPlaceholder(d *caddyfile.Dispenser, value string) error {
-	if err := checkSecret(value); err != nil {
-		return d.WrapErr(inSetting("shared_secret", err))
-	}
-	return nil
-}
-
-// parseBlock parses a block of settings. Those in repeatable can be there more than once.
-func parseBlock(d *caddyfile.Dispenser, settings map[string]func(*caddyfile.Dispenser) error, repeatable ...string) error {
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		name := d.Val()
-		parse, ok := settings[name]
-		if !ok {
-			known := slices.Sorted(maps.Keys(settings))
-			if meant := nearest(name, known); meant != "" {
-				return d.Errf("unknown setting %q: did you mean %s? Otherwise use one of %s", name, meant, strings.Join(known, ", "))
-			}
-			return d.Errf("unknown setting %q: use one of %s", name, strings.Join(known, ", "))
-		}
-		if seen[name] && !slices.Contains(repeatable, name) {
-			return d.Errf("%s is there twice: keep one of them", name)
-		}
-		seen[name] = true
-		if err := parse(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func parseString(d *caddyfile.Dispenser, field *string) error {
-	name := d.Val()
-	if !d.AllArgs(field) {
-		return d.Errf("%s takes exactly one value", name)
-	}
-	return nil
-}
-
-// parseFlag parses a setting that says all by being there.
-func parseFlag(d *caddyfile.Dispenser, field *bool) error {
-	name := d.Val()
-	if d.NextArg() {
-		return d.Errf("%s takes no value", name)
-	}
-	*field = true
-	return nil
-}
-
-func parseStrings(d *caddyfile.Dispenser, field *[]string) error {
-	name := d.Val()
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return d.Errf("%s takes at least one value", name)
-	}
-	*field = append(*field, args...)
-	return nil
-}
-
-func parseInt(d *caddyfile.Dispenser, field *int) error {
-	name := d.Val()
-	var s string
-	if err := parseString(d, &s); err != nil {
-		return err
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return d.Errf("%s %q: it must be a whole number", name, s)
-	}
-	*field = n
-	return nil
-}
-
-func parseSize(d *caddyfile.Dispenser, field *int) error {
-	name := d.Val()
-	var s string
-	if err := parseString(d, &s); err != nil {
-		return err
-	}
-	size, err := humanize.ParseBytes(s)
-	if err != nil || size > math.MaxInt32 {
-		return d.Errf("%s %q: write a size such as 16KiB", name, s)
-	}
-	*field = int(size)
-	return nil
-}
-
-func parseDuration(d *caddyfile.Dispenser, field *caddy.Duration) error {
-	name := d.Val()
-	var s string
-	if err := parseString(d, &s); err != nil {
-		return err
-	}
-	duration, err := caddy.ParseDuration(s)
-	if err != nil {
-		return d.WrapErr(fmt.Errorf("%s %q: write a duration such as 10m or 30d: %w", name, s, err))
-	}
-	if duration <= 0 {
-		return d.Errf("%s %q: it must be longer than nothing", name, s)
-	}
-	*field = caddy.Duration(duration)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
@@ -193,7 +194,7 @@ func certValueNames() string {
 // nearestPlaceholder is the one that a mistyped one was probably meant to be, or "". The name is
 // without "cert.", which people forget.
 func nearestPlaceholder(name string) string {
-	switch meant := nearest(name, append(slices.Collect(maps.Keys(certValues)), "jwt")); meant {
+	switch meant := setting.Nearest(name, append(slices.Collect(maps.Keys(certValues)), "jwt")); meant {
 	case "":
 		return ""
 	case "jwt":

@@ -18,6 +18,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/spf13/cobra"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 func init() {
@@ -52,7 +54,7 @@ func unknownCommand(name string, commands []*cobra.Command) error {
 	for i, c := range commands {
 		known[i] = c.Name()
 	}
-	if meant := nearest(name, known); meant != "" {
+	if meant := setting.Nearest(name, known); meant != "" {
 		return fmt.Errorf("unknown command %q: did you mean %s?", name, meant)
 	}
 	return fmt.Errorf("unknown command %q: use one of %s", name, strings.Join(known, ", "))

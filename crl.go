@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 // fetchedLists are the revocation lists of each URL, by its hash: it can have a password in it. They
@@ -66,7 +68,7 @@ type listSource struct {
 // watchCRL reads revocation lists from a file, or from an http or https URL. A file is as old as the
 // operator wants it to be.
 func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listSource, error) {
-	name, err := staticText(source, resolveGlobal)
+	name, err := staticText(source, setting.Resolve)
 	if err != nil {
 		return listSource{}, err
 	}
@@ -82,12 +84,12 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listS
 			}
 			return lists, err
 		}
-		file, err := watchFile("crl", name, parse, changed, logger)
+		file, err := watch.OpenFile("crl", name, parse, changed, logger)
 		if err != nil {
 			return listSource{}, err
 		}
 		a.watch(file)
-		return listSource{name, file.get}, nil
+		return listSource{name, file.Get}, nil
 	}
 	key := sha256.Sum256([]byte(name))
 	loaded, _ := fetchedLists.LoadOrStore(key, &listState{key: key, users: make(map[*App][]func())})
@@ -102,13 +104,13 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listS
 		lists, rollback := state.renew(fetched)
 		if rollback {
 			logger.Warn("a revocation list came that is older than the one before, which stays: is the server out of date, or is somebody on the way?",
-				zap.String("source", redacted(name)))
+				zap.String("source", setting.Redacted(name)))
 		}
-		report(lists, redacted(name), logger)
+		report(lists, setting.Redacted(name), logger)
 		return lists, nil
 	}
-	a.watch(watchURL("crl", name, state.lists.Load() != nil, parse, logger))
-	return listSource{redacted(name), state.lists.Load}, nil
+	a.watch(watch.OpenURL("crl", watch.URL(setting.Redacted(name), name, crl.MaxSize), state.lists.Load() != nil, parse, logger))
+	return listSource{setting.Redacted(name), state.lists.Load}, nil
 }
 
 // isListURL tells a URL from the name of a file. Its errors have nothing of either in them: what does

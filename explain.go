@@ -70,8 +70,8 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 	e.Principal, e.Groups = who.principal, who.groups
 	origins := h.origins()
 	for _, c := range who.claims {
-		if c.value != nil {
-			e.Claims = append(e.Claims, explainedClaim{c.name, c.value, origins[c.name]})
+		if c.Value != nil {
+			e.Claims = append(e.Claims, explainedClaim{c.Name, c.Value, origins[c.Name]})
 		}
 	}
 	return e

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
 
 // What the admin API answers, for tests that read it.
@@ -69,21 +72,21 @@ func (c ClockedSet) Document(now time.Time) (string, error) {
 
 // Signs is which key signs for a client, and until when the client's token lives.
 func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires time.Time) {
-	w := windowAt(now.Unix(), defaultLifetime, clientClaims(client), 1<<62)
-	return c.ks.state.current.Load().signingWindow(time.Unix(w.start, 0), now).ID, time.Unix(w.expires, 0)
+	w := token.WindowAt(now.Unix(), timing.DefaultLifetime, clientClaims(client), 1<<62)
+	return c.ks.state.current.Load().signingWindow(time.Unix(w.Start, 0), now).ID, time.Unix(w.Expires, 0)
 }
 
 // Token is a new client's token.
 func (c ClockedSet) Token(client string, now time.Time) (string, error) {
-	token, err := c.ks.state.signer.token(context.Background(), &subject{claims: clientClaims(client), lifetime: defaultLifetime}, now, 1<<62, func(*token) {})
+	token, err := c.ks.state.signer.token(context.Background(), &subject{claims: clientClaims(client), lifetime: timing.DefaultLifetime}, now, 1<<62, func(*signedToken) {})
 	if err != nil {
 		return "", err
 	}
 	return token.jwt(), nil
 }
 
-func clientClaims(client string) claimSet {
-	return claimSet{members: fmt.Appendf(nil, `"sub":%q,`, client)}
+func clientClaims(client string) token.Claims {
+	return token.Claims{Members: fmt.Appendf(nil, `"sub":%q,`, client)}
 }
 
 // Reseal gives a stored object the checksum of what it says.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 // This file counts the headers that a node would get. Elasticsearch and OpenSearch read no more than
@@ -34,7 +36,7 @@ const (
 
 func checkMaxHeaderSize(size int) error {
 	if size < minMaxHeaderSize || size > maxMaxHeaderSize {
-		return inSetting("max_header_size", fmt.Errorf("%d bytes: use what the cluster has in http.max_header_size, "+
+		return setting.In("max_header_size", fmt.Errorf("%d bytes: use what the cluster has in http.max_header_size, "+
 			"4KiB to 1MiB (its 16kb is 16KiB)", size))
 	}
 	return nil

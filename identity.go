@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/turns"
 )
 
@@ -383,7 +384,7 @@ func (id *identifier) newClient(leaf *x509.Certificate, chains [][]*x509.Certifi
 		serial:      serial(leaf),
 		fingerprint: cert.fingerprint(),
 	}
-	if client.claims, err = encodeClaims(who.claims, id.jti); err != nil {
+	if client.claims, err = token.Encode(who.claims, id.jti); err != nil {
 		return nil, reading{}, fmt.Errorf("encoding the claims: %w", err)
 	}
 	if client.headers, err = id.headersOf(cert); err != nil {
@@ -410,7 +411,7 @@ func forClients(leaf *x509.Certificate) bool {
 // largest key.
 func (c *client) headerSize(headers []headerTemplate) int {
 	const overhead = 115 + 684 + len("..") // the JWS header with a kid, and an RSA-4096 signature, in base64url
-	jwt := base64.RawURLEncoding.EncodedLen(c.claims.size()) + overhead
+	jwt := base64.RawURLEncoding.EncodedLen(c.claims.Size()) + overhead
 	size := 0
 	for i, h := range headers {
 		size += len(h.name) + len(": \r\n") + len(c.headers[i])

@@ -18,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 func init() {
@@ -86,7 +88,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 	if len(j.Keys) == 0 {
 		j.Keys = []string{defaultKeySet}
 	}
-	setDefault(&j.Path, defaultJWKSPath)
+	setting.Default(&j.Path, defaultJWKSPath)
 	if j.MaxAge == 0 {
 		j.MaxAge = caddy.Duration(defaultJWKSMaxAge)
 	}
@@ -106,7 +108,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		}
 		ks.needs.add(0, time.Duration(j.MaxAge))
 		if err := ks.checkNeeds(); err != nil {
-			return inSetting("max_age", err)
+			return setting.In("max_age", err)
 		}
 		ks.shown.Store(true)
 		j.sets = append(j.sets, ks)
@@ -118,21 +120,21 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 func (j *JWKS) check() error {
 	for i, name := range j.Keys {
 		if slices.Contains(j.Keys[:i], name) {
-			return inSetting("keys", fmt.Errorf("%s is there twice: keep one of them", name))
+			return setting.In("keys", fmt.Errorf("%s is there twice: keep one of them", name))
 		}
 	}
 	if j.Path != "" && (!strings.HasPrefix(j.Path, "/") || strings.ContainsAny(j.Path, "*?#{}")) {
-		return inSetting("path", fmt.Errorf("%q: write one path that begins with a slash, such as %s", j.Path, defaultJWKSPath))
+		return setting.In("path", fmt.Errorf("%q: write one path that begins with a slash, such as %s", j.Path, defaultJWKSPath))
 	}
 	if age := time.Duration(j.MaxAge); age != 0 && (age < time.Second || age > maxJWKSMaxAge) {
-		return inSetting("max_age", fmt.Errorf("use 1s to %s, not %s", short(maxJWKSMaxAge), short(age)))
+		return setting.In("max_age", fmt.Errorf("use 1s to %s, not %s", setting.Short(maxJWKSMaxAge), setting.Short(age)))
 	}
 	if j.OpenIDConfiguration != "" {
 		if err := checkDiscoveryIssuer(j.OpenIDConfiguration); err != nil {
-			return inSetting("openid_configuration", err)
+			return setting.In("openid_configuration", err)
 		}
 		if j.Path == discoveryPath {
-			return inSetting("path", fmt.Errorf("%s is where the openid_configuration is: choose another", j.Path))
+			return setting.In("path", fmt.Errorf("%s is where the openid_configuration is: choose another", j.Path))
 		}
 	}
 	return nil
@@ -278,25 +280,25 @@ func (j *JWKS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func (j *JWKS) unmarshal(d *caddyfile.Dispenser) (*settingLines, error) {
+func (j *JWKS) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 	d.Next() // the directive
 	if d.NextArg() {
 		return nil, d.Errf("elasticsearch_jwks takes no %q: write its settings in a block, among them the path to answer on, as in `path %s`", d.Val(), defaultJWKSPath)
 	}
-	lines := newSettingLines(d)
-	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
-		"keys":    func(d *caddyfile.Dispenser) error { return parseStrings(d, &j.Keys) },
-		"path":    func(d *caddyfile.Dispenser) error { return parseString(d, &j.Path) },
-		"max_age": func(d *caddyfile.Dispenser) error { return parseDuration(d, &j.MaxAge) },
+	lines := setting.NewLines(d)
+	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+		"keys":    func(d *caddyfile.Dispenser) error { return setting.ParseStrings(d, &j.Keys) },
+		"path":    func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &j.Path) },
+		"max_age": func(d *caddyfile.Dispenser) error { return setting.ParseDuration(d, &j.MaxAge) },
 		"openid_configuration": func(d *caddyfile.Dispenser) error {
-			return parseString(d, &j.OpenIDConfiguration)
+			return setting.ParseString(d, &j.OpenIDConfiguration)
 		},
 	}))
 	if err != nil {
 		return nil, err
 	}
 	if err := j.check(); err != nil {
-		return nil, lines.wrap(err)
+		return nil, lines.Wrap(err)
 	}
 	return lines, nil
 }

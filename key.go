@@ -72,7 +72,7 @@ func newHMACKey(alg jose.SignatureAlgorithm, secret []byte) (*Key, error) {
 	// Elasticsearch's own minimum (RFC 7518 section 3.2): the size of the hash.
 	if len(secret) < size {
 		return nil, fmt.Errorf("the secret has %d bytes, but %s needs at least %d: "+
-			"make a longer one, for instance with "+randomLine, len(secret), alg, size)
+			"make a longer one, for instance with `openssl rand -hex 64`", len(secret), alg, size)
 	}
 	jws, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: slices.Clone(secret)}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {

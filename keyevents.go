@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // keysSeen is what was last told about a set's keys.
@@ -44,7 +46,7 @@ func (ks *keySet) news(current *schedule, now time.Time) []func() {
 	for _, r := range current.published(now) {
 		published = append(published, r.ID)
 		if !slices.Contains(seen.published, r.ID) {
-			news = append(news, func() { ks.tellNew(r, first && now.Sub(r.Created) > 2*pollInterval) })
+			news = append(news, func() { ks.tellNew(r, first && now.Sub(r.Created) > 2*timing.PollInterval) })
 		}
 	}
 	if signing := current.signing(now); signing != nil && signing.identity != seen.signing {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // Rotator is a [KeySource] that can be told to change the key that signs.
@@ -86,7 +88,7 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 
 // longest is until when revocations can last that followed each other. One that lasts longer was made
 // on a clock far ahead: the next takes its keys along.
-func longest(needs KeyNeeds) time.Time { return needs.Now.Add(4 * leadTime(needs.MaxAge)) }
+func longest(needs KeyNeeds) time.Time { return needs.Now.Add(4 * timing.LeadTime(needs.MaxAge)) }
 
 // revokeInTime revokes a key without a request being refused.
 func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revoked *KeyRecord, needs KeyNeeds) (Rotation, error) {
@@ -109,7 +111,7 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 	}
 	// When the fresh key appears, every replica has heard of it and none signs with the revoked one
 	// any more, nor with those that earlier revocations are yet to withdraw.
-	appears := at.Add(leadTime(0))
+	appears := at.Add(timing.LeadTime(0))
 	for i := range current.records {
 		if r := &current.records[i]; r.Withdrawn.After(appears) && !r.Withdrawn.After(limit) {
 			appears = r.Withdrawn
@@ -123,7 +125,7 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 	return s.replace(ctx, keyPlan{
 		turn:         current.lastTurn() + 1,
 		appears:      appears,
-		signsFrom:    appears.Add(needs.MaxAge + clockSkew),
+		signsFrom:    appears.Add(needs.MaxAge + timing.ClockSkew),
 		replaces:     replaces,
 		replacesFrom: at,
 	}, needs)
@@ -146,7 +148,7 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid s
 	}
 	return s.replace(ctx, keyPlan{
 		turn:      current.lastTurn() + 1,
-		signsFrom: needs.Now.Add(leadTime(needs.MaxAge)),
+		signsFrom: needs.Now.Add(timing.LeadTime(needs.MaxAge)),
 		replaces:  replaces,
 	}, needs)
 }
@@ -195,8 +197,8 @@ func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs KeyNeeds)
 // knownEverywhere is when every replica has polled a key and every HTTP cache has let go of a
 // JWKS without it; now, if that is past.
 func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
-	known := r.Created.Add(leadTime(needs.MaxAge))
-	if appeared := r.Appears.Add(needs.MaxAge + clockSkew); appeared.After(known) {
+	known := r.Created.Add(timing.LeadTime(needs.MaxAge))
+	if appeared := r.Appears.Add(needs.MaxAge + timing.ClockSkew); appeared.After(known) {
 		known = appeared
 	}
 	if known.After(needs.Now) {

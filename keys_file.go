@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -71,7 +72,7 @@ func (f *FileKeys) parser(name string, logger *zap.Logger) func([]byte) ([]*Key,
 	return func(content []byte) ([]*Key, error) {
 		keys, err := parseKeyFile(content, f.Algorithm)
 		if err == nil && slices.ContainsFunc(keys, func(k *Key) bool { return !k.onlyPublished }) {
-			warnOfMode(name, logger)
+			setting.WarnOfMode(name, logger)
 		}
 		return keys, err
 	}
@@ -83,7 +84,7 @@ func (f *FileKeys) check() error {
 	}
 	if f.Algorithm != "" {
 		if _, err := parseAlgorithm(f.Algorithm, asymmetricAlgorithms); err != nil {
-			return inSetting("algorithm", err)
+			return setting.In("algorithm", err)
 		}
 	}
 	return nil
@@ -144,7 +145,7 @@ func keyFileName(file string) (string, error) {
 	if strings.Contains(file, "{file.") {
 		return "", errors.New("write the file's path as it is, without {file.}")
 	}
-	return resolveGlobal(file)
+	return setting.Resolve(file)
 }
 
 // staticRecord is the record of a key without instants: one that signs, now and at any time,
@@ -179,13 +180,13 @@ func parseKeyFile(content []byte, algorithm string) ([]*Key, error) {
 //	}
 func (f *FileKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
-	lines := newSettingLines(d)
+	lines := setting.NewLines(d)
 	f.Files = d.RemainingArgs()
-	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
-		"algorithm": func(d *caddyfile.Dispenser) error { return parseString(d, &f.Algorithm) },
+	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+		"algorithm": func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &f.Algorithm) },
 		"key": func(d *caddyfile.Dispenser) error {
 			var file string
-			if err := parseString(d, &file); err != nil {
+			if err := setting.ParseString(d, &file); err != nil {
 				return err
 			}
 			f.Files = append(f.Files, file)
@@ -196,7 +197,7 @@ func (f *FileKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if err := f.check(); err != nil {
-		return lines.wrap(err)
+		return lines.Wrap(err)
 	}
 	return nil
 }

@@ -16,6 +16,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.step.sm/crypto/kms"
 	"go.step.sm/crypto/kms/apiv1"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 func init() {
@@ -42,7 +46,7 @@ type KMSKeys struct {
 	mu      sync.Mutex // never held while the KMS is asked
 	key     *Key
 	hsm     *kmsSigner
-	hanging hanging // what it was asked for the key in vain
+	hanging hanging.Calls // what it was asked for the key in vain
 }
 
 // CaddyModule returns the Caddy module information.
@@ -59,14 +63,14 @@ func (k *KMSKeys) Provision(ctx caddy.Context) error {
 		return err
 	}
 	for _, file := range kmsFiles(k.URI) {
-		warnOfMode(file, ctx.Logger())
+		setting.WarnOfMode(file, ctx.Logger())
 	}
 	if strings.HasPrefix(k.URI, "{") {
 		return nil // its kind is known once it is opened
 	}
 	kind, _ := apiv1.TypeOf(k.URI) // check has seen that it has one
 	if err := checkKMSKind(kind); err != nil {
-		return inSetting("uri", err)
+		return setting.In("uri", err)
 	}
 	return nil
 }
@@ -75,17 +79,17 @@ func (k *KMSKeys) Provision(ctx caddy.Context) error {
 func (k *KMSKeys) check() error {
 	if k.Algorithm != "" {
 		if _, err := parseAlgorithm(k.Algorithm, asymmetricAlgorithms); err != nil {
-			return inSetting("algorithm", err)
+			return setting.In("algorithm", err)
 		}
 	}
 	if k.URI == "" {
-		return inSetting("uri", errors.New("the key's URI is missing: write `uri \"pkcs11:token=es;object=jwt\"`, or what your KMS calls it"))
+		return setting.In("uri", errors.New("the key's URI is missing: write `uri \"pkcs11:token=es;object=jwt\"`, or what your KMS calls it"))
 	}
 	if err := checkKMSSecrets(k.URI); err != nil {
-		return inSetting("uri", err)
+		return setting.In("uri", err)
 	}
 	if _, err := apiv1.TypeOf(k.URI); err != nil && !strings.HasPrefix(k.URI, "{") {
-		return inSetting("uri", errKMSKind)
+		return setting.In("uri", errKMSKind)
 	}
 	return nil
 }
@@ -98,9 +102,9 @@ func (k *KMSKeys) Keys(ctx context.Context, _ KeyNeeds) ([]KeyRecord, error) {
 	key, hsm := k.opened()
 	if key == nil {
 		var err error
-		key, err = callDriver(ctx, &k.hanging, func() (*Key, error) { return k.open(hsm) })
+		key, err = hanging.Call(ctx, &k.hanging, func() (*Key, error) { return k.open(hsm) })
 		switch {
-		case errors.Is(err, errHanging), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		case errors.Is(err, hanging.Err), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
 			return nil, fmt.Errorf("opening the key in the KMS: %w: %w", err, errNoAnswer)
 		case err != nil:
 			return nil, err
@@ -140,8 +144,8 @@ func (k *KMSKeys) Cleanup() error {
 // kmsSigner is a [crypto.Signer] that opens its key again after it has failed: a token can be
 // unplugged, a session can end, and one that hangs is left behind.
 type kmsSigner struct {
-	uri     string  // with its placeholders
-	opening lapsing // held while a session is opened: PINs are tried one after the other
+	uri     string        // with its placeholders
+	opening hanging.Lapse // held while a session is opened: PINs are tried one after the other
 
 	mu      sync.Mutex // never held while the KMS is asked: a KMS that hangs must not keep Caddy from going on
 	public  crypto.PublicKey
@@ -210,7 +214,7 @@ func (s *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 // signIn signs in a session, which is left behind if it does not answer: whoever comes next opens
 // another.
 func (s *kmsSigner) signIn(session *kmsSession, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	timeout := time.AfterFunc(signatureTimeout, func() { s.drop(session) })
+	timeout := time.AfterFunc(timing.SignatureTimeout, func() { s.drop(session) })
 	defer timeout.Stop()
 	return session.signer.Sign(rand.Reader, digest, opts)
 }
@@ -223,16 +227,16 @@ func (s *kmsSigner) current() *kmsSession {
 
 // open opens the key, if it is not open.
 func (s *kmsSigner) open() (*kmsSession, error) {
-	defer s.opening.take()()
+	defer s.opening.Take()()
 	if session := s.current(); session != nil {
 		return session, nil
 	}
 	uri, err := resolveKMSURI(s.uri)
 	if err != nil {
-		return nil, inSetting("uri", err)
+		return nil, setting.In("uri", err)
 	}
 	if token := uri.token; token != nil {
-		defer token.asking.take()()
+		defer token.asking.Take()()
 		if err := token.takes(uri.pin); err != nil {
 			return nil, err
 		}
@@ -335,16 +339,16 @@ func (k *KMSKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("kms takes no %q: write its settings in a block", d.Val())
 	}
-	lines := newSettingLines(d)
-	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
-		"algorithm": func(d *caddyfile.Dispenser) error { return parseString(d, &k.Algorithm) },
-		"uri":       func(d *caddyfile.Dispenser) error { return parseString(d, &k.URI) },
+	lines := setting.NewLines(d)
+	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+		"algorithm": func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &k.Algorithm) },
+		"uri":       func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &k.URI) },
 	}))
 	if err != nil {
 		return err
 	}
 	if err := k.check(); err != nil {
-		return lines.wrap(err)
+		return lines.Wrap(err)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // TestNoOrderOfEmergenciesLeavesARevokedKeyTrusted: whatever is rotated and revoked, how and when, on
@@ -158,7 +160,7 @@ func (e *emergencies) pass(d time.Duration) {
 
 func (e *emergencies) step() {
 	for _, r := range e.replicas {
-		if e.now.Sub(r.polled) >= pollInterval {
+		if e.now.Sub(r.polled) >= timing.PollInterval {
 			e.poll(r)
 		}
 	}

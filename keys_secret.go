@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
@@ -66,9 +67,9 @@ func (s *SecretKeys) Provision(ctx caddy.Context) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	setDefault(&s.Algorithm, string(jose.HS256))
-	setDefault(&s.Encoding, encodingText)
-	s.key = watch.New(secretSource(s.Secret), s.parser(ctx.Logger()), ctx.Logger())
+	setting.Default(&s.Algorithm, string(jose.HS256))
+	setting.Default(&s.Encoding, encodingText)
+	s.key = watch.New(setting.SecretSource(s.Secret), s.parser(ctx.Logger()), ctx.Logger())
 	_ = s.key.Read(ctx) // Keys has the error
 	_, err := s.Keys(ctx, KeyNeeds{})
 	return err
@@ -83,7 +84,7 @@ func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*Key, error) {
 		}
 		key, err := NewKey(jose.SignatureAlgorithm(s.Algorithm), secret)
 		if err == nil {
-			warnOfMode(secretFile(s.Secret), logger)
+			setting.WarnOfMode(setting.SecretFile(s.Secret), logger)
 		}
 		return key, err
 	}
@@ -93,14 +94,14 @@ func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*Key, error) {
 func (s *SecretKeys) check() error {
 	if s.Algorithm != "" {
 		if _, err := parseAlgorithm(s.Algorithm, symmetricAlgorithms); err != nil {
-			return inSetting("algorithm", err)
+			return setting.In("algorithm", err)
 		}
 	}
 	if s.Encoding != "" && s.Encoding != encodingText && s.Encoding != encodingBase64URL {
-		return inSetting("encoding", fmt.Errorf("use text or base64url, not %q", s.Encoding))
+		return setting.In("encoding", fmt.Errorf("use text or base64url, not %q", s.Encoding))
 	}
-	if err := checkSecret(s.Secret); err != nil {
-		return inSetting("secret", err)
+	if err := setting.CheckSecret(s.Secret); err != nil {
+		return setting.In("secret", err)
 	}
 	return nil
 }
@@ -111,7 +112,7 @@ func (*SecretKeys) Public() bool { return false }
 // Keys implements [KeySource].
 func (s *SecretKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
 	if err := s.key.Err(); err != nil {
-		return nil, inSetting("secret", fmt.Errorf("%s: %w", s.Secret, err))
+		return nil, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err))
 	}
 	return []KeyRecord{staticRecord(s.key.Get(), true)}, nil
 }
@@ -131,10 +132,10 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 	case len(text) < len(content):
 		return nil, errors.New("it begins with a byte order mark, which would be a part of it: save it without")
 	case strings.ContainsAny(line, "\r\n"):
-		return nil, errSeveralLines
+		return nil, setting.ErrSeveralLines
 	case isKeyPair(line):
 		return nil, errors.New("it is a key or a set of keys, whose public half everybody may know, and who knows a shared secret signs with it: " +
-			"make a secret, for instance with " + randomLine + "; in a JWK of hmac_jwkset, the secret is the member k")
+			"make a secret, for instance with " + setting.RandomLine + "; in a JWK of hmac_jwkset, the secret is the member k")
 	case encoding == encodingBase64URL:
 		secret, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(line, "="))
 		if err != nil {
@@ -143,7 +144,7 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 		return secret, nil
 	case !utf8.ValidString(line):
 		return nil, errors.New("it is not text in UTF-8, which is all that Elasticsearch's keystore takes: " +
-			"make another, for instance with " + randomLine)
+			"make another, for instance with " + setting.RandomLine)
 	default:
 		return []byte(line), nil
 	}
@@ -181,17 +182,17 @@ func (s *SecretKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("secret takes its settings in a block: the secret itself would show in the adapted JSON")
 	}
-	lines := newSettingLines(d)
-	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
-		"algorithm": func(d *caddyfile.Dispenser) error { return parseString(d, &s.Algorithm) },
-		"secret":    func(d *caddyfile.Dispenser) error { return parseString(d, &s.Secret) },
-		"encoding":  func(d *caddyfile.Dispenser) error { return parseString(d, &s.Encoding) },
+	lines := setting.NewLines(d)
+	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+		"algorithm": func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Algorithm) },
+		"secret":    func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Secret) },
+		"encoding":  func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Encoding) },
 	}))
 	if err != nil {
 		return err
 	}
 	if err := s.check(); err != nil {
-		return lines.wrap(err)
+		return lines.Wrap(err)
 	}
 	return nil
 }

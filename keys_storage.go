@@ -13,6 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 func init() {
@@ -78,37 +81,37 @@ func (s *StorageKeys) Provision(ctx caddy.Context) error {
 func (s *StorageKeys) check() error {
 	if s.Algorithm != "" {
 		if _, err := parseAlgorithm(s.Algorithm, asymmetricAlgorithms); err != nil {
-			return inSetting("algorithm", err)
+			return setting.In("algorithm", err)
 		}
 	}
 	switch {
 	case s.KeySize == 0:
 	case strings.HasPrefix(s.Algorithm, "ES"):
-		return inSetting("key_size", fmt.Errorf("it is for RSA keys, and the curve of %s has one size: leave it out", s.Algorithm))
+		return setting.In("key_size", fmt.Errorf("it is for RSA keys, and the curve of %s has one size: leave it out", s.Algorithm))
 	case s.KeySize != 2048 && s.KeySize != 3072 && s.KeySize != 4096:
-		return inSetting("key_size", fmt.Errorf("use 2048, 3072 or 4096, not %d", s.KeySize))
+		return setting.In("key_size", fmt.Errorf("use 2048, 3072 or 4096, not %d", s.KeySize))
 	}
-	if every := time.Duration(s.RotateEvery); every != 0 && every != rotateNever && every < minRotateEvery {
-		return inSetting("rotate_every", fmt.Errorf("use at least %s, so that every cache has seen a key before it signs, or never; not %s", short(minRotateEvery), short(every)))
+	if every := time.Duration(s.RotateEvery); every != 0 && every != rotateNever && every < timing.MinRotateEvery {
+		return setting.In("rotate_every", fmt.Errorf("use at least %s, so that every cache has seen a key before it signs, or never; not %s", setting.Short(timing.MinRotateEvery), setting.Short(every)))
 	}
 	if s.RetireAfter < 0 {
-		return inSetting("retire_after", fmt.Errorf("it cannot be negative, and is %s", short(time.Duration(s.RetireAfter))))
+		return setting.In("retire_after", fmt.Errorf("it cannot be negative, and is %s", setting.Short(time.Duration(s.RetireAfter))))
 	}
 	return nil
 }
 
 // setDefaults fills in what was left out of good settings.
 func (s *StorageKeys) setDefaults() {
-	setDefault(&s.Algorithm, string(jose.RS256))
+	setting.Default(&s.Algorithm, string(jose.RS256))
 	s.algorithm = jose.SignatureAlgorithm(s.Algorithm)
 	if s.KeySize == 0 {
 		s.KeySize = minRSABits
 	}
 	if s.RotateEvery == 0 {
-		s.RotateEvery = caddy.Duration(defaultRotateEvery)
+		s.RotateEvery = caddy.Duration(timing.DefaultRotateEvery)
 	}
 	if s.RetireAfter == 0 {
-		s.RetireAfter = caddy.Duration(defaultRetireAfter)
+		s.RetireAfter = caddy.Duration(timing.DefaultRetireAfter)
 	}
 }
 
@@ -153,7 +156,7 @@ func (s *StorageKeys) missing(records []KeyRecord, needs KeyNeeds) (keyPlan, boo
 	if v, orphan := s.stored.orphan(needs); orphan && all.signing(needs.Now) != nil {
 		return s.stored.replacement(v, needs), true
 	}
-	return all.plan(needs.Now, s.every(), leadTime(needs.MaxAge))
+	return all.plan(needs.Now, s.every(), timing.LeadTime(needs.MaxAge))
 }
 
 // every is how long a key signs, or zero where that is for a person to say.
@@ -166,9 +169,9 @@ func (s *StorageKeys) every() time.Duration {
 
 // checkNeeds checks that keys do not rotate faster than every cache can know them.
 func (s *StorageKeys) checkNeeds(needs KeyNeeds) error {
-	if lead := leadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
+	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
-			short(needs.MaxAge), s.stored.set, short(s.every()), short(lead))
+			setting.Short(needs.MaxAge), s.stored.set, setting.Short(s.every()), setting.Short(lead))
 	}
 	return nil
 }
@@ -207,10 +210,10 @@ func (s *StorageKeys) fill(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 // good any more, and no cluster needs to hear of them.
 func (s *StorageKeys) forget(ctx context.Context, records []KeyRecord, needs KeyNeeds) []KeyRecord {
 	all := newSchedule(records, time.Time{})
-	young := all.lastTurn() - keepTurns
+	young := all.lastTurn() - timing.KeepTurns
 	return slices.DeleteFunc(slices.Clone(all.records), func(r KeyRecord) bool {
 		retired := all.retires(&r)
-		if retired.IsZero() || needs.Now.Sub(retired) < forgetAfter || r.Turn > young {
+		if retired.IsZero() || needs.Now.Sub(retired) < timing.ForgetAfter || r.Turn > young {
 			return false
 		}
 		return s.stored.forget(ctx, r.ID)
@@ -245,7 +248,7 @@ func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs KeyNeeds) (K
 func (s *StorageKeys) grace(needs KeyNeeds) time.Duration {
 	lifetime := needs.Lifetime
 	if lifetime == 0 {
-		lifetime = maxLifetime
+		lifetime = timing.MaxLifetime
 	}
 	return lifetime + time.Duration(s.RetireAfter)
 }
@@ -307,18 +310,18 @@ func (s *StorageKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("storage takes no %q: write its settings in a block", d.Val())
 	}
-	lines := newSettingLines(d)
-	err := parseBlock(d, lines.of(map[string]func(*caddyfile.Dispenser) error{
-		"algorithm":    func(d *caddyfile.Dispenser) error { return parseString(d, &s.Algorithm) },
-		"key_size":     func(d *caddyfile.Dispenser) error { return parseInt(d, &s.KeySize) },
+	lines := setting.NewLines(d)
+	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+		"algorithm":    func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Algorithm) },
+		"key_size":     func(d *caddyfile.Dispenser) error { return setting.ParseInt(d, &s.KeySize) },
 		"rotate_every": s.unmarshalRotateEvery,
-		"retire_after": func(d *caddyfile.Dispenser) error { return parseDuration(d, &s.RetireAfter) },
+		"retire_after": func(d *caddyfile.Dispenser) error { return setting.ParseDuration(d, &s.RetireAfter) },
 	}))
 	if err != nil {
 		return err
 	}
 	if err := s.check(); err != nil {
-		return lines.wrap(err)
+		return lines.Wrap(err)
 	}
 	return nil
 }
@@ -331,7 +334,7 @@ func (s *StorageKeys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 		}
 		d.Prev()
 	}
-	return parseDuration(d, &s.RotateEvery)
+	return setting.ParseDuration(d, &s.RotateEvery)
 }
 
 // Interface guards

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 const (
 	// lockPoll is how often a replica that waits for the lock reads what is stored: what it wants
 	// the lock for may have come from another.
-	lockPoll = time.Second / timeScale
+	lockPoll = time.Second / timing.TimeScale
 
 	// lockPatience is how often in a row a storage may refuse the lock before that is a failure. Some
 	// storages do so, at once, while others have it.
@@ -175,7 +177,7 @@ func deadlineOf(ctx context.Context) time.Time {
 	if deadline, ok := ctx.Deadline(); ok {
 		return deadline
 	}
-	return time.Now().Add(pollTimeout)
+	return time.Now().Add(timing.PollTimeout)
 }
 
 func (l *storageLock) lock(ctx context.Context) (err error) {

@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // KeySource is what a module in the namespace elasticsearch_jwt.keys is: the place that the
@@ -131,7 +133,7 @@ func (s *keyState) schedule(ctx context.Context) (*schedule, error) {
 	if current := s.current.Load(); current != nil {
 		return current, nil
 	}
-	timeout := time.NewTimer(firstKeysTimeout)
+	timeout := time.NewTimer(timing.FirstKeysTimeout)
 	defer timeout.Stop()
 	select {
 	case <-s.first:
@@ -241,7 +243,7 @@ func (ks *keySet) run(ctx context.Context) {
 		if ok {
 			lock = awaited.over
 		}
-		wait := pollInterval*9/10 + rand.N(pollInterval/5) //nolint:gosec // jitter
+		wait := timing.PollInterval*9/10 + rand.N(timing.PollInterval/5) //nolint:gosec // jitter
 		switch {
 		case err == nil:
 		case ok && !awaited.overdue:
@@ -250,7 +252,7 @@ func (ks *keySet) run(ctx context.Context) {
 			ks.report(err)
 			if ks.state.current.Load() == nil {
 				wait = min(retry, wait)
-				retry = min(2*retry, pollInterval)
+				retry = min(2*retry, timing.PollInterval)
 			}
 		}
 		select {
@@ -266,7 +268,7 @@ func (ks *keySet) run(ctx context.Context) {
 // refresh asks the source for its keys. What it returns counts, also where it has to wait for a
 // lock to make more: the error is a [lockAwaited] then.
 func (ks *keySet) refresh(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timing.PollTimeout)
 	defer cancel()
 	now := ks.now()
 	records, err := ask(ctx, ks, func(ctx context.Context) ([]KeyRecord, error) {

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 )
 
 // kmsToken is what a PIN opens. Most lock themselves after a few wrong ones, so of all the key sets
 // and configurations of this process one asks at a time, and none with a PIN that was refused.
 type kmsToken struct {
-	asking lapsing // held while a PIN is tried
+	asking hanging.Lapse // held while a PIN is tried
 
 	mu      sync.Mutex
 	refused map[[sha256.Size]byte]bool // by the PIN's hash

@@ -11,6 +11,8 @@ import (
 
 	"go.step.sm/crypto/kms/apiv1"
 	"go.step.sm/crypto/kms/uri"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 // kmsURI is a URI of go.step.sm/crypto/kms with its placeholders replaced.
@@ -49,10 +51,10 @@ func checkKMSKind(kind apiv1.Type) error {
 func checkKMSSecrets(text string) error {
 	for _, found := range kmsSecretSetting.FindAllStringSubmatch(text, -1) {
 		if found[2] != "" {
-			return errSecretInConfig
+			return setting.ErrSecretInConfig
 		}
 		if found[1] != "" {
-			if err := checkSecret(found[1]); err != nil {
+			if err := setting.CheckSecret(found[1]); err != nil {
 				return err
 			}
 		}
@@ -69,7 +71,7 @@ func resolveKMSURI(text string) (*kmsURI, error) {
 	var errs []error
 	resolved := kmsPlaceholder.ReplaceAllStringFunc(text, func(placeholder string) string {
 		name, isValue := strings.CutPrefix(placeholder, "=")
-		value, err := resolveGlobal(name)
+		value, err := setting.Resolve(name)
 		errs = append(errs, err)
 		if isValue {
 			return "=" + url.QueryEscape(value)

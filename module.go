@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 func init() {
@@ -179,7 +180,7 @@ type Handler struct {
 	app        *App
 	identifier *identifier
 	rewriter   *rewriter
-	secret     *watched[string]
+	secret     *watch.Setting[string]
 	keys       *keySet
 	optional   bool
 
@@ -230,7 +231,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer h.takeBack(r.Header, admitted)
 	size += h.rewriter.inject(r.Header, client, t)
 	if h.secret != nil {
-		size += setSharedSecret(r.Header, h.secret.get())
+		size += setSharedSecret(r.Header, h.secret.Get())
 	}
 	if err := h.fits(size, r); err != nil {
 		return h.refuse(r, err, client)
@@ -413,8 +414,8 @@ func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // auditor logs one line for each token that is signed: it joins the token's kid and life with
 // the certificate that it was signed for.
-func (h *Handler) auditor(client *client) func(*token) {
-	return func(t *token) {
+func (h *Handler) auditor(client *client) func(*signedToken) {
+	return func(t *signedToken) {
 		h.audit.Info("token signed",
 			zap.String("user", client.name()),
 			zap.String("certificate_serial", client.serial),
@@ -422,8 +423,8 @@ func (h *Handler) auditor(client *client) func(*token) {
 			zap.String("issuer", h.Issuer),
 			zap.String("keys", h.Keys),
 			zap.String("kid", t.kid),
-			logTime("not_before", time.Unix(t.window.notBefore(), 0)),
-			logTime("expires", time.Unix(t.window.expires, 0)),
+			logTime("not_before", time.Unix(t.window.NotBefore(), 0)),
+			logTime("expires", time.Unix(t.window.Expires, 0)),
 		)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 // What name_characters can be.
@@ -58,7 +59,7 @@ func refuseName(r reason, what, setting string, err error) *Refusal {
 }
 
 // templateOf parses a setting that makes a name of a certificate.
-func (h *Handler) templateOf(source string, kind name.Kind, resolve resolver) (template, error) {
+func (h *Handler) templateOf(source string, kind name.Kind, resolve setting.Resolver) (template, error) {
 	t, err := parseTemplate(source, kind == name.Header, resolve)
 	t.names = h.nameRule(kind)
 	return t, err
@@ -72,7 +73,7 @@ func (h *Handler) safeNames() bool { return h.NameCharacters != nameCharactersAn
 
 func (h *Handler) checkNameCharacters() error {
 	if h.NameCharacters != nameCharactersSafe && h.NameCharacters != nameCharactersAny {
-		return inSetting("name_characters", fmt.Errorf("%q: use safe or any", h.NameCharacters))
+		return setting.In("name_characters", fmt.Errorf("%q: use safe or any", h.NameCharacters))
 	}
 	return nil
 }

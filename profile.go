@@ -10,6 +10,8 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
@@ -17,8 +19,8 @@ import (
 type profile struct {
 	principal   principalRule
 	groups      []groupRule
-	roleMapping *watched[*rolemapping.Mapping] // nil: none
-	fixed       []claim                        // iss, aud and what else does not depend on the certificate
+	roleMapping *watch.Setting[*rolemapping.Mapping] // nil: none
+	fixed       []token.Claim                        // iss, aud and what else does not depend on the certificate
 	claims      []claimTemplate
 	headers     []headerTemplate
 	lifetime    time.Duration
@@ -35,7 +37,7 @@ type profile struct {
 // issuer is the iss of the tokens.
 func (p *profile) issuer() string {
 	for _, c := range p.fixed {
-		if iss, ok := c.value.(string); ok && c.name == "iss" {
+		if iss, ok := c.Value.(string); ok && c.Name == "iss" {
 			return iss
 		}
 	}
@@ -85,7 +87,7 @@ type claimTemplate struct {
 type reading struct {
 	principal string
 	groups    []string
-	claims    []claim
+	claims    []token.Claim
 }
 
 // read reads a certificate. Every error is a refusal.
@@ -184,12 +186,12 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 	if p.roleMapping != nil {
 		subject, err := rendered(cert.subject, x500.Name.String)
 		if err != nil {
-			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without").because("role_mapping "+p.roleMapping.name, err)
+			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without").because("role_mapping "+p.roleMapping.Name, err)
 		}
 		if err := p.unfolded(subject); err != nil {
-			return nil, refuseName(invalidGroup, "the certificate's subject, which role_mapping is about,", "role_mapping "+p.roleMapping.name, err)
+			return nil, refuseName(invalidGroup, "the certificate's subject, which role_mapping is about,", "role_mapping "+p.roleMapping.Name, err)
 		}
-		for _, role := range p.roleMapping.get().Roles(subject) {
+		for _, role := range p.roleMapping.Get().Roles(subject) {
 			add(role)
 		}
 	}
@@ -230,12 +232,12 @@ func (p *profile) unfolded(subject string) error {
 }
 
 // claimsOf puts the claims together, in an order that the certificate cannot influence.
-func (p *profile) claimsOf(cert *certificate, principal string, groups []string) ([]claim, error) {
+func (p *profile) claimsOf(cert *certificate, principal string, groups []string) ([]token.Claim, error) {
 	claims := slices.Clone(p.fixed)
 	for _, name := range p.principalClaims {
-		claims = append(claims, claim{name, principal})
+		claims = append(claims, token.Claim{Name: name, Value: principal})
 	}
-	claims = append(claims, claim{p.groupsClaim, groups})
+	claims = append(claims, token.Claim{Name: p.groupsClaim, Value: groups})
 	for _, t := range p.claims {
 		value, err := t.value(cert)
 		if err != nil {
@@ -244,11 +246,11 @@ func (p *profile) claimsOf(cert *certificate, principal string, groups []string)
 		if value == nil && t.required {
 			return nil, refuse(noClaim, "the certificate lacks what the claim %s is made of: issue it with such a value, or do not require the claim", t.name)
 		}
-		claims = append(claims, claim{t.name, value})
+		claims = append(claims, token.Claim{Name: t.name, Value: value})
 	}
 	if p.confirmation {
 		fingerprint := cert.fingerprint()
-		claims = append(claims, claim{"cnf", map[string]string{"x5t#S256": base64.RawURLEncoding.EncodeToString(fingerprint[:])}})
+		claims = append(claims, token.Claim{Name: "cnf", Value: map[string]string{"x5t#S256": base64.RawURLEncoding.EncodeToString(fingerprint[:])}})
 	}
 	return claims, nil
 }

@@ -13,11 +13,14 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
 // profile compiles what the configuration says about identities.
-func (h *Handler) profile(resolve resolver) (profile, error) {
+func (h *Handler) profile(resolve setting.Resolver) (profile, error) {
 	p := profile{
 		lifetime:     time.Duration(h.Lifetime),
 		groupsClaim:  h.GroupsClaim,
@@ -33,20 +36,20 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 	if err := h.checkNameCharacters(); err != nil {
 		return profile{}, err
 	}
-	if p.lifetime < minLifetime || p.lifetime > maxLifetime {
-		return profile{}, inSetting("lifetime", fmt.Errorf("use %s to %s, not %s", short(minLifetime), short(maxLifetime), short(p.lifetime)))
+	if p.lifetime < timing.MinLifetime || p.lifetime > timing.MaxLifetime {
+		return profile{}, setting.In("lifetime", fmt.Errorf("use %s to %s, not %s", setting.Short(timing.MinLifetime), setting.Short(timing.MaxLifetime), setting.Short(p.lifetime)))
 	}
 	if h.Certificate != certificateRequired && h.Certificate != certificateOptional {
-		return profile{}, inSetting("certificate", fmt.Errorf("%q: use required or optional", h.Certificate))
+		return profile{}, setting.In("certificate", fmt.Errorf("%q: use required or optional", h.Certificate))
 	}
 	if h.CRLStale != crlStaleRefuse && h.CRLStale != crlStaleAllow {
-		return profile{}, inSetting("crl_stale", fmt.Errorf("%q: use refuse or allow", h.CRLStale))
+		return profile{}, setting.In("crl_stale", fmt.Errorf("%q: use refuse or allow", h.CRLStale))
 	}
 	if h.CRLStale != crlStaleRefuse && len(h.CRL) == 0 {
-		return profile{}, inSetting("crl_stale", errors.New("there is no revocation list that it could be about: add a line `crl <file|url>`"))
+		return profile{}, setting.In("crl_stale", errors.New("there is no revocation list that it could be about: add a line `crl <file|url>`"))
 	}
 	if h.CredentialAPIs != credentialAPIsAllow && h.CredentialAPIs != credentialAPIsRefuse {
-		return profile{}, inSetting("credential_apis", fmt.Errorf("%q: use refuse or allow", h.CredentialAPIs))
+		return profile{}, setting.In("credential_apis", fmt.Errorf("%q: use refuse or allow", h.CredentialAPIs))
 	}
 	var err error
 	if p.fixed, err = h.fixedClaims(resolve); err != nil {
@@ -67,12 +70,12 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 	for _, name := range slices.Sorted(maps.Keys(h.Claims)) {
 		required := slices.Contains(h.RequiredClaims, name)
 		if err := h.addClaim(&p, claimTemplate{name: name, required: required}, h.Claims[name], resolve); err != nil {
-			return profile{}, inSetting("claim "+name, err)
+			return profile{}, setting.In("claim "+name, err)
 		}
 	}
 	for _, name := range h.RequiredClaims {
 		if _, ok := h.Claims[name]; !ok {
-			return profile{}, inSetting("required_claim "+name, errors.New("there is no such claim: give it a value"))
+			return profile{}, setting.In("required_claim "+name, errors.New("there is no such claim: give it a value"))
 		}
 	}
 	if p.headers, err = h.headerTemplates(resolve); err != nil {
@@ -82,45 +85,45 @@ func (h *Handler) profile(resolve resolver) (profile, error) {
 }
 
 // principalRule compiles where the principal comes from.
-func (h *Handler) principalRule(resolve resolver) (principalRule, error) {
+func (h *Handler) principalRule(resolve setting.Resolver) (principalRule, error) {
 	switch {
 	case h.UsernamePattern != "" && h.UsernameRDN != "":
-		return principalRule{}, inSetting("username_rdn", errors.New("there is a username_pattern too: keep one of them, as the PKI realm would"))
+		return principalRule{}, setting.In("username_rdn", errors.New("there is a username_pattern too: keep one of them, as the PKI realm would"))
 	case (h.UsernamePattern != "" || h.UsernameRDN != "") && h.Principal != "":
-		return principalRule{}, inSetting("principal", errors.New("there is a username_pattern or username_rdn too: keep one of them"))
+		return principalRule{}, setting.In("principal", errors.New("there is a username_pattern or username_rdn too: keep one of them"))
 	case h.UsernamePattern != "":
 		compiled, err := pattern.Compile(h.UsernamePattern)
 		if err != nil {
-			return principalRule{}, inSetting("username_pattern", err)
+			return principalRule{}, setting.In("username_pattern", err)
 		}
 		return principalRule{setting: "username_pattern " + h.UsernamePattern, pattern: compiled}, nil
 	case h.UsernameRDN != "":
 		oid, err := x500.ParseAttributeType(h.UsernameRDN)
 		if err != nil {
-			return principalRule{}, inSetting("username_rdn", err)
+			return principalRule{}, setting.In("username_rdn", err)
 		}
 		return principalRule{setting: "username_rdn " + h.UsernameRDN, rdn: oid}, nil
 	}
 	source := h.Principal
-	setDefault(&source, defaultPrincipal)
+	setting.Default(&source, defaultPrincipal)
 	t, err := h.templateOf(source, name.Plain, resolve)
 	if err != nil {
-		return principalRule{}, inSetting("principal", err)
+		return principalRule{}, setting.In("principal", err)
 	}
 	if t.isStatic() {
-		return principalRule{}, inSetting("principal", fmt.Errorf("%q has nothing of the certificate in it: everybody would be the same user", source))
+		return principalRule{}, setting.In("principal", fmt.Errorf("%q has nothing of the certificate in it: everybody would be the same user", source))
 	}
 	return principalRule{setting: "principal " + source, template: t}, nil
 }
 
 // groupRules compiles where groups come from.
-func (h *Handler) groupRules(resolve resolver) ([]groupRule, error) {
+func (h *Handler) groupRules(resolve setting.Resolver) ([]groupRule, error) {
 	sources := h.Groups
 	if slices.Equal(sources, []string{groupsOff}) {
 		return nil, nil
 	}
 	if slices.Contains(sources, groupsOff) {
-		return nil, inSetting("groups", errors.New("`off` stands alone: leave it or the others out"))
+		return nil, setting.In("groups", errors.New("`off` stands alone: leave it or the others out"))
 	}
 	if len(sources) == 0 && len(h.GroupPatterns) == 0 && h.RoleMapping == "" {
 		sources = []string{defaultGroups}
@@ -132,14 +135,14 @@ func (h *Handler) groupRules(resolve resolver) ([]groupRule, error) {
 			err = checkStaticGroup(t)
 		}
 		if err != nil {
-			return nil, inSetting("groups", err)
+			return nil, setting.In("groups", err)
 		}
 		rules = append(rules, groupRule{source: source, template: t})
 	}
 	for _, source := range h.GroupPatterns {
 		compiled, err := pattern.Compile(source)
 		if err != nil {
-			return nil, inSetting("group_pattern", err)
+			return nil, setting.In("group_pattern", err)
 		}
 		rules = append(rules, groupRule{source: source, pattern: compiled, names: h.nameRule(name.Group)})
 	}
@@ -171,7 +174,7 @@ func checkStaticGroup(t template) error {
 }
 
 // fixedClaims are the issuer and the audiences.
-func (h *Handler) fixedClaims(resolve resolver) ([]claim, error) {
+func (h *Handler) fixedClaims(resolve setting.Resolver) ([]token.Claim, error) {
 	if h.Issuer == "" {
 		return nil, errors.New("no issuer: write `issuer https://es.example.com`, the same as the realm's allowed_issuer")
 	}
@@ -180,35 +183,35 @@ func (h *Handler) fixedClaims(resolve resolver) ([]claim, error) {
 	}
 	issuer, err := staticText(h.Issuer, resolve)
 	if err != nil {
-		return nil, inSetting("issuer", err)
+		return nil, setting.In("issuer", err)
 	}
 	audience := make([]string, len(h.Audience))
 	for i, a := range h.Audience {
 		if audience[i], err = staticText(a, resolve); err != nil {
-			return nil, inSetting("audience", err)
+			return nil, setting.In("audience", err)
 		}
 	}
 	if h.TokenType == idToken && h.AudienceClaim != "aud" {
-		return nil, inSetting("audience_claim", fmt.Errorf("%s: an id_token realm reads aud and nothing else: write `token_type access_token` too, or leave audience_claim out", h.AudienceClaim))
+		return nil, setting.In("audience_claim", fmt.Errorf("%s: an id_token realm reads aud and nothing else: write `token_type access_token` too, or leave audience_claim out", h.AudienceClaim))
 	}
-	return []claim{{"iss", issuer}, {h.AudienceClaim, audience}}, nil
+	return []token.Claim{{Name: "iss", Value: issuer}, {Name: h.AudienceClaim, Value: audience}}, nil
 }
 
 // staticText evaluates a setting that may have {env.*} and {file.*} in it, and nothing else.
-func staticText(s string, resolve resolver) (string, error) {
+func staticText(s string, resolve setting.Resolver) (string, error) {
 	t, err := parseTemplate(s, false, resolve)
 	if err != nil {
 		return "", err
 	}
 	if !t.isStatic() {
-		return "", fmt.Errorf("%s has a {cert.*} placeholder: it must be the same for every client", quoted(s))
+		return "", fmt.Errorf("%s has a {cert.*} placeholder: it must be the same for every client", setting.Quoted(s))
 	}
 	values, err := t.values(nil)
 	if err != nil {
 		return "", err
 	}
 	if !cleanText(values[0]) {
-		return "", fmt.Errorf("%s is empty or has control characters in it", quoted(s))
+		return "", fmt.Errorf("%s is empty or has control characters in it", setting.Quoted(s))
 	}
 	return values[0], nil
 }
@@ -217,7 +220,7 @@ func staticText(s string, resolve resolver) (string, error) {
 func (h *Handler) principalClaims() ([]string, error) {
 	switch {
 	case h.TokenType != idToken && h.TokenType != accessToken:
-		return nil, inSetting("token_type", fmt.Errorf("%q: use id_token or access_token, as the realm does", h.TokenType))
+		return nil, setting.In("token_type", fmt.Errorf("%q: use id_token or access_token, as the realm does", h.TokenType))
 	case h.TokenType == idToken && h.PrincipalClaim != "sub":
 		return []string{"sub", h.PrincipalClaim}, nil
 	default:
@@ -235,7 +238,7 @@ func (h *Handler) checkClaimNames(principal []string) error {
 	}
 	for i, s := range settings {
 		if s.claim != s.own && slices.Contains(reservedClaims, s.claim) {
-			return inSetting(s.name, fmt.Errorf("%s has a meaning of its own (RFC 7519): choose another name", s.claim))
+			return setting.In(s.name, fmt.Errorf("%s has a meaning of its own (RFC 7519): choose another name", s.claim))
 		}
 		for _, other := range settings[:i] {
 			if s.claim == other.claim {
@@ -243,7 +246,7 @@ func (h *Handler) checkClaimNames(principal []string) error {
 				if s.claim == s.own {
 					at = other
 				}
-				return inSetting(at.name, fmt.Errorf("the claim %s would be there twice: give principal_claim, audience_claim and groups_claim different names", s.claim))
+				return setting.In(at.name, fmt.Errorf("the claim %s would be there twice: give principal_claim, audience_claim and groups_claim different names", s.claim))
 			}
 		}
 	}
@@ -251,18 +254,18 @@ func (h *Handler) checkClaimNames(principal []string) error {
 	for name := range h.Claims {
 		switch {
 		case name == "":
-			return inSetting("claim ", errors.New("it has no name"))
+			return setting.In("claim ", errors.New("it has no name"))
 		case slices.Contains(reservedClaims, name):
-			return inSetting("claim "+name, errors.New("the handler sets it, or it has a meaning of its own (RFC 7519): choose another name"))
+			return setting.In("claim "+name, errors.New("the handler sets it, or it has a meaning of its own (RFC 7519): choose another name"))
 		case slices.Contains(names, name):
-			return inSetting("claim "+name, errors.New("it already holds the principal, the audience or the groups: choose another name"))
+			return setting.In("claim "+name, errors.New("it already holds the principal, the audience or the groups: choose another name"))
 		}
 	}
 	return nil
 }
 
 // addClaim compiles a configured claim.
-func (h *Handler) addClaim(p *profile, t claimTemplate, value any, resolve resolver) error {
+func (h *Handler) addClaim(p *profile, t claimTemplate, value any, resolve setting.Resolver) error {
 	switch v := value.(type) {
 	case string:
 		return h.addClaimTemplates(p, t, resolve, v)
@@ -281,14 +284,14 @@ func (h *Handler) addClaim(p *profile, t claimTemplate, value any, resolve resol
 		t.list = true
 		return h.addClaimTemplates(p, t, resolve, v...)
 	case bool, float64:
-		p.fixed = append(p.fixed, claim{t.name, v})
+		p.fixed = append(p.fixed, token.Claim{Name: t.name, Value: v})
 		return nil
 	default:
 		return fmt.Errorf("a %T: use a string, a list of strings, a number or a boolean (Elasticsearch takes no objects)", value)
 	}
 }
 
-func (h *Handler) addClaimTemplates(p *profile, t claimTemplate, resolve resolver, texts ...string) error {
+func (h *Handler) addClaimTemplates(p *profile, t claimTemplate, resolve setting.Resolver, texts ...string) error {
 	for _, s := range texts {
 		parsed, err := h.templateOf(s, name.Plain, resolve)
 		if err == nil {
@@ -307,13 +310,13 @@ func (h *Handler) addClaimTemplates(p *profile, t claimTemplate, resolve resolve
 }
 
 // headerTemplates compiles the headers, Authorization first.
-func (h *Handler) headerTemplates(resolve resolver) ([]headerTemplate, error) {
+func (h *Handler) headerTemplates(resolve setting.Resolver) ([]headerTemplate, error) {
 	const authorization = "Authorization"
 	configured := make(map[string]string, len(h.Headers)+1)
 	for name, value := range h.Headers {
 		name = http.CanonicalHeaderKey(name)
 		if _, ok := configured[name]; ok {
-			return nil, inSetting("header "+name, errors.New("it is there twice, and the upstream gets exactly one value"))
+			return nil, setting.In("header "+name, errors.New("it is there twice, and the upstream gets exactly one value"))
 		}
 		configured[name] = value
 	}
@@ -325,18 +328,18 @@ func (h *Handler) headerTemplates(resolve resolver) ([]headerTemplate, error) {
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
 		t, err := h.headerTemplateOf(name, configured[name], resolve)
 		if err != nil {
-			return nil, inSetting("header "+name, err)
+			return nil, setting.In("header "+name, err)
 		}
 		jwt = jwt || t.hasJWT()
 		headers = append(headers, t)
 	}
 	if !jwt {
-		return nil, inSetting("header "+authorization, errors.New("no header has {jwt} in it, so that the upstream would get no token: write `header Authorization \"Bearer {jwt}\"`"))
+		return nil, setting.In("header "+authorization, errors.New("no header has {jwt} in it, so that the upstream would get no token: write `header Authorization \"Bearer {jwt}\"`"))
 	}
 	return headers, nil
 }
 
-func (h *Handler) headerTemplateOf(header, value string, resolve resolver) (headerTemplate, error) {
+func (h *Handler) headerTemplateOf(header, value string, resolve setting.Resolver) (headerTemplate, error) {
 	switch {
 	case !httpguts.ValidHeaderFieldName(header):
 		return headerTemplate{}, errors.New("it is not a header name (RFC 9110)")

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,6 +12,9 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/denylist"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 const (
@@ -64,7 +66,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionSecret(app.(*App)); err != nil {
 		return err
 	}
-	profile, err := h.profile(resolveGlobal)
+	profile, err := h.profile(setting.Resolve)
 	if err != nil {
 		return err
 	}
@@ -88,23 +90,23 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) provisionFiles(app *App) error {
 	changed := func() { h.identifier.generation.Add(1) }
 	if h.RoleMapping != "" {
-		name, err := staticText(h.RoleMapping, resolveGlobal)
+		name, err := staticText(h.RoleMapping, setting.Resolve)
 		if err != nil {
-			return inSetting("role_mapping", err)
+			return setting.In("role_mapping", err)
 		}
-		if h.identifier.roleMapping, err = watchFile("role_mapping", name, rolemapping.Parse, changed, h.logger); err != nil {
-			return inSetting("role_mapping", err)
+		if h.identifier.roleMapping, err = watch.OpenFile("role_mapping", name, rolemapping.Parse, changed, h.logger); err != nil {
+			return setting.In("role_mapping", err)
 		}
 		app.watch(h.identifier.roleMapping)
 	}
 	for _, file := range h.Deny {
-		name, err := staticText(file, resolveGlobal)
+		name, err := staticText(file, setting.Resolve)
 		if err != nil {
-			return inSetting("deny", err)
+			return setting.In("deny", err)
 		}
-		list, err := watchFile("deny", name, h.parseDenyList(name), changed, h.logger)
+		list, err := watch.OpenFile("deny", name, h.parseDenyList(name), changed, h.logger)
 		if err != nil {
-			return inSetting("deny", err)
+			return setting.In("deny", err)
 		}
 		app.watch(list)
 		h.identifier.revocation.denied = append(h.identifier.revocation.denied, list)
@@ -112,7 +114,7 @@ func (h *Handler) provisionFiles(app *App) error {
 	for _, source := range h.CRL {
 		lists, err := app.watchCRL(source, changed, h.logger)
 		if err != nil {
-			return inSetting("crl", err)
+			return setting.In("crl", err)
 		}
 		h.identifier.revocation.lists = append(h.identifier.revocation.lists, lists)
 	}
@@ -137,26 +139,20 @@ func (h *Handler) parseDenyList(name string) func([]byte) (*denylist.List, error
 }
 
 func (h *Handler) setDefaults() {
-	setDefault(&h.Keys, defaultKeySet)
-	setDefault(&h.TokenType, idToken)
-	setDefault(&h.Certificate, certificateRequired)
-	setDefault(&h.CRLStale, crlStaleRefuse)
-	setDefault(&h.NameCharacters, nameCharactersSafe)
-	setDefault(&h.CredentialAPIs, credentialAPIsAllow)
-	setDefault(&h.PrincipalClaim, "sub")
-	setDefault(&h.AudienceClaim, "aud")
-	setDefault(&h.GroupsClaim, "roles")
+	setting.Default(&h.Keys, defaultKeySet)
+	setting.Default(&h.TokenType, idToken)
+	setting.Default(&h.Certificate, certificateRequired)
+	setting.Default(&h.CRLStale, crlStaleRefuse)
+	setting.Default(&h.NameCharacters, nameCharactersSafe)
+	setting.Default(&h.CredentialAPIs, credentialAPIsAllow)
+	setting.Default(&h.PrincipalClaim, "sub")
+	setting.Default(&h.AudienceClaim, "aud")
+	setting.Default(&h.GroupsClaim, "roles")
 	if h.Lifetime == 0 {
-		h.Lifetime = caddy.Duration(defaultLifetime)
+		h.Lifetime = caddy.Duration(timing.DefaultLifetime)
 	}
 	if h.MaxHeaderSize == 0 {
 		h.MaxHeaderSize = defaultMaxHeaderSize
-	}
-}
-
-func setDefault(s *string, value string) {
-	if *s == "" {
-		*s = value
 	}
 }
 
@@ -168,7 +164,7 @@ func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
 	}
 	module, err := ctx.LoadModule(h, "TrustPoolRaw")
 	if err != nil {
-		return nil, fmt.Errorf("loading trust_pool: %w", withRedactedURLs(err))
+		return nil, fmt.Errorf("loading trust_pool: %w", setting.WithRedactedURLs(err))
 	}
 	pool, ok := module.(caddytls.CA)
 	if !ok {
@@ -195,35 +191,12 @@ func (h *Handler) provisionSecret(app *App) error {
 		return nil
 	}
 	var err error
-	if h.secret, err = watchSecret(h.SharedSecret, h.logger); err != nil {
-		return inSetting("shared_secret", err)
+	if h.secret, err = setting.WatchSecret(h.SharedSecret, h.logger); err != nil {
+		return setting.In("shared_secret", err)
 	}
 	app.watch(h.secret)
 	h.logger.Warn("reverse_proxy prints the header Es-Client-Authentication, which has the shared_secret, in some of its log lines; " +
 		"write the shared_secret into `transport elasticsearch_jwt { … }` instead, or filter it out: " +
 		"log { format filter { wrap json fields { request>headers>Es-Client-Authentication delete } } }")
 	return nil
-}
-
-// settingError is what is wrong with one setting, so that a Caddyfile's error can have its line.
-type settingError struct {
-	setting string // its name, and for claim and header the one that it sets
-	err     error
-}
-
-func (e *settingError) Error() string { return e.setting + ": " + e.err.Error() }
-func (e *settingError) Unwrap() error { return e.err }
-
-func inSetting(setting string, err error) error { return &settingError{setting, err} }
-
-// short renders a duration without the zeros that time.Duration adds: 24h, not 24h0m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -9,12 +9,13 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/denylist"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 // revocation is what says that a certificate is no longer good, though it is verified and has
 // not expired.
 type revocation struct {
-	denied       []*watched[*denylist.List]
+	denied       []*watch.Setting[*denylist.List]
 	lists        []listSource
 	staleAllowed bool
 }
@@ -50,9 +51,9 @@ func (r *revocation) check(leaf *x509.Certificate, chains [][]*x509.Certificate,
 func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until int64, refusal *Refusal) {
 	for _, list := range r.denied {
 		for _, cert := range chain {
-			if kind, denied := list.get().Denies(cert); denied {
+			if kind, denied := list.Get().Denies(cert); denied {
 				refusal := refuse(revoked, "the certificate, or one above it, is denied by its %s: ask the operator why", kind)
-				return 0, refusal.because("deny "+list.name, nil)
+				return 0, refusal.because("deny "+list.Name, nil)
 			}
 		}
 	}

@@ -168,7 +168,7 @@ func dropConnection(h http.Header) {
 
 // inject sets the headers, each to exactly one value in a slice of its own: other handlers
 // edit values in place. It returns their size.
-func (rw *rewriter) inject(h http.Header, client *client, t *token) (size int) {
+func (rw *rewriter) inject(h http.Header, client *client, t *signedToken) (size int) {
 	for i := range rw.headers {
 		value := client.headers[i]
 		if value == "" {
@@ -188,7 +188,7 @@ func (rw *rewriter) takeBack(h http.Header) {
 }
 
 // withToken renders a header value that has {jwt} in it.
-func (t headerTemplate) withToken(tok *token) string {
+func (t headerTemplate) withToken(tok *signedToken) string {
 	if len(t.parts) == 2 && t.parts[0].text == bearer && t.parts[1].jwt {
 		return tok.authorization
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // KeyRecord is a key and its place in time. Records are immutable: a key set changes only by
@@ -126,7 +128,7 @@ func (s *schedule) replace(by *KeyRecord) {
 // revoke revokes a key that another replaces. Clocks differ: where one that appears at once is known,
 // what it replaces is over, whatever the time.
 func (r *KeyRecord) revoke(other *KeyRecord) {
-	withdrawn := r.Created.Add(-clockSkew)
+	withdrawn := r.Created.Add(-timing.ClockSkew)
 	if !r.Appears.IsZero() {
 		withdrawn = r.Appears
 	}

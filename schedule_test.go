@@ -10,6 +10,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
 
 // epoch is when the sets of these tests began.
@@ -161,7 +164,7 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	s = newSchedule([]KeyRecord{a, b, fresh, all}, time.Time{})
 	require.Equal(t, "d", idOf(s.signing(at(6*hour))))
 	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour))))
-	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour-clockSkew))), "to one whose clock is behind, too")
+	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour-timing.ClockSkew))), "to one whose clock is behind, too")
 }
 
 // TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne: no other key is left, and nodes read the JWKS
@@ -334,10 +337,10 @@ type simulatedToken struct {
 }
 
 const (
-	maxSkew = clockSkew / 2 // of any clock, so that no two differ by more than clockSkew
+	maxSkew = timing.ClockSkew / 2 // of any clock, so that no two differ by more than clockSkew
 	// maxUnseen is for how long a stored record can be unknown to a replica: until it polls, and
 	// for as long as the storage is stale.
-	maxUnseen = 2*pollInterval - 3*time.Second
+	maxUnseen = 2*timing.PollInterval - 3*time.Second
 )
 
 func newCluster(t *testing.T, seed uint64) *cluster {
@@ -345,13 +348,13 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	between := func(low, high time.Duration) time.Duration { return low + time.Duration(rng.Int64N(int64(high-low+1))) }
 	c := &cluster{
 		t: t, rng: rng, now: epoch,
-		every:       between(minRotateEvery, defaultRotateEvery),
+		every:       between(timing.MinRotateEvery, timing.DefaultRotateEvery),
 		maxAge:      between(time.Second, maxJWKSMaxAge),
-		lifetime:    between(minLifetime, maxLifetime).Truncate(2 * time.Second),
+		lifetime:    between(timing.MinLifetime, timing.MaxLifetime).Truncate(2 * time.Second),
 		brokenLocks: rng.IntN(2) == 0,
 	}
 	if rng.IntN(2) == 0 { // as it is mostly configured
-		c.maxAge, c.lifetime = defaultJWKSMaxAge, defaultLifetime
+		c.maxAge, c.lifetime = defaultJWKSMaxAge, timing.DefaultLifetime
 	}
 	c.grace = c.lifetime + between(0, time.Hour)
 	for range 3 {
@@ -394,7 +397,7 @@ func (c *cluster) poll(r *simulatedReplica) {
 		if current == nil {
 			current = newSchedule(nil, time.Time{})
 		}
-		plan, missing := current.plan(c.clock(r), c.every, leadTime(c.maxAge))
+		plan, missing := current.plan(c.clock(r), c.every, timing.LeadTime(c.maxAge))
 		if !missing {
 			return
 		}
@@ -463,18 +466,18 @@ func (c *cluster) check() {
 // isNew reports whether the set is so young that no cache can know its keys. Replicas that start
 // together, with locks that are broken, sign with keys of their own until they have polled.
 func (c *cluster) isNew() bool {
-	return c.now.Before(epoch.Add(maxUnseen + leadTime(c.maxAge)))
+	return c.now.Before(epoch.Add(maxUnseen + timing.LeadTime(c.maxAge)))
 }
 
 // sign gives a client of some replica a token, and checks that every cache can know its key.
 func (c *cluster) sign() {
 	for _, r := range c.replicas {
 		clock := c.clock(r)
-		claims := claimSet{members: fmt.Appendf(nil, "client %d", c.rng.Int())}
-		w := windowAt(clock.Unix(), c.lifetime, claims, 1<<62)
-		record := r.state.current.Load().signingWindow(time.Unix(w.start, 0), clock)
+		claims := token.Claims{Members: fmt.Appendf(nil, "client %d", c.rng.Int())}
+		w := token.WindowAt(clock.Unix(), c.lifetime, claims, 1<<62)
+		record := r.state.current.Load().signingWindow(time.Unix(w.Start, 0), clock)
 		require.NotNil(c.t, record)
-		c.tokens = append(c.tokens, simulatedToken{record.Key, time.Unix(w.expires, 0).Add(-r.skew)})
+		c.tokens = append(c.tokens, simulatedToken{record.Key, time.Unix(w.Expires, 0).Add(-r.skew)})
 		if c.isNew() {
 			continue
 		}

@@ -12,6 +12,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
 
 // errNoKey says that there is no key to sign with.
@@ -20,32 +24,32 @@ var errNoKey = errors.New("no signing key")
 // errSlowKey says that a key has not signed within signatureTimeout.
 var errSlowKey = errors.New("the key did not sign in time")
 
-// token is a signed JWT. It is immutable.
-type token struct {
+// signedToken is a signed JWT. It is immutable.
+type signedToken struct {
 	authorization string // "Bearer " and the compact JWS
 	kid           string
 	key           *Key
 	schedule      *schedule // as of which the key was right
-	window        window
+	window        token.Window
 	freshUntil    int64 // Unix seconds: until then, and with the same schedule, it is the right one
 }
 
 // bearer is the scheme of RFC 6750, in the only case that Elasticsearch takes.
 const bearer = "Bearer "
 
-func (t *token) jwt() string { return t.authorization[len(bearer):] }
+func (t *signedToken) jwt() string { return t.authorization[len(bearer):] }
 
 // slot holds the current token of equal claims.
 type slot struct {
-	claims  claimSet
-	digest  digest
-	current atomic.Pointer[token]
+	claims  token.Claims
+	digest  token.Digest
+	current atomic.Pointer[signedToken]
 }
 
 // subject is what the signer needs to know of a client: its claims, and the slot that its
 // last token came from.
 type subject struct {
-	claims   claimSet
+	claims   token.Claims
 	lifetime time.Duration
 	slot     atomic.Pointer[slot]
 }
@@ -54,21 +58,21 @@ type subject struct {
 // (claims, key, window): whoever asks again, on whichever replica, gets the same one.
 type signer struct {
 	keys  func(context.Context) (*schedule, error) // waits for the first keys
-	slots *lru.Cache[digest, *slot]
+	slots *lru.Cache[token.Digest, *slot]
 	calls singleflight.Group
 
 	// Signatures for new clients and those for clients that hold a token already have their
 	// own turns, so that a flood of the former cannot starve the latter.
 	first, renew chan struct{}
 
-	hanging hanging // signatures that nobody waits for any more
+	hanging hanging.Calls // signatures that nobody waits for any more
 
 	observe func(jose.SignatureAlgorithm, time.Duration, error) // called for each signature
 }
 
 // newSigner returns a signer that remembers the tokens of at most size different clients.
 func newSigner(size int, keys func(context.Context) (*schedule, error), observe func(jose.SignatureAlgorithm, time.Duration, error)) *signer {
-	slots, err := lru.New[digest, *slot](size)
+	slots, err := lru.New[token.Digest, *slot](size)
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
@@ -85,13 +89,13 @@ func newSigner(size int, keys func(context.Context) (*schedule, error), observe 
 
 // fresh returns the subject's token if it is the right one without any doubt. It is the hot
 // path: a few loads and comparisons.
-func (s *subject) fresh(current *schedule, now, notAfter int64) *token {
+func (s *subject) fresh(current *schedule, now, notAfter int64) *signedToken {
 	slot := s.slot.Load()
 	if slot == nil {
 		return nil
 	}
 	t := slot.current.Load()
-	if t == nil || t.schedule != current || now >= t.freshUntil || now < t.window.start || t.window.expires > notAfter {
+	if t == nil || t.schedule != current || now >= t.freshUntil || now < t.window.Start || t.window.Expires > notAfter {
 		return nil
 	}
 	return t
@@ -101,7 +105,7 @@ func (s *subject) fresh(current *schedule, now, notAfter int64) *token {
 // once for all who wait for the same; where a window has just ended, the old token goes on
 // while the next one is signed. notAfter is when the client's certificate ends. signed is
 // called for each signature.
-func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfter int64, signed func(*token)) (*token, error) {
+func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfter int64, signed func(*signedToken)) (*signedToken, error) {
 	current, err := s.keys(ctx)
 	if err != nil {
 		return nil, err
@@ -110,8 +114,8 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 		return t, nil
 	}
 
-	w := windowAt(now.Unix(), sub.lifetime, sub.claims, notAfter)
-	record := current.signingWindow(time.Unix(w.start, 0), now)
+	w := token.WindowAt(now.Unix(), sub.lifetime, sub.claims, notAfter)
+	record := current.signingWindow(time.Unix(w.Start, 0), now)
 	if record == nil {
 		return nil, errNoKey
 	}
@@ -121,7 +125,7 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 	old := slot.current.Load()
 	if old != nil && old.window == w && old.key.is(record.Key) {
 		// The keys changed, but not this client's: the token is still the right one.
-		t := newToken(old.authorization, record.Key, current, w, now)
+		t := newSignedToken(old.authorization, record.Key, current, w, now)
 		slot.current.CompareAndSwap(old, t)
 		return t, nil
 	}
@@ -131,19 +135,19 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 	if usable {
 		turns = s.renew
 	}
-	result := s.calls.DoChan(string(slot.digest[:])+strconv.FormatInt(w.start, 10)+record.identity, func() (any, error) {
+	result := s.calls.DoChan(string(slot.digest[:])+strconv.FormatInt(w.Start, 10)+record.identity, func() (any, error) {
 		if t := slot.current.Load(); t != nil && t.window == w && t.key.is(record.Key) {
 			return t, nil // signed between our look and our turn
 		}
 		turns <- struct{}{}
 		defer func() { <-turns }()
 		began := time.Now()
-		jws, err := s.sign(record.Key, slot.claims.payload(w, record.ID))
+		jws, err := s.sign(record.Key, slot.claims.Payload(w, record.ID))
 		s.observe(record.Algorithm, time.Since(began), err)
 		if err != nil {
 			return nil, err
 		}
-		t := newToken(bearer+jws, record.Key, current, w, now)
+		t := newSignedToken(bearer+jws, record.Key, current, w, now)
 		slot.current.Store(t)
 		signed(t)
 		return t, nil
@@ -151,14 +155,14 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 	if usable {
 		return old, nil
 	}
-	timeout := time.NewTimer(signatureTimeout)
+	timeout := time.NewTimer(timing.SignatureTimeout)
 	defer timeout.Stop()
 	select {
 	case r := <-result:
 		if r.Err != nil {
 			return nil, r.Err
 		}
-		return r.Val.(*token), nil
+		return r.Val.(*signedToken), nil
 	case <-timeout.C:
 		return nil, errSlowKey
 	case <-ctx.Done():
@@ -168,20 +172,20 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 
 // sign has a key sign. A key in a KMS may hang.
 func (s *signer) sign(key *Key, payload []byte) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), signatureTimeout, errSlowKey)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), timing.SignatureTimeout, errSlowKey)
 	defer cancel()
-	return callDriver(ctx, &s.hanging, func() (string, error) { return key.Sign(payload) })
+	return hanging.Call(ctx, &s.hanging, func() (string, error) { return key.Sign(payload) })
 }
 
 // slot finds the slot that all clients with these claims share. A token that the
 // certificate's end cuts short has one of its own, since a renewed certificate has the same
 // claims and a later end.
-func (s *signer) slot(sub *subject, w window, notAfter int64) *slot {
+func (s *signer) slot(sub *subject, w token.Window, notAfter int64) *slot {
 	cut := int64(0)
-	if w.expires == notAfter {
+	if w.Expires == notAfter {
 		cut = notAfter
 	}
-	d := sub.claims.digest(sub.lifetime, cut)
+	d := sub.claims.Digest(sub.lifetime, cut)
 	mine := sub.slot.Load()
 	if mine == nil || mine.digest != d {
 		mine = &slot{claims: sub.claims, digest: d}
@@ -195,24 +199,24 @@ func (s *signer) slot(sub *subject, w window, notAfter int64) *slot {
 
 // mayServe reports whether a token that is no longer the right one (its window has ended, or
 // there is a newer key) can go on while the right one is being signed.
-func (t *token) mayServe(current *schedule, now time.Time, notAfter int64) bool {
-	if t.window.expires > notAfter || now.Unix() < t.window.start {
+func (t *signedToken) mayServe(current *schedule, now time.Time, notAfter int64) bool {
+	if t.window.Expires > notAfter || now.Unix() < t.window.Start {
 		return false
 	}
-	if left := t.window.expires - now.Unix(); left <= int64(minRemaining/time.Second) && (t.window.expires != notAfter || left <= 0) {
+	if left := t.window.Expires - now.Unix(); left <= int64(timing.MinRemaining/time.Second) && (t.window.Expires != notAfter || left <= 0) {
 		return false
 	}
 	return current.trusts(t.key, now)
 }
 
-func newToken(authorization string, key *Key, current *schedule, w window, now time.Time) *token {
-	t := &token{
+func newSignedToken(authorization string, key *Key, current *schedule, w token.Window, now time.Time) *signedToken {
+	t := &signedToken{
 		authorization: authorization,
 		kid:           key.ID,
 		key:           key,
 		schedule:      current,
 		window:        w,
-		freshUntil:    w.end,
+		freshUntil:    w.End,
 	}
 	if e := current.nextEmergency(now); !e.IsZero() {
 		t.freshUntil = min(t.freshUntil, e.Unix())

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // learnRevocation takes up what anything says of a revocation. Where two differ, both hold.
@@ -245,7 +247,7 @@ func (r *KeyRecord) serves(v *keyRevocation, needs KeyNeeds) bool {
 // replacement is a key in the place of one that is gone, and would have replaced others. Like that one,
 // it is in no JWKS with a revoked key.
 func (k *storedKeys) replacement(gone keyRevocation, needs KeyNeeds) keyPlan {
-	appears := later(needs.Now.Add(leadTime(0)), gone.Appears)
+	appears := later(needs.Now.Add(timing.LeadTime(0)), gone.Appears)
 	for _, v := range k.revocations {
 		if !v.Appears.After(longest(needs)) {
 			appears = later(appears, v.Appears)
@@ -254,7 +256,7 @@ func (k *storedKeys) replacement(gone keyRevocation, needs KeyNeeds) keyPlan {
 	return keyPlan{
 		turn:         k.lastTurn() + 1,
 		appears:      appears,
-		signsFrom:    appears.Add(needs.MaxAge + clockSkew),
+		signsFrom:    appears.Add(needs.MaxAge + timing.ClockSkew),
 		replaces:     gone.Replaces,
 		replacesFrom: gone.ReplacesFrom,
 	}

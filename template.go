@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 // template is a configured value: text in which {cert.*} placeholders, and in header values
@@ -26,12 +26,9 @@ type templatePart struct {
 	jwt   bool
 }
 
-// resolver replaces a placeholder for an environment variable or a file.
-type resolver func(placeholder string) (string, error)
-
 // parseTemplate parses a configured value. A brace that is meant as such is written \{.
 // Errors name what can be written instead.
-func parseTemplate(s string, allowJWT bool, resolve resolver) (template, error) {
+func parseTemplate(s string, allowJWT bool, resolve setting.Resolver) (template, error) {
 	var t template
 	var text strings.Builder
 	flush := func() {
@@ -48,7 +45,7 @@ func parseTemplate(s string, allowJWT bool, resolve resolver) (template, error) 
 		case s[i] == '{':
 			length := strings.IndexByte(s[i:], '}')
 			if length < 0 {
-				return template{}, fmt.Errorf("%s has a { without a }: write \\{ if you mean a brace", quoted(s))
+				return template{}, fmt.Errorf("%s has a { without a }: write \\{ if you mean a brace", setting.Quoted(s))
 			}
 			name := s[i+1 : i+length]
 			i += length
@@ -89,8 +86,8 @@ func lookupCertValue(placeholder string) (certValue, error) {
 	switch {
 	case isCert && known:
 		return value, nil
-	case strings.HasPrefix(placeholder, shortFile):
-		return nil, errShortFile(placeholder)
+	case strings.HasPrefix(placeholder, setting.ShortFile):
+		return nil, setting.ErrShortFile(placeholder)
 	case strings.HasPrefix(placeholder, "http."):
 		return nil, fmt.Errorf("{%s} comes from the request, and nothing in a request may say who a client is: use %s", placeholder, certValueNames())
 	case placeholder == "jwt":
@@ -103,28 +100,6 @@ func lookupCertValue(placeholder string) (certValue, error) {
 		return nil, fmt.Errorf("unknown placeholder {%s}: use %s, {env.*} or {file.*}", placeholder, certValueNames())
 	}
 }
-
-// shortFile begins what a site's Caddyfile makes of {file.name}: it takes it for a shorthand.
-const shortFile = "http.request.uri.path.file."
-
-func errShortFile(placeholder string) error {
-	return fmt.Errorf("a Caddyfile turns {file.%[1]s} into {%[2]s}, a part of the request: write the file's path with a slash in it, as in {file./run/secrets/%[1]s}",
-		strings.TrimPrefix(placeholder, shortFile), placeholder)
-}
-
-// resolveGlobal replaces {env.*} and {file.*} in s. A missing variable or file is an error.
-// The result may be a secret: it must not get into an error or a log.
-func resolveGlobal(s string) (string, error) {
-	value, err := caddy.NewReplacer().ReplaceOrErr(s, true, true)
-	if err != nil {
-		return "", fmt.Errorf("%w: set the variable, or make the file readable for Caddy", err)
-	}
-	return value, nil
-}
-
-// keepPlaceholder resolves nothing. It serves to check a configuration on a machine that does
-// not have its variables and files.
-func keepPlaceholder(placeholder string) (string, error) { return placeholder, nil }
 
 // errSeveral says that a value which must be single is not.
 var errSeveral = errors.New("has several values where one is needed")

@@ -10,6 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 func init() {
@@ -57,7 +60,7 @@ type Transport struct {
 	// is a {file.*} or {env.*} placeholder; a changed file is noticed.
 	SharedSecret string `json:"shared_secret,omitempty"`
 
-	secret   *watched[string]
+	secret   *watch.Setting[string]
 	meetings meetings
 }
 
@@ -73,8 +76,8 @@ func (*Transport) CaddyModule() caddy.ModuleInfo {
 func (t *Transport) Provision(ctx caddy.Context) error {
 	if t.SharedSecret != "" {
 		var err error
-		if t.secret, err = watchSecret(t.SharedSecret, ctx.Logger()); err != nil {
-			return inSetting("shared_secret", err)
+		if t.secret, err = setting.WatchSecret(t.SharedSecret, ctx.Logger()); err != nil {
+			return setting.In("shared_secret", err)
 		}
 		app, err := ctx.App("elasticsearch_jwt")
 		if err != nil {
@@ -89,7 +92,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		t.KeepAlive.MaxIdleConnsPerHost = idleConnsPerHost
 	}
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
-		return withRedactedURLs(err)
+		return setting.WithRedactedURLs(err)
 	}
 	return nil
 }
@@ -103,7 +106,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ours := *req // the caller logs its own request: this one is ours
 	ours.Header = maps.Clone(req.Header)
 	if admitted.client != nil && t.secret != nil {
-		setSharedSecret(ours.Header, t.secret.get())
+		setSharedSecret(ours.Header, t.secret.Get())
 	}
 	if ok {
 		admitted.hideClientAuth(req.Header, ours.Header)
@@ -156,10 +159,10 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if t.SharedSecret != "" {
 			return d.Err("shared_secret is there twice")
 		}
-		if err := parseString(d, &t.SharedSecret); err != nil {
+		if err := setting.ParseString(d, &t.SharedSecret); err != nil {
 			return err
 		}
-		if err := checkSecretPlaceholder(d, t.SharedSecret); err != nil {
+		if err := setting.CheckSecretPlaceholder(d, t.SharedSecret); err != nil {
 			return err
 		}
 		d.DeleteN(2) // the http transport does not know it

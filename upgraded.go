@@ -84,7 +84,7 @@ func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *client)
 // same reports whether the node would be told the same of two clients.
 func (c *client) same(other *client) bool {
 	return c == other ||
-		c.claims.jti == other.claims.jti && bytes.Equal(c.claims.members, other.claims.members) && slices.Equal(c.headers, other.headers)
+		c.claims.Jti == other.claims.Jti && bytes.Equal(c.claims.Members, other.claims.Members) && slices.Equal(c.headers, other.headers)
 }
 
 // upgradedWriter knows the connection that a handler takes over.

@@ -1,25 +1,27 @@
-package esjwt
+package hanging
 
 import (
 	"sync"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
-// lapsing is a mutex whose holder loses it after signatureTimeout: it hangs, and others go on.
-type lapsing struct {
+// Lapse is a mutex whose holder loses it after signatureTimeout: it hangs, and others go on.
+type Lapse struct {
 	mu    sync.Mutex
 	held  chan struct{} // closed when it is given back; nil: nobody has it
 	until time.Time
 }
 
-// take waits for it, and returns what gives it back.
-func (l *lapsing) take() (giveBack func()) {
+// Take waits for it, and returns what gives it back.
+func (l *Lapse) Take() (giveBack func()) {
 	for {
 		l.mu.Lock()
 		held, left := l.held, time.Until(l.until)
 		if held == nil || left <= 0 {
 			mine := make(chan struct{})
-			l.held, l.until = mine, time.Now().Add(signatureTimeout)
+			l.held, l.until = mine, time.Now().Add(timing.SignatureTimeout)
 			l.mu.Unlock()
 			return func() { l.giveBack(mine) }
 		}
@@ -31,7 +33,7 @@ func (l *lapsing) take() (giveBack func()) {
 	}
 }
 
-func (l *lapsing) giveBack(mine chan struct{}) {
+func (l *Lapse) giveBack(mine chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held == mine {

@@ -1,14 +1,11 @@
-package esjwt
+package setting
 
 import (
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
-	"strings"
 
 	"go.uber.org/zap"
 )
@@ -16,9 +13,9 @@ import (
 // othersMay are the bits of a file's mode by which every account of the machine may read or write it.
 const othersMay fs.FileMode = 0o006
 
-// warnOfMode warns of a file with a secret in it that everybody on the machine can read, or write. It
+// WarnOfMode warns of a file with a secret in it that everybody on the machine can read, or write. It
 // is no error: in a container there may be nobody else. Without a name there is no file.
-func warnOfMode(name string, logger *zap.Logger) {
+func WarnOfMode(name string, logger *zap.Logger) {
 	if name == "" || runtime.GOOS == "windows" { // whose files have no such mode
 		return
 	}
@@ -44,30 +41,4 @@ func mendMode(name string, mode fs.FileMode) string {
 		mended = 0o640
 	}
 	return fmt.Sprintf("chmod %04o %s, and see that it belongs to the account that Caddy runs as", mended, name)
-}
-
-// kmsFile is a file with a secret that a KMS URI names: an attribute of RFC 7512 or of
-// go.step.sm/crypto/kms, or a placeholder.
-var kmsFile = regexp.MustCompile(`\b(?:pin-source|credentials-file|path)=([^;&?]*)|{file\.([^{}]*)}`)
-
-// kmsFiles are the files with secrets that a KMS URI names. What cannot be read is for whoever opens
-// the URI to say.
-func kmsFiles(text string) []string {
-	var files []string
-	for _, found := range kmsFile.FindAllStringSubmatch(text, -1) {
-		if found[2] != "" {
-			files = append(files, found[2])
-			continue
-		}
-		value, err := url.QueryUnescape(found[1])
-		if err != nil {
-			continue
-		}
-		if name, err := resolveGlobal(value); err == nil {
-			name, _ = strings.CutPrefix(name, "file://") // RFC 7512 section 2.3
-			name, _ = strings.CutPrefix(name, "file:")
-			files = append(files, name)
-		}
-	}
-	return files
 }

@@ -1,4 +1,4 @@
-package esjwt
+package hanging
 
 import (
 	"context"
@@ -17,13 +17,13 @@ import (
 // has.
 func TestCallsThatHangAreBounded(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		var h hanging
+		var h Calls
 		forever, calls := make(chan struct{}), new(atomic.Int64)
 		timeout := errors.New("too slow")
 		ask := func(answers bool) error {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, timeout)
 			defer cancel()
-			_, err := callDriver(ctx, &h, func() (int, error) {
+			_, err := Call(ctx, &h, func() (int, error) {
 				calls.Add(1)
 				if !answers {
 					<-forever
@@ -41,13 +41,13 @@ func TestCallsThatHangAreBounded(t *testing.T) {
 		require.Less(t, calls.Load(), int64(9000))
 		require.Greater(t, calls.Load(), int64(8000), "but it is asked")
 
-		require.ErrorIs(t, ask(true), errHanging)
+		require.ErrorIs(t, ask(true), Err)
 		time.Sleep(longestPause)
 		for range 100 {
 			require.NoError(t, ask(true), "one answer is enough")
 		}
 		require.ErrorIs(t, ask(false), timeout)
-		require.ErrorIs(t, ask(true), errHanging, "there are many already")
+		require.ErrorIs(t, ask(true), Err, "there are many already")
 		close(forever)
 		synctest.Wait()
 		require.Zero(t, h.calls)

@@ -1,4 +1,4 @@
-package esjwt
+package hanging
 
 import (
 	"context"
@@ -20,26 +20,26 @@ const (
 	manyHanging = 1000
 )
 
-// hanging bounds the calls of a driver, of a KMS for one, that hang: nobody waits for them any more,
+// Calls bounds the calls of a driver, of a KMS for one, that hang: nobody waits for them any more,
 // and they may never return. Whoever calls it again finds out whether it has recovered.
-type hanging struct {
+type Calls struct {
 	mu    sync.Mutex
 	calls int
 	inRow int       // how many hung since the last one that returned
 	next  time.Time // where they are too many, no call is made before that
 }
 
-var errHanging = errors.New("it has not answered for a while, and is asked again from time to time")
+var Err = errors.New("it has not answered for a while, and is asked again from time to time")
 
 // begin says whether a call can be made.
-func (h *hanging) begin(now time.Time) error {
+func (h *Calls) begin(now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.inRow < maxHanging && (h.inRow == 0 || h.calls < manyHanging):
 		return nil
 	case now.Before(h.next):
-		return errHanging
+		return Err
 	default:
 		h.next = now.Add(h.pause())
 		return nil
@@ -47,7 +47,7 @@ func (h *hanging) begin(now time.Time) error {
 }
 
 // pause is how long it takes until the next call is made.
-func (h *hanging) pause() time.Duration {
+func (h *Calls) pause() time.Duration {
 	pause := shortestPause
 	for range h.calls/maxHanging - 1 {
 		pause = min(2*pause, longestPause)
@@ -56,7 +56,7 @@ func (h *hanging) pause() time.Duration {
 }
 
 // hangs says that a call is not waited for any more.
-func (h *hanging) hangs(now time.Time) {
+func (h *Calls) hangs(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls++
@@ -65,7 +65,7 @@ func (h *hanging) hangs(now time.Time) {
 }
 
 // returned says that a call has returned, and whether it was one that hung.
-func (h *hanging) returned(late bool) {
+func (h *Calls) returned(late bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.inRow = 0
@@ -74,9 +74,9 @@ func (h *hanging) returned(late bool) {
 	}
 }
 
-// callDriver makes a call that may hang, or panic: neither may cost others their turn, or the process. The
+// Call makes a call that may hang, or panic: neither may cost others their turn, or the process. The
 // error is the context's cause if that ends first.
-func callDriver[T any](ctx context.Context, h *hanging, do func() (T, error)) (T, error) {
+func Call[T any](ctx context.Context, h *Calls, do func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error

@@ -1,13 +1,13 @@
-package esjwt
+package setting
 
 import (
 	"slices"
 	"strings"
 )
 
-// nearest returns the one of some words that a mistyped word was probably meant to be, or "" if
+// Nearest returns the one of some words that a mistyped word was probably meant to be, or "" if
 // none is near.
-func nearest(word string, words []string) string {
+func Nearest(word string, words []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
 	best, distance := "", max(1, len(word)/3)+1
 	for _, w := range slices.Sorted(slices.Values(words)) {

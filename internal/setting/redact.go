@@ -1,4 +1,4 @@
-package esjwt
+package setting
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 // hidden stands for what can be a password or a token.
 const hidden = "xxxxx"
 
-// redacted is a URL without what can be a password or a token in it: the whole user information, since
+// Redacted is a URL without what can be a password or a token in it: the whole user information, since
 // a token may stand for the user's name, the query and the fragment.
-func redacted(address string) string {
+func Redacted(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "a URL that cannot be read"
@@ -30,19 +30,19 @@ func redacted(address string) string {
 	return u.String()
 }
 
-// quoted is a setting as an error shows it. It may be a URL.
-func quoted(setting string) string {
+// Quoted is a setting as an error shows it. It may be a URL.
+func Quoted(setting string) string {
 	if strings.Contains(setting, "://") {
-		setting = redacted(setting)
+		setting = Redacted(setting)
 	}
 	return strconv.Quote(setting)
 }
 
 var urlInText = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]+`)
 
-// withRedactedURLs is an error of code that is not ours, which may have a URL of the configuration in it.
-func withRedactedURLs(err error) error {
-	text := urlInText.ReplaceAllStringFunc(err.Error(), redacted)
+// WithRedactedURLs is an error of code that is not ours, which may have a URL of the configuration in it.
+func WithRedactedURLs(err error) error {
+	text := urlInText.ReplaceAllStringFunc(err.Error(), Redacted)
 	if text == err.Error() {
 		return err
 	}

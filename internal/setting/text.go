@@ -1,0 +1,24 @@
+package setting
+
+import (
+	"strings"
+	"time"
+)
+
+func Default(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+// Short renders a duration without the zeros that time.Duration adds: 24h, not 24h0m0s.
+func Short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
