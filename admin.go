@@ -162,7 +162,10 @@ func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *keySet) erro
 		if (request.KeyID == "") != request.All {
 			return Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New(`write {"kid": "…"} or {"all": true}, and not both`)}
 		}
-		return ks.revoke(ctx, request)
+		if request.All {
+			return ks.revokeAll(ctx)
+		}
+		return ks.revoke(ctx, request.KeyID, request.Now)
 	})
 }
 
@@ -197,7 +200,7 @@ func respond(w http.ResponseWriter, r *http.Request, method string, answer func(
 	switch {
 	case errors.Is(err, errNoPublicKey):
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
-	case errors.Is(err, errNotRotator), errors.Is(err, errKeyState), errors.Is(err, errNotPublic):
+	case errors.Is(err, errNotRotator), errors.Is(err, ErrKeyState), errors.Is(err, errNotPublic):
 		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: err}
 	case err != nil:
 		if refused, ok := errors.AsType[caddy.APIError](err); ok {

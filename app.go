@@ -127,8 +127,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 }
 
 func (a *App) addSet(name string, source KeySource) {
-	if named, ok := source.(interface{ setName(string) }); ok {
-		named.setName(name)
+	if named, ok := source.(Named); ok {
+		named.SetName(name)
 	}
 	key := stateKey(name, source, a.ctx.Storage())
 	state, _ := keyStates.LoadOrStore(key, newKeyState(a.CacheSize, observeSignature))
@@ -202,23 +202,15 @@ func (a *App) addDefaultSet() error {
 	return nil
 }
 
-// stateKey tells whether a set of another configuration in this process is the same one: it
-// has the same name and kind of source, on the same storage.
+// stateKey tells whether a set of another configuration in this process is the same one: it has the same
+// name, on the same storage, and keys from the same place. What these are called can have a password in it:
+// only the hash is kept.
 func stateKey(name string, source KeySource, storage certmagic.Storage) string {
 	where, err := json.Marshal(storage)
 	if err != nil || string(where) == "{}" {
 		where = fmt.Appendf(nil, "%p", storage) // cannot be compared: each configuration has its own
 	}
-	// Other files have other keys in them, and a configuration that fails to start must not leave them
-	// to the one that runs. What Caddy makes and stores are the same keys, whatever the settings are.
-	var settings []byte
-	if _, rotates := source.(Rotator); !rotates {
-		if settings, err = json.Marshal(source); err != nil {
-			settings = fmt.Appendf(nil, "%p", source)
-		}
-	}
-	// A storage's configuration can have a password in it, and a source's too: only the hash is kept.
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %T %q", name, caddy.GetModuleID(source), settings, storage, where))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %T %q", name, caddy.GetModuleID(source), source.Origin(), storage, where))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -300,9 +292,6 @@ func (a *App) Start() error {
 	return nil
 }
 
-// stopTimeout bounds how long Stop waits for a storage that does not heed its context.
-const stopTimeout = 5 * time.Second
-
 // Stop ends what Start began.
 func (a *App) Stop() error {
 	if a.cancel == nil {
@@ -318,7 +307,7 @@ func (a *App) Stop() error {
 	}()
 	select {
 	case <-done:
-	case <-time.After(stopTimeout):
+	case <-time.After(timing.StopTimeout):
 		a.logger.Warn("a key source is still busy; it is left behind")
 	}
 	return nil

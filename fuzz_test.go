@@ -57,11 +57,11 @@ func FuzzDecodeStoredKey(f *testing.F) {
 		require.GreaterOrEqual(t, record.Grace, time.Duration(0))
 		require.False(t, record.Created.IsZero())
 		require.True(t, record.ReplacesFrom.IsZero() || !record.Appears.Before(record.ReplacesFrom), "what it replaces would leave the JWKS while it signs")
-		require.True(t, record.public.IsPublic(), "the JWKS would show the private key")
-		thumbprint, err := record.public.Thumbprint(crypto.SHA256)
+		require.True(t, record.Public.IsPublic(), "the JWKS would show the private key")
+		thumbprint, err := record.Public.Thumbprint(crypto.SHA256)
 		require.NoError(t, err)
 		require.Equal(t, base64.RawURLEncoding.EncodeToString(thumbprint), record.ID)
-		require.NoError(t, record.selfTest())
+		require.NoError(t, record.Check())
 	})
 }
 
@@ -161,9 +161,9 @@ func FuzzParseKeys(f *testing.F) {
 		require.Len(t, keys, len(parsed))
 		for _, key := range keys {
 			require.Contains(t, asymmetricAlgorithms, key.Algorithm)
-			require.True(t, key.public.IsPublic(), "the JWKS would show the private key")
-			if !key.onlyPublished {
-				require.NoError(t, key.selfTest())
+			require.True(t, key.Public.IsPublic(), "the JWKS would show the private key")
+			if key.CanSign() {
+				require.NoError(t, key.Check())
 			}
 		}
 	})

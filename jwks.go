@@ -20,6 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 func init() {
@@ -66,10 +67,9 @@ type jwksDocument struct {
 }
 
 const (
-	defaultJWKSPath   = "/.well-known/jwks.json"
-	defaultJWKSMaxAge = time.Minute
-	maxJWKSMaxAge     = 24 * time.Hour
-	maxJWKSWait       = 3 * time.Second
+	defaultJWKSPath = "/.well-known/jwks.json"
+	maxJWKSMaxAge   = 24 * time.Hour
+	maxJWKSWait     = 3 * time.Second
 )
 
 // CaddyModule returns the Caddy module information.
@@ -90,7 +90,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 	}
 	setting.Default(&j.Path, defaultJWKSPath)
 	if j.MaxAge == 0 {
-		j.MaxAge = caddy.Duration(defaultJWKSMaxAge)
+		j.MaxAge = caddy.Duration(timing.DefaultMaxAge)
 	}
 	j.cacheControl = fmt.Sprintf("public, max-age=%d", int(time.Duration(j.MaxAge).Seconds()))
 
@@ -231,10 +231,10 @@ func renderJWKS(sets []*keySet, now time.Time) (*jwksDocument, error) {
 		doc.schedules = append(doc.schedules, current)
 		doc.until = earliestAfter(now, doc.until, current.nextChange(now))
 		for _, key := range current.published(now) {
-			if slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == key.ID && k.Algorithm == key.public.Algorithm }) {
+			if slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == key.ID && k.Algorithm == key.Public.Algorithm }) {
 				continue // two sets can hold one key
 			}
-			set.Keys = append(set.Keys, *key.public)
+			set.Keys = append(set.Keys, *key.Public)
 			if !slices.Contains(doc.algorithms, key.Algorithm) {
 				doc.algorithms = append(doc.algorithms, key.Algorithm)
 			}

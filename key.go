@@ -42,13 +42,11 @@ type Key struct {
 	// Algorithm is the alg of the tokens that it signs.
 	Algorithm jose.SignatureAlgorithm
 
-	identity string           // tells it from every other key; for a secret, a hash that is never shown
-	jws      jose.Signer      // nil for a key that is only published
-	public   *jose.JSONWebKey // nil for an HMAC key: it is never published
+	// Public is what the JWKS shows of it; nil for an HMAC key, which is never published.
+	Public *jose.JSONWebKey
 
-	// onlyPublished is whether there is no more of the key than its public half. It verifies what was
-	// signed before, or elsewhere, and is never chosen to sign.
-	onlyPublished bool
+	secret [sha256.Size]byte // of an HMAC key, the hash, which tells it from others and is never shown
+	jws    jose.Signer       // nil for a key of which there is the public half alone
 }
 
 // NewKey makes a signing key for the algorithm out of a private key: a [crypto.Signer] with
@@ -78,18 +76,16 @@ func newHMACKey(alg jose.SignatureAlgorithm, secret []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s key: %w", alg, err)
 	}
-	sum := sha256.Sum256(secret)
-	return &Key{Algorithm: alg, identity: string(alg) + string(sum[:]), jws: jws}, nil
+	return &Key{Algorithm: alg, secret: sha256.Sum256(secret), jws: jws}, nil
 }
 
 func newAsymmetricKey(alg jose.SignatureAlgorithm, signer crypto.Signer) (*Key, error) {
-	key, err := newPublicKey(alg, signer.Public())
+	key, err := NewPublicKey(alg, signer.Public())
 	if err != nil {
 		return nil, err
 	}
-	key.onlyPublished = false
 	key.jws, err = jose.NewSigner(
-		jose.SigningKey{Algorithm: alg, Key: &opaqueSigner{key: signer, public: key.public}},
+		jose.SigningKey{Algorithm: alg, Key: &opaqueSigner{key: signer, public: key.Public}},
 		(&jose.SignerOptions{}).WithType("JWT"),
 	)
 	if err != nil {
@@ -98,8 +94,9 @@ func newAsymmetricKey(alg jose.SignatureAlgorithm, signer crypto.Signer) (*Key, 
 	return key, nil
 }
 
-// newPublicKey makes a key that is only published.
-func newPublicKey(alg jose.SignatureAlgorithm, half crypto.PublicKey) (*Key, error) {
+// NewPublicKey makes a key of which there is the public half alone. It verifies what was signed before, or
+// elsewhere, and cannot sign.
+func NewPublicKey(alg jose.SignatureAlgorithm, half crypto.PublicKey) (*Key, error) {
 	if err := checkPublicKey(alg, half); err != nil {
 		return nil, err
 	}
@@ -109,13 +106,7 @@ func newPublicKey(alg jose.SignatureAlgorithm, half crypto.PublicKey) (*Key, err
 		return nil, fmt.Errorf("thumbprint of the key: %w", err)
 	}
 	public.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
-	return &Key{
-		ID:            public.KeyID,
-		Algorithm:     alg,
-		identity:      string(alg) + public.KeyID,
-		public:        public,
-		onlyPublished: true,
-	}, nil
+	return &Key{ID: public.KeyID, Algorithm: alg, Public: public}, nil
 }
 
 // checkPublicKey checks that a public key can be used with an algorithm.
@@ -167,8 +158,17 @@ func curveAlgorithm(curve elliptic.Curve) jose.SignatureAlgorithm {
 
 func coordinateSize(curve elliptic.Curve) int { return (curve.Params().BitSize + 7) / 8 }
 
-// is reports whether two keys are the same, wherever they were read from.
-func (k *Key) is(other *Key) bool { return k.identity == other.identity }
+// Is reports whether two keys are the same, wherever they were read from.
+func (k *Key) Is(other *Key) bool {
+	return k.ID == other.ID && k.Algorithm == other.Algorithm && k.secret == other.secret
+}
+
+// Identity tells the key from every other one. It is not for people, and never shown: a secret's is made of
+// a hash of it.
+func (k *Key) Identity() string { return string(k.Algorithm) + k.ID + string(k.secret[:]) }
+
+// CanSign reports whether the key has a private half.
+func (k *Key) CanSign() bool { return k.jws != nil }
 
 // Sign returns the compact JWS (RFC 7515) of a payload. The header is alg, kid and typ: JWT.
 func (k *Key) Sign(payload []byte) (string, error) {
@@ -182,8 +182,8 @@ func (k *Key) Sign(payload []byte) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// selfTest checks that the private half of a key belongs to the public one.
-func (k *Key) selfTest() error {
+// Check signs something, and verifies it: whether the private half of a key belongs to the public one.
+func (k *Key) Check() error {
 	compact, err := k.Sign([]byte("{}"))
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func (k *Key) selfTest() error {
 	if err != nil {
 		return fmt.Errorf("reading a signature of the key %s: %w", k.ID, err)
 	}
-	if _, err := jws.Verify(k.public.Key); err != nil {
+	if _, err := jws.Verify(k.Public.Key); err != nil {
 		return fmt.Errorf("the private key of %s does not belong to its public key: %w", k.ID, err)
 	}
 	return nil

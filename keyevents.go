@@ -14,7 +14,7 @@ import (
 // keysSeen is what was last told about a set's keys.
 type keysSeen struct {
 	mu        sync.Mutex
-	signing   string
+	signing   *Key
 	published []string // kids
 	revoked   []string // kids
 }
@@ -24,7 +24,7 @@ type keysSeen struct {
 // or made.
 func (ks *keySet) tell(now time.Time, failure error) {
 	if failure != nil {
-		ks.event("key_failed", zap.Stringer("reason", failureOf(ks.source, failure)), zap.Error(failure))
+		ks.event("key_failed", zap.Stringer("reason", FailureOf(failure)), zap.Error(failure))
 	}
 	if current := ks.state.current.Load(); current != nil {
 		// Whoever hears an event may act upon the keys: nothing is locked meanwhile.
@@ -40,20 +40,20 @@ func (ks *keySet) news(current *schedule, now time.Time) []func() {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 
-	first := seen.signing == "" // what is old now was told before this process began
+	first := seen.signing == nil // what is old now was told before this process began
 	var news []func()
 	var published []string
 	for _, r := range current.published(now) {
 		published = append(published, r.ID)
 		if !slices.Contains(seen.published, r.ID) {
-			news = append(news, func() { ks.tellNew(r, first && now.Sub(r.Created) > 2*timing.PollInterval) })
+			news = append(news, func() { ks.tellNew(r, current.fixed || first && now.Sub(r.Created) > 2*timing.PollInterval) })
 		}
 	}
-	if signing := current.signing(now); signing != nil && signing.identity != seen.signing {
-		if seen.signing != "" {
+	if signing := current.signing(now); signing != nil && (first || !signing.Is(seen.signing)) {
+		if !first {
 			ks.state.counts.rotations.Add(1)
 		}
-		seen.signing = signing.identity
+		seen.signing = signing.Key
 		news = append(news, func() {
 			ks.event("key_signing", zap.String("kid", signing.ID), zap.String("algorithm", string(signing.Algorithm)))
 		})
@@ -79,10 +79,10 @@ func (ks *keySet) news(current *schedule, now time.Time) []func() {
 }
 
 // tellNew tells of a key that was not known before: it was created by us or, since we last
-// looked, by another replica; or it is older than this process.
+// looked, by another replica; or it is older than this process, or nobody knows how old it is.
 func (ks *keySet) tellNew(r *KeyRecord, older bool) {
 	fields := []zap.Field{zap.String("kid", r.ID), zap.String("algorithm", string(r.Algorithm))}
-	if r.Created.IsZero() || older {
+	if older {
 		ks.logger.Info("signing key loaded", fields...)
 		return
 	}

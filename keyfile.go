@@ -30,13 +30,13 @@ func (p parsedKey) key(configured string) (*Key, error) {
 		return nil, err
 	}
 	if p.signer == nil {
-		return newPublicKey(alg, p.public)
+		return NewPublicKey(alg, p.public)
 	}
 	key, err := NewKey(alg, p.signer)
 	if err != nil {
 		return nil, err
 	}
-	return key, key.selfTest()
+	return key, key.Check()
 }
 
 // chooseAlgorithm returns the algorithm that the key itself states, or that of its curve, or

@@ -65,7 +65,7 @@ func (ks *keySet) collect(ch chan<- prometheus.Metric, now time.Time) {
 	}
 	current := ks.state.current.Load()
 	if current != nil {
-		if signing := current.signing(now); signing != nil && !signing.Created.IsZero() {
+		if signing := current.signing(now); signing != nil && !current.fixed {
 			sample(keyCreatedDesc, prometheus.GaugeValue, float64(signing.Created.Unix()))
 		}
 		if _, at := current.next(now); !at.IsZero() {
@@ -82,7 +82,7 @@ func (ks *keySet) collect(ch chan<- prometheus.Metric, now time.Time) {
 	counts := &ks.state.counts
 	sample(rotationsDesc, prometheus.CounterValue, float64(counts.rotations.Load()))
 	for kind := range counts.failures {
-		sample(keyFailuresDesc, prometheus.CounterValue, float64(counts.failures[kind].Load()), keyFailure(kind).String())
+		sample(keyFailuresDesc, prometheus.CounterValue, float64(counts.failures[kind].Load()), Failure(kind).String())
 	}
 }
 

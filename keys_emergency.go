@@ -13,38 +13,6 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
-// Rotator is a [KeySource] that can be told to change the key that signs.
-type Rotator interface {
-	// Rotate makes the successor sign, as soon as every cache can know it.
-	Rotate(context.Context, KeyNeeds) (Rotation, error)
-
-	// Revoke stops a key from signing, and its tokens from being used. Once no replica needs it
-	// any more (or at once) it leaves the JWKS, and a key that no cluster has seen takes its
-	// place: its first token makes every cluster read the JWKS again.
-	Revoke(ctx context.Context, kid string, atOnce bool, needs KeyNeeds) (Rotation, error)
-
-	// RevokeAll gives all keys up and signs with a new one at once, before caches can know it.
-	RevokeAll(context.Context, KeyNeeds) (Rotation, error)
-}
-
-// Rotation is what an emergency does.
-type Rotation struct {
-	// Revoked are the keys that no longer sign, and whose tokens are no longer used, from At.
-	Revoked []string `json:"revoked,omitempty"`
-
-	// Signing is the key that signs from At.
-	Signing string    `json:"signing"`
-	At      time.Time `json:"at"`
-
-	// Fresh is, after a revocation, the key that no cluster has seen yet: it enters the JWKS when
-	// the revoked keys leave it, and signs from FreshFrom.
-	Fresh     string    `json:"fresh,omitempty"`
-	FreshFrom time.Time `json:"fresh_from,omitzero"`
-
-	// Withdrawn is when the revoked keys leave the JWKS.
-	Withdrawn time.Time `json:"withdrawn,omitzero"`
-}
-
 // Rotate implements [Rotator].
 func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, error) {
 	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
@@ -52,7 +20,7 @@ func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, err
 		for i := range current.records {
 			// A fresh key that another overtakes would never sign, and make no cluster forget.
 			if r := &current.records[i]; r.Turn >= signing.Turn && r.Promoted.After(needs.Now) && !reached(r.Revoked, r.Promoted) {
-				return Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", errKeyState, r.ID, r.Promoted.Format(time.RFC3339))
+				return Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", ErrKeyState, r.ID, r.Promoted.Format(time.RFC3339))
 			}
 		}
 		successor := current.successor(signing, needs.Now)
@@ -73,11 +41,11 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
 		i := slices.IndexFunc(current.records, func(r KeyRecord) bool { return r.ID == kid })
 		if i < 0 {
-			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", errKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
+			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", ErrKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
 		}
 		revoked := &current.records[i]
 		if !revoked.Revoked.IsZero() && !revoked.Withdrawn.After(longest(needs)) && (!atOnce || reached(revoked.Withdrawn, needs.Now)) {
-			return Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s", errKeyState, kid, revoked.Revoked.Format(time.RFC3339))
+			return Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s", ErrKeyState, kid, revoked.Revoked.Format(time.RFC3339))
 		}
 		if atOnce {
 			return s.revokeAtOnce(ctx, current, kid, needs)
@@ -210,7 +178,7 @@ func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
 // locked does something about the stored keys while no other replica does, and makes the keys
 // that are missing before and after it. Its errors say what became of what was asked for.
 func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*schedule, KeyNeeds) (Rotation, error)) (Rotation, error) {
-	needs, release, err := s.acting.take(ctx, needs)
+	needs, release, err := s.begin(ctx, needs)
 	if err != nil {
 		return Rotation{}, fmt.Errorf("nothing was changed: %w", err)
 	}
@@ -219,27 +187,47 @@ func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*sched
 	if err != nil {
 		return Rotation{}, fmt.Errorf("nothing was changed: %w", err)
 	}
-	rotation, err := do(newSchedule(records, time.Time{}), needs)
+	rotation, err := do(newSchedule(records), needs)
 	switch {
-	case errors.Is(err, errKeyState), errors.Is(err, errNothingStored):
+	case errors.Is(err, ErrKeyState), errors.Is(err, errNothingStored):
 		return Rotation{}, err
 	case err != nil:
-		return Rotation{}, mayBeStored(err)
+		return Rotation{}, MayBeStored(err)
 	}
 	// It is stored. A key that is missing now can be made with the next poll.
 	records, err = s.fill(ctx, needs)
 	if err != nil {
 		s.logger.Warn("the successor of the key that signs now could not be made yet", zap.String("keys", s.stored.set), zap.Error(err))
 	}
-	if signing := newSchedule(records, time.Time{}).signing(rotation.At); signing != nil {
+	if signing := newSchedule(records).signing(rotation.At); signing != nil {
 		rotation.Signing = signing.ID
 	}
 	return rotation, nil
 }
 
-// mayBeStored says that it is not known what became of an emergency.
-func mayBeStored(err error) error {
-	return fmt.Errorf("it may be stored all the same: look with `caddy elasticsearch-jwt keys` before you ask again: %w", err)
+// begin waits for the lock, and then until nobody else reads or changes what is stored. The time by which
+// to decide is that at which both are there. While it waits for the lock, the keys can be read.
+func (s *StorageKeys) begin(ctx context.Context, needs KeyNeeds) (_ KeyNeeds, end func(), err error) {
+	asked := time.Now()
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return needs, nil, err
+	}
+	s.stored.remember(needs)
+	for {
+		release, err := s.acting.try(ctx)
+		if err == nil {
+			needs.Now = needs.Now.Add(time.Since(asked)).UTC().Truncate(time.Second)
+			return needs, func() { release(); leave() }, nil
+		}
+		leave()
+		if awaited, ok := errors.AsType[*lockAwaited](err); !ok || !awaited.wait(ctx) {
+			return needs, nil, err
+		}
+		if leave, err = s.enter(ctx); err != nil {
+			return needs, nil, err
+		}
+	}
 }
 
 func kids(records []KeyRecord) []string {
@@ -249,12 +237,3 @@ func kids(records []KeyRecord) []string {
 	}
 	return ids
 }
-
-// errKeyState says that there is no such key to act upon.
-var errKeyState = errors.New("nothing was changed")
-
-// errNotRotator says why a set cannot be rotated by a command.
-var errNotRotator = errors.New("its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
-
-// Interface guard
-var _ Rotator = (*StorageKeys)(nil)

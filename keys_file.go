@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -71,7 +70,7 @@ func (f *FileKeys) Provision(ctx caddy.Context) error {
 func (f *FileKeys) parser(name string, logger *zap.Logger) func([]byte) ([]*Key, error) {
 	return func(content []byte) ([]*Key, error) {
 		keys, err := parseKeyFile(content, f.Algorithm)
-		if err == nil && slices.ContainsFunc(keys, func(k *Key) bool { return !k.onlyPublished }) {
+		if err == nil && slices.ContainsFunc(keys, func(k *Key) bool { return k.CanSign() }) {
 			setting.WarnOfMode(name, logger)
 		}
 		return keys, err
@@ -93,32 +92,35 @@ func (f *FileKeys) check() error {
 // Public implements [KeySource].
 func (*FileKeys) Public() bool { return true }
 
+// Origin implements [KeySource]: other files have other keys in them.
+func (f *FileKeys) Origin() string { return settingsOf(f) }
+
 // Keys implements [KeySource].
-func (f *FileKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
-	var records []KeyRecord
+func (f *FileKeys) Keys(context.Context, KeyNeeds) (Answer, error) {
+	var fixed []FixedKey
 	signs := false
 	for i, file := range f.files {
 		if err := file.Err(); err != nil {
-			return nil, inKeyFile(f.Files[i], err)
+			return Answer{}, inKeyFile(f.Files[i], err)
 		}
 		for _, key := range file.Get() {
-			if slices.ContainsFunc(records, func(r KeyRecord) bool { return r.is(key) }) {
-				return nil, inKeyFile(f.Files[i], fmt.Errorf("the key %s is there twice: take it out of one file", key.ID))
+			if slices.ContainsFunc(fixed, func(other FixedKey) bool { return other.Is(key) }) {
+				return Answer{}, inKeyFile(f.Files[i], fmt.Errorf("the key %s is there twice: take it out of one file", key.ID))
 			}
-			first := !signs && !key.onlyPublished
+			first := !signs && key.CanSign()
 			signs = signs || first
-			records = append(records, staticRecord(key, first))
+			fixed = append(fixed, FixedKey{Key: key, Signs: first})
 		}
 	}
 	if !signs {
 		err := errors.New("there are public keys alone, and one must sign: name the file of a private key too")
-		return nil, inKeyFile(strings.Join(f.Files, ", "), err)
+		return Answer{}, inKeyFile(strings.Join(f.Files, ", "), err)
 	}
-	return records, nil
+	return Answer{Fixed: fixed}, nil
 }
 
-// watch looks at the files until the context ends.
-func (f *FileKeys) watch(ctx context.Context, noticed func()) {
+// Watch implements [Watcher].
+func (f *FileKeys) Watch(ctx context.Context, noticed func()) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	for _, file := range f.files {
@@ -137,7 +139,9 @@ func watchKeys[T any](ctx context.Context, keys *watch.Value[T], noticed func())
 	})
 }
 
-func inKeyFile(file string, err error) error { return fmt.Errorf("key file %s: %w", file, err) }
+func inKeyFile(file string, err error) error {
+	return Failed(KeyUnusable, fmt.Errorf("key file %s: %w", file, err))
+}
 
 // keyFileName is the name of the file that a setting names. A {file.*} placeholder, which the settings
 // for secrets are, would be the key itself, and its text would be in the error: it is refused.
@@ -146,15 +150,6 @@ func keyFileName(file string) (string, error) {
 		return "", errors.New("write the file's path as it is, without {file.}")
 	}
 	return setting.Resolve(file)
-}
-
-// staticRecord is the record of a key without instants: one that signs, now and at any time,
-// or one that is only published.
-func staticRecord(key *Key, signs bool) KeyRecord {
-	if signs {
-		return KeyRecord{Key: key, Turn: 1, SignsFrom: time.Unix(0, 0)}
-	}
-	return KeyRecord{Key: key, Turn: 2}
 }
 
 // parseKeyFile reads the keys in a file.
@@ -205,7 +200,7 @@ func (f *FileKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ KeySource             = (*FileKeys)(nil)
-	_ watchingSource        = (*FileKeys)(nil)
+	_ Watcher               = (*FileKeys)(nil)
 	_ caddy.Provisioner     = (*FileKeys)(nil)
 	_ caddyfile.Unmarshaler = (*FileKeys)(nil)
 )

@@ -17,7 +17,7 @@ func TestKeysThatRetiredLongAgoAreDeleted(t *testing.T) {
 	root := s.stored.storage.(*certmagic.FileStorage).Path
 	start, most := time.Now(), 0
 	for day := range 2 * 365 {
-		records, err := s.Keys(t.Context(), KeyNeeds{Now: start.AddDate(0, 0, day), Lifetime: time.Hour})
+		records, err := keysOf(t, s, KeyNeeds{Now: start.AddDate(0, 0, day), Lifetime: time.Hour})
 		require.NoError(t, err)
 		files, err := os.ReadDir(filepath.Join(root, "elasticsearch_jwt", "default"))
 		require.NoError(t, err)
@@ -31,14 +31,14 @@ func TestKeysThatRetiredLongAgoAreDeleted(t *testing.T) {
 func TestAClockThatIsFarAheadDeletesNoKeyInUse(t *testing.T) {
 	s := newForgetful(t)
 	now := time.Now()
-	records, err := s.Keys(t.Context(), KeyNeeds{Now: now, Lifetime: time.Hour})
+	records, err := keysOf(t, s, KeyNeeds{Now: now, Lifetime: time.Hour})
 	require.NoError(t, err)
 	inUse := kids(records)
 	for day := range 10 {
-		_, err := s.Keys(t.Context(), KeyNeeds{Now: now.AddDate(1, 0, day), Lifetime: time.Hour})
+		_, err := keysOf(t, s, KeyNeeds{Now: now.AddDate(1, 0, day), Lifetime: time.Hour})
 		require.NoError(t, err)
 	}
-	records, err = s.Keys(t.Context(), KeyNeeds{Now: now.Add(time.Hour), Lifetime: time.Hour})
+	records, err = keysOf(t, s, KeyNeeds{Now: now.Add(time.Hour), Lifetime: time.Hour})
 	require.NoError(t, err)
 	require.Subset(t, kids(records), inUse)
 }
@@ -50,8 +50,23 @@ func newForgetful(t *testing.T) *StorageKeys {
 		logger:    zap.NewNop(),
 	}
 	s.setStored(newStoredKeys(&certmagic.FileStorage{Path: t.TempDir()}, zap.NewNop()))
-	s.setName("default")
+	s.SetName("default")
 	require.NoError(t, s.check())
 	s.setDefaults()
 	return s
+}
+
+// keysOf are the keys of a source, once it has the lock that it needs to make those that are missing.
+func keysOf(t testing.TB, s *StorageKeys, needs KeyNeeds) ([]KeyRecord, error) {
+	t.Helper()
+	for {
+		answer, err := s.Keys(t.Context(), needs)
+		if err != nil || answer.Waiting == nil {
+			return answer.Timed, err
+		}
+		select {
+		case <-answer.Waiting.Over:
+		case <-time.After(answer.Waiting.Again):
+		}
+	}
 }

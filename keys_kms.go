@@ -97,20 +97,23 @@ func (k *KMSKeys) check() error {
 // Public implements [KeySource].
 func (*KMSKeys) Public() bool { return true }
 
+// Origin implements [KeySource]: another URI is another key.
+func (k *KMSKeys) Origin() string { return settingsOf(k) }
+
 // Keys implements [KeySource]: it opens the key once.
-func (k *KMSKeys) Keys(ctx context.Context, _ KeyNeeds) ([]KeyRecord, error) {
+func (k *KMSKeys) Keys(ctx context.Context, _ KeyNeeds) (Answer, error) {
 	key, hsm := k.opened()
 	if key == nil {
 		var err error
 		key, err = hanging.Call(ctx, &k.hanging, func() (*Key, error) { return k.open(hsm) })
 		switch {
 		case errors.Is(err, hanging.Err), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-			return nil, fmt.Errorf("opening the key in the KMS: %w: %w", err, errNoAnswer)
+			return Answer{}, Failed(NoAnswer, fmt.Errorf("opening the key in the KMS: %w: %w", err, ErrNoAnswer))
 		case err != nil:
-			return nil, err
+			return Answer{}, Failed(KMSFailed, err)
 		}
 	}
-	return []KeyRecord{staticRecord(key, true)}, nil
+	return Answer{Fixed: []FixedKey{{Key: key, Signs: true}}}, nil
 }
 
 // open opens the key. When it is there so late that nobody waits for it, it is for those who ask next.
@@ -323,7 +326,7 @@ func (s *kmsSigner) Close() error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(stopTimeout):
+	case <-time.After(timing.StopTimeout):
 		return errors.New("the KMS does not end its session, which is left behind")
 	}
 }

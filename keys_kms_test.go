@@ -328,13 +328,13 @@ func TestAPINThatCannotBeReadIsNotTried(t *testing.T) {
 func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
 	source := &esjwt.KMSKeys{URI: kms.uri("")}
-	records, err := source.Keys(t.Context(), esjwt.KeyNeeds{})
+	answer, err := source.Keys(t.Context(), esjwt.KeyNeeds{})
 	require.NoError(t, err)
 	require.Equal(t, 1, kms.open())
 	require.NoError(t, source.Cleanup())
 	require.Zero(t, kms.open())
 
-	_, err = records[0].Sign([]byte("{}"))
+	_, err = answer.Fixed[0].Sign([]byte("{}"))
 	require.NoError(t, err, "a request that began before")
 	require.Zero(t, kms.open())
 	require.NoError(t, source.Cleanup(), "twice does no harm")
@@ -346,26 +346,26 @@ func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 func TestAKMSThatHangsIsLeftBehind(t *testing.T) {
 	for name, c := range map[string]struct {
 		isOpen bool
-		ask    func(*esjwt.KMSKeys, []esjwt.KeyRecord)
+		ask    func(*esjwt.KMSKeys, esjwt.Answer)
 	}{
-		"it was asked for the key": {false, func(source *esjwt.KMSKeys, _ []esjwt.KeyRecord) {
+		"it was asked for the key": {false, func(source *esjwt.KMSKeys, _ esjwt.Answer) {
 			_, _ = source.Keys(context.Background(), esjwt.KeyNeeds{})
 		}},
-		"it was asked for a signature": {true, func(_ *esjwt.KMSKeys, records []esjwt.KeyRecord) { _, _ = records[0].Sign([]byte("{}")) }},
-		"it is only asked to end":      {true, func(*esjwt.KMSKeys, []esjwt.KeyRecord) {}},
+		"it was asked for a signature": {true, func(_ *esjwt.KMSKeys, answer esjwt.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) }},
+		"it is only asked to end":      {true, func(*esjwt.KMSKeys, esjwt.Answer) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
 				source := &esjwt.KMSKeys{URI: kms.uri("")}
-				var records []esjwt.KeyRecord
+				var answer esjwt.Answer
 				if c.isOpen {
 					var err error
-					records, err = source.Keys(t.Context(), esjwt.KeyNeeds{})
+					answer, err = source.Keys(t.Context(), esjwt.KeyNeeds{})
 					require.NoError(t, err)
 				}
 				goOn := kms.stop()
-				go c.ask(source, records)
+				go c.ask(source, answer)
 				synctest.Wait()
 
 				ended := time.Now()
@@ -396,13 +396,13 @@ func TestCaddyReloadsWhileAKMSHangs(t *testing.T) {
 func TestSessionsEndWhileOthersSign(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
 	source := &esjwt.KMSKeys{URI: kms.uri("")}
-	records, err := source.Keys(t.Context(), esjwt.KeyNeeds{})
+	answer, err := source.Keys(t.Context(), esjwt.KeyNeeds{})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				_, _ = records[0].Sign([]byte("{}")) // which may fail twice in a row
+				_, _ = answer.Fixed[0].Sign([]byte("{}")) // which may fail twice in a row
 			}
 		})
 	}
@@ -411,7 +411,7 @@ func TestSessionsEndWhileOthersSign(t *testing.T) {
 		time.Sleep(100 * time.Microsecond)
 	}
 	wg.Wait()
-	_, err = records[0].Sign([]byte("{}"))
+	_, err = answer.Fixed[0].Sign([]byte("{}"))
 	require.NoError(t, err)
 	require.Equal(t, 1, kms.open())
 	require.NoError(t, source.Cleanup())

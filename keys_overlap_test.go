@@ -55,12 +55,12 @@ func (o *overlap) needs(since time.Duration) KeyNeeds {
 // at is what both replicas know at an instant.
 func (o *overlap) at(since time.Duration) *schedule {
 	o.t.Helper()
-	records, err := o.right.Keys(o.t.Context(), o.needs(since))
+	records, err := keysOf(o.t, o.right, o.needs(since))
 	require.NoError(o.t, err)
-	same, err := o.late.Keys(o.t.Context(), o.needs(since))
+	same, err := keysOf(o.t, o.late, o.needs(since))
 	require.NoError(o.t, err)
 	require.ElementsMatch(o.t, kids(records), kids(same))
-	return newSchedule(records, time.Time{})
+	return newSchedule(records)
 }
 
 // freeze lets the second replica see what is there now, and nothing that comes later; thaw ends that.

@@ -63,7 +63,7 @@ func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
 	before, after := newForgetful(t), newForgetful(t)
 	after.stored.storage = before.stored.storage
 	needs := KeyNeeds{Now: time.Now(), Lifetime: time.Hour, MaxAge: time.Minute}
-	records, err := before.Keys(t.Context(), needs)
+	records, err := keysOf(t, before, needs)
 	require.NoError(t, err)
 	stolen := records[0].ID
 	name := "elasticsearch_jwt/default/" + stolen + keySuffix
@@ -74,9 +74,9 @@ func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
 	_, err = after.RevokeAll(t.Context(), needs)
 	require.NoError(t, err)
 	require.NoError(t, before.stored.storage.Store(t.Context(), name, object))
-	records, err = after.Keys(t.Context(), needs)
+	records, err = keysOf(t, after, needs)
 	require.NoError(t, err)
-	all := newSchedule(records, time.Time{})
+	all := newSchedule(records)
 	require.Contains(t, kids(all.records), stolen)
 	i := slices.IndexFunc(all.records, func(r KeyRecord) bool { return r.ID == stolen })
 	require.True(t, all.records[i].revokedAt(needs.Now))
@@ -138,11 +138,11 @@ func (e *emergencies) poll(r *emergencyReplica) {
 	if current := r.state.current.Load(); current != nil {
 		needs.Known = current.records
 	}
-	records, err := r.source.Keys(e.t.Context(), needs)
+	records, err := keysOf(e.t, r.source, needs)
 	if r.stale.closed == "" {
 		require.NoError(e.t, err)
 	}
-	r.state.replace(records, needs.Now)
+	r.state.take(Answer{Timed: records}, needs.Now)
 	r.polled = e.now
 }
 
@@ -241,9 +241,8 @@ func (e *emergencies) strike() {
 	}
 	if err != nil {
 		// A promotion that was damaged is there, and is not overwritten.
-		f, ok := errors.AsType[*failedWith](err)
-		damaged := ok && f.kind == keyUnusable && e.truncated
-		require.True(e.t, errors.Is(err, errKeyState) || r.stale.closed != "" || damaged, err)
+		damaged := FailureOf(err) == KeyUnusable && e.truncated
+		require.True(e.t, errors.Is(err, ErrKeyState) || r.stale.closed != "" || damaged, err)
 		return
 	}
 	e.revoked = append(e.revoked, rotation.Revoked...)
@@ -284,7 +283,7 @@ func (e *emergencies) lose() {
 		r.source, r.state = s, newKeyState(1, nil)
 		e.signed[i] = make(map[string]*Key)
 		for range patience {
-			if _, err = s.Keys(e.t.Context(), e.needs(r)); err == nil {
+			if _, err = keysOf(e.t, s, e.needs(r)); err == nil {
 				break
 			}
 		}

@@ -109,16 +109,19 @@ func (s *SecretKeys) check() error {
 // Public implements [KeySource].
 func (*SecretKeys) Public() bool { return false }
 
+// Origin implements [KeySource]: another secret is another key.
+func (s *SecretKeys) Origin() string { return settingsOf(s) }
+
 // Keys implements [KeySource].
-func (s *SecretKeys) Keys(context.Context, KeyNeeds) ([]KeyRecord, error) {
+func (s *SecretKeys) Keys(context.Context, KeyNeeds) (Answer, error) {
 	if err := s.key.Err(); err != nil {
-		return nil, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err))
+		return Answer{}, Failed(KeyUnusable, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err)))
 	}
-	return []KeyRecord{staticRecord(s.key.Get(), true)}, nil
+	return Answer{Fixed: []FixedKey{{Key: s.key.Get(), Signs: true}}}, nil
 }
 
-// watch looks at the secret until the context ends.
-func (s *SecretKeys) watch(ctx context.Context, noticed func()) { watchKeys(ctx, s.key, noticed) }
+// Watch implements [Watcher].
+func (s *SecretKeys) Watch(ctx context.Context, noticed func()) { watchKeys(ctx, s.key, noticed) }
 
 // parseHMACSecret returns the bytes of a secret. It is what Elasticsearch's keystore makes of the same
 // file: one line.
@@ -200,7 +203,7 @@ func (s *SecretKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ KeySource             = (*SecretKeys)(nil)
-	_ watchingSource        = (*SecretKeys)(nil)
+	_ Watcher               = (*SecretKeys)(nil)
 	_ caddy.Provisioner     = (*SecretKeys)(nil)
 	_ caddyfile.Unmarshaler = (*SecretKeys)(nil)
 )

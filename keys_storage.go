@@ -2,11 +2,11 @@ package esjwt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -51,8 +51,9 @@ type StorageKeys struct {
 	logger    *zap.Logger
 	algorithm jose.SignatureAlgorithm
 
-	compared  string                // the key that was last found not to be as configured
-	complaint atomic.Pointer[error] // what is wrong with some of the stored keys, the others go on
+	turn      chan struct{} // has one element while somebody reads or changes what is stored
+	compared  string        // the key that was last found not to be as configured
+	complaint error         // what is wrong with some of the stored keys, the others go on
 }
 
 // rotateNever is the setting rotate_every of a set that is rotated by hand alone.
@@ -117,12 +118,14 @@ func (s *StorageKeys) setDefaults() {
 
 func (s *StorageKeys) setStored(stored *storedKeys) {
 	s.stored, s.making.stored, s.acting.stored = stored, stored, stored
+	s.turn = make(chan struct{}, 1)
 }
 
-func (s *StorageKeys) setName(name string) { s.stored.set = name }
+// SetName implements [Named]: the keys are in a folder of that name.
+func (s *StorageKeys) SetName(name string) { s.stored.set = name }
 
-// end lets go of the locks that are still waited for, and begins no other.
-func (s *StorageKeys) end() {
+// Stop implements [Stopper]: it lets go of the locks that are still waited for, and waits for no other.
+func (s *StorageKeys) Stop() {
 	var ending sync.WaitGroup
 	ending.Go(s.making.end)
 	ending.Go(s.acting.end)
@@ -132,27 +135,53 @@ func (s *StorageKeys) end() {
 // Public implements [KeySource].
 func (*StorageKeys) Public() bool { return true }
 
+// Origin implements [KeySource]: what Caddy's storage has are the same keys, whatever the settings are.
+func (*StorageKeys) Origin() string { return "" }
+
 // Keys implements [KeySource]: it reads the stored keys and makes those that are missing. That
 // takes a lock, and while others have it, the keys that were read count.
-func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
+func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) (Answer, error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer leave()
+	s.stored.remember(needs)
 	records, err := s.read(ctx, needs)
 	if err != nil {
-		return records, err
+		return Answer{Timed: records}, err
 	}
 	if _, missing := s.missing(records, needs); missing {
 		records, err = s.create(ctx, needs)
 	} else {
-		s.making.rest() // it has come meanwhile
+		s.making.rest() // what the lock was wanted for has come meanwhile
+	}
+	answer := Answer{Timed: records, Problem: s.complaint}
+	if awaited, ok := errors.AsType[*lockAwaited](err); ok {
+		answer.Waiting = awaited.waiting()
+		if !awaited.overdue {
+			return answer, nil
+		}
 	}
 	if err == nil {
-		s.compare(newSchedule(records, time.Time{}), needs.Now)
+		s.compare(newSchedule(records), needs.Now)
 	}
-	return records, err
+	return answer, err
+}
+
+// enter waits until nobody else reads or changes what is stored. Who waits for a lock does neither.
+func (s *StorageKeys) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, Failed(NoAnswer, ErrBusy)
+	}
 }
 
 // missing says which key to make next.
 func (s *StorageKeys) missing(records []KeyRecord, needs KeyNeeds) (keyPlan, bool) {
-	all := newSchedule(records, time.Time{})
+	all := newSchedule(records)
 	if v, orphan := s.stored.orphan(needs); orphan && all.signing(needs.Now) != nil {
 		return s.stored.replacement(v, needs), true
 	}
@@ -167,8 +196,8 @@ func (s *StorageKeys) every() time.Duration {
 	return time.Duration(s.RotateEvery)
 }
 
-// checkNeeds checks that keys do not rotate faster than every cache can know them.
-func (s *StorageKeys) checkNeeds(needs KeyNeeds) error {
+// CheckNeeds implements [Checker]: keys do not rotate faster than every cache can know them.
+func (s *StorageKeys) CheckNeeds(needs KeyNeeds) error {
 	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
 			setting.Short(needs.MaxAge), s.stored.set, setting.Short(s.every()), setting.Short(lead))
@@ -178,9 +207,10 @@ func (s *StorageKeys) checkNeeds(needs KeyNeeds) error {
 
 // create makes the missing keys, once the lock is there.
 func (s *StorageKeys) create(ctx context.Context, needs KeyNeeds) (records []KeyRecord, err error) {
-	needs, release, err := s.making.take(ctx, needs)
+	release, err := s.making.try(ctx)
 	if err == nil {
 		defer release()
+		needs.Now = needs.Now.UTC().Truncate(time.Second)
 		records, err = s.fill(ctx, needs)
 	}
 	if records == nil {
@@ -209,7 +239,7 @@ func (s *StorageKeys) fill(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 // forget deletes the keys that retired long ago, and returns the others. No token of theirs can be
 // good any more, and no cluster needs to hear of them.
 func (s *StorageKeys) forget(ctx context.Context, records []KeyRecord, needs KeyNeeds) []KeyRecord {
-	all := newSchedule(records, time.Time{})
+	all := newSchedule(records)
 	young := all.lastTurn() - timing.KeepTurns
 	return slices.DeleteFunc(slices.Clone(all.records), func(r KeyRecord) bool {
 		retired := all.retires(&r)
@@ -256,14 +286,13 @@ func (s *StorageKeys) grace(needs KeyNeeds) time.Duration {
 // read reads the stored keys. Where some of them cannot be used and there are others, those go on:
 // making a successor must not wait for a person to look.
 func (s *StorageKeys) read(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
-	s.stored.remember(needs)
 	unusable, err := s.stored.read(ctx, needs)
 	records := s.known(needs)
 	switch {
 	case err != nil:
 		return records, err
 	case unusable == nil:
-		s.complaint.Store(nil)
+		s.complaint = nil
 	case len(records) == 0:
 		return records, unusable
 	default:
@@ -284,17 +313,10 @@ func (s *StorageKeys) known(needs KeyNeeds) []KeyRecord {
 
 // complain logs what is wrong with some of the stored keys, once.
 func (s *StorageKeys) complain(err error) {
-	if last := s.complaint.Swap(&err); last == nil || (*last).Error() != err.Error() {
+	if s.complaint == nil || s.complaint.Error() != err.Error() {
 		s.logger.Error("some stored keys cannot be used; the others go on", zap.String("keys", s.stored.set), zap.Error(err))
 	}
-}
-
-// lacking is what is wrong with some of the stored keys, while the others go on.
-func (s *StorageKeys) lacking() error {
-	if err := s.complaint.Load(); err != nil {
-		return *err
-	}
-	return nil
+	s.complaint = err
 }
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens:
@@ -340,6 +362,10 @@ func (s *StorageKeys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ KeySource             = (*StorageKeys)(nil)
+	_ Named                 = (*StorageKeys)(nil)
+	_ Checker               = (*StorageKeys)(nil)
+	_ Stopper               = (*StorageKeys)(nil)
+	_ Rotator               = (*StorageKeys)(nil)
 	_ caddy.Provisioner     = (*StorageKeys)(nil)
 	_ caddyfile.Unmarshaler = (*StorageKeys)(nil)
 )

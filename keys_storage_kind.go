@@ -71,7 +71,7 @@ func (s *StorageKeys) kind() string {
 
 // kindOf is the algorithm of a key, and the size if it is an RSA key.
 func kindOf(key *Key) string {
-	if public, ok := key.public.Key.(*rsa.PublicKey); ok {
+	if public, ok := key.Public.Key.(*rsa.PublicKey); ok {
 		return fmt.Sprintf("%s with %d bits", key.Algorithm, public.N.BitLen())
 	}
 	return string(key.Algorithm)

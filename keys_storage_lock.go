@@ -89,21 +89,13 @@ var errEnded = errors.New("this configuration has ended")
 
 var errLockAwaited = errors.New("another replica has it, or had it when it ended and the storage has not noticed yet")
 
-// take takes the lock. Who asks again gets a [lockAwaited] where it has not come yet; the others wait,
-// and the time by which to decide is then that at which it came.
-func (l *storageLock) take(ctx context.Context, needs KeyNeeds) (_ KeyNeeds, release func(), err error) {
-	asked := time.Now()
-	for {
-		release, err := l.try(ctx)
-		awaited, ok := errors.AsType[*lockAwaited](err)
-		if !ok || needs.asksAgain {
-			needs.Now = needs.Now.Add(time.Since(asked)).UTC().Truncate(time.Second)
-			return needs, release, err
-		}
-		if !awaited.wait(ctx) {
-			return needs, nil, err
-		}
+// waiting is what the set needs to know of it. What the lock is wanted for may come from another replica:
+// the keys are read meanwhile.
+func (l *lockAwaited) waiting() *Waiting {
+	if l.overdue {
+		return &Waiting{Over: l.over, Again: timing.PollInterval}
 	}
+	return &Waiting{Over: l.over, Again: lockPoll}
 }
 
 // try takes the lock if it has come, and has it waited for if not, for no longer than the context
@@ -141,7 +133,7 @@ func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 }
 
 func (l *storageLock) failed(err error) error {
-	return failed(lockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", l.stored.where(), err))
+	return Failed(LockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", l.stored.where(), err))
 }
 
 func (l *storageLock) name() string { return "elasticsearch_jwt_" + l.stored.set }
@@ -203,7 +195,7 @@ func (l *storageLock) end() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(stopTimeout):
+	case <-time.After(timing.StopTimeout):
 	}
 }
 

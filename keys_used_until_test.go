@@ -10,16 +10,16 @@ import (
 // TestAShorterLifetimeKeepsAKeyForTheTokensOfBefore, until these expire, and no longer, however often
 // the keys are read.
 func TestAShorterLifetimeKeepsAKeyForTheTokensOfBefore(t *testing.T) {
-	key := &Key{ID: "first", identity: "first"}
+	key := &Key{ID: "first"}
 	record := func(grace time.Duration) []KeyRecord {
 		return []KeyRecord{
 			{Key: key, Turn: 1, Created: at(0), SignsFrom: at(0), Grace: grace},
 			{Key: &Key{ID: "second"}, Turn: 2, Created: at(0), SignsFrom: at(time.Hour), Grace: grace},
 		}
 	}
-	before := newSchedule(record(10*time.Hour), time.Time{})
+	before := newSchedule(record(10 * time.Hour))
 	for _, now := range []time.Duration{30 * time.Minute, 2 * time.Hour} {
-		before = newSchedule(merge(before, record(time.Hour), at(now)), time.Time{})
+		before = newSchedule(merge(before, record(time.Hour), at(now)))
 		require.Equal(t, at(10*time.Hour+30*time.Minute), before.retires(&before.records[0]))
 	}
 }

@@ -18,37 +18,6 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
-// KeySource is what a module in the namespace elasticsearch_jwt.keys is: the place that the
-// keys of a set come from. It is asked one thing at a time.
-type KeySource interface {
-	// Keys returns every key of the set that there is, having made those that are missing if
-	// the source makes keys. It is called when the configuration starts, and again and again
-	// while it runs. After an error the keys of the last call go on.
-	Keys(context.Context, KeyNeeds) ([]KeyRecord, error)
-
-	// Public reports whether the keys have a public half that a JWKS can show.
-	Public() bool
-}
-
-// KeyNeeds is what those who use a key set need of it.
-type KeyNeeds struct {
-	// Now is the time by which to decide.
-	Now time.Time
-
-	// Lifetime is the longest life of a token that the set signs.
-	Lifetime time.Duration
-
-	// MaxAge is how long an HTTP cache may keep a JWKS that has the set in it.
-	MaxAge time.Duration
-
-	// Known are the keys that are in use. The place that they come from can have lost some of them, or
-	// what revoked them.
-	Known []KeyRecord
-
-	// asksAgain is set by who goes on with what was read while a lock is waited for: see lockAwaited.
-	asksAgain bool
-}
-
 // keySet is a named group of keys, of which exactly one signs at any instant.
 type keySet struct {
 	name       string
@@ -80,13 +49,13 @@ func (n *keyNeeds) at(now time.Time) KeyNeeds {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// Where no JWKS of this configuration has the set, another server's has.
-	return KeyNeeds{Now: now, Lifetime: n.lifetime, MaxAge: cmp.Or(n.maxAge, defaultJWKSMaxAge), asksAgain: true}
+	return KeyNeeds{Now: now, Lifetime: n.lifetime, MaxAge: cmp.Or(n.maxAge, timing.DefaultMaxAge)}
 }
 
 // needsAt are the needs of those who use the set at an instant.
 func (ks *keySet) needsAt(now time.Time) KeyNeeds {
 	needs := ks.needs.at(now)
-	if current := ks.state.current.Load(); current != nil {
+	if current := ks.state.current.Load(); current != nil && !current.fixed {
 		needs.Known = current.records
 	}
 	return needs
@@ -94,8 +63,8 @@ func (ks *keySet) needsAt(now time.Time) KeyNeeds {
 
 // checkNeeds checks that the source can do what its users need.
 func (ks *keySet) checkNeeds() error {
-	if source, ok := ks.source.(interface{ checkNeeds(KeyNeeds) error }); ok {
-		return source.checkNeeds(ks.needs.at(ks.now()))
+	if source, ok := ks.source.(Checker); ok {
+		return source.CheckNeeds(ks.needs.at(ks.now()))
 	}
 	return nil
 }
@@ -120,7 +89,7 @@ func newKeyState(cacheSize int, observe func(jose.SignatureAlgorithm, time.Durat
 	s := &keyState{first: make(chan struct{})}
 	s.signer = newSigner(cacheSize, s.schedule, func(alg jose.SignatureAlgorithm, took time.Duration, err error) {
 		if err != nil {
-			s.counts.failed(signatureFailed)
+			s.counts.failed(SignatureFailed)
 		}
 		observe(alg, took, err)
 	})
@@ -151,30 +120,42 @@ func (s *keyState) schedule(ctx context.Context) (*schedule, error) {
 	return nil, errNoKey
 }
 
-// replace puts new keys in the place of the old ones.
-func (s *keyState) replace(records []KeyRecord, now time.Time) {
+// take takes up the keys that a source has just given.
+func (s *keyState) take(answer Answer, now time.Time) {
 	s.update.Lock()
 	defer s.update.Unlock()
 	old := s.current.Load()
-	var replaced time.Time
-	if old != nil {
-		replaced = old.replaced
+	var next *schedule
+	if len(answer.Fixed) > 0 {
+		next = takeFixed(old, answer.Fixed, now)
+	} else {
+		next = takeTimed(old, answer.Timed, now)
 	}
-	if old != nil {
-		records = merge(old, records, now)
-	}
-	next := newSchedule(records, replaced)
-	if old != nil {
-		if slices.Equal(old.records, next.records) {
-			return
-		}
-		was, is := old.signing(now), next.signing(now)
-		if is != nil && is.Created.IsZero() && (was == nil || !was.is(is.Key)) {
-			next.replaced = now // a source without instants: the new key signs from now on
-		}
+	if old != nil && slices.Equal(old.records, next.records) {
+		return
 	}
 	s.current.Store(next)
 	s.once.Do(func() { close(s.first) })
+}
+
+// takeFixed is the schedule of fixed keys: one that signs in the place of another does so from now on.
+func takeFixed(old *schedule, fixed []FixedKey, now time.Time) *schedule {
+	if old == nil {
+		return newFixedSchedule(fixed, time.Time{})
+	}
+	next := newFixedSchedule(fixed, old.replaced)
+	if was, is := old.signing(now), next.signing(now); is != nil && (was == nil || !was.Is(is.Key)) {
+		next.replaced = now
+	}
+	return next
+}
+
+// takeTimed is the schedule of keys with a life, among them those that are known and still in use.
+func takeTimed(old *schedule, timed []KeyRecord, now time.Time) *schedule {
+	if old == nil {
+		return newSchedule(timed)
+	}
+	return newSchedule(merge(old, timed, now))
 }
 
 func (s *keyState) fail(err error) {
@@ -188,9 +169,8 @@ func merge(old *schedule, fresh []KeyRecord, now time.Time) []KeyRecord {
 	merged := slices.Clone(fresh)
 	for i := range old.records {
 		known := &old.records[i]
-		j := slices.IndexFunc(merged, func(r KeyRecord) bool { return r.is(known.Key) })
+		j := slices.IndexFunc(merged, func(r KeyRecord) bool { return r.Is(known.Key) })
 		switch {
-		case known.Created.IsZero(): // a source without instants says everything, every time
 		case j < 0:
 			if !reached(old.retires(known), now) {
 				merged = append(merged, *known)
@@ -209,22 +189,17 @@ func merge(old *schedule, fresh []KeyRecord, now time.Time) []KeyRecord {
 	return merged
 }
 
-// watchingSource is a source that notices by itself when its keys have changed, or cannot be read.
-type watchingSource interface {
-	watch(ctx context.Context, noticed func())
-}
-
 // run keeps the keys up to date until the context ends.
 func (ks *keySet) run(ctx context.Context) {
-	if source, ok := ks.source.(interface{ end() }); ok {
-		defer source.end()
+	if source, ok := ks.source.(Stopper); ok {
+		defer source.Stop()
 	}
 	noticed := make(chan struct{}, 1)
-	if source, ok := ks.source.(watchingSource); ok {
+	if source, ok := ks.source.(Watcher); ok {
 		var watching sync.WaitGroup
 		defer watching.Wait()
 		watching.Go(func() {
-			source.watch(ctx, func() {
+			source.Watch(ctx, func() {
 				select {
 				case noticed <- struct{}{}:
 				default:
@@ -234,29 +209,24 @@ func (ks *keySet) run(ctx context.Context) {
 	}
 	retry := time.Second
 	for {
-		err := ks.refresh(ctx)
+		waiting, err := ks.refresh(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		var lock <-chan struct{} // closed when it has come
-		awaited, ok := errors.AsType[*lockAwaited](err)
-		if ok {
-			lock = awaited.over
-		}
 		wait := timing.PollInterval*9/10 + rand.N(timing.PollInterval/5) //nolint:gosec // jitter
-		switch {
-		case err == nil:
-		case ok && !awaited.overdue:
-			wait = min(lockPoll, wait)
-		default:
+		if err != nil {
 			ks.report(err)
 			if ks.state.current.Load() == nil {
 				wait = min(retry, wait)
 				retry = min(2*retry, timing.PollInterval)
 			}
 		}
+		var over <-chan struct{}
+		if waiting != nil {
+			over, wait = waiting.Over, min(waiting.Again, wait)
+		}
 		select {
-		case <-lock:
+		case <-over:
 		case <-time.After(wait):
 		case <-noticed:
 		case <-ctx.Done():
@@ -265,72 +235,64 @@ func (ks *keySet) run(ctx context.Context) {
 	}
 }
 
-// refresh asks the source for its keys. What it returns counts, also where it has to wait for a
-// lock to make more: the error is a [lockAwaited] then.
-func (ks *keySet) refresh(ctx context.Context) error {
+// refresh asks the source for its keys, and takes up what it gives. The error is why that is not all.
+func (ks *keySet) refresh(ctx context.Context) (*Waiting, error) {
 	ctx, cancel := context.WithTimeout(ctx, timing.PollTimeout)
 	defer cancel()
 	now := ks.now()
-	records, err := ask(ctx, ks, func(ctx context.Context) ([]KeyRecord, error) {
-		return ks.source.Keys(ctx, ks.needsAt(ks.now()))
-	})
+	answer, err := ks.ask(ctx)
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err() // this configuration was stopped: the next one knows better
+		return nil, ctx.Err() // this configuration was stopped: the next one knows better
 	}
-	if len(records) == 0 && err == nil {
-		err = errors.New("the source has no keys")
+	if some := len(answer.Timed)+len(answer.Fixed) > 0; some || err == nil && answer.Waiting == nil {
+		if wrong := answer.Check(); wrong != nil {
+			err = errors.Join(err, wrong)
+		} else {
+			ks.state.take(answer, now)
+		}
 	}
-	if len(records) > 0 {
-		ks.state.replace(records, now)
-	}
-	if awaited, ok := errors.AsType[*lockAwaited](err); ok && !awaited.overdue {
+	if answer.Waiting != nil && err == nil {
 		ks.tell(now, nil)
-		return err // whether something is wrong is known once the lock is there
+		return answer.Waiting, nil // whether something is wrong is known once it has what it waits for
 	}
-	problem := err
-	if err == nil {
-		problem = ks.lacking()
-	}
+	problem := cmp.Or(err, answer.Problem)
 	if problem != nil {
-		ks.state.counts.failed(failureOf(ks.source, problem))
+		ks.state.counts.failed(FailureOf(problem))
 		ks.state.fail(problem)
 	} else {
 		ks.state.failure.Store(nil)
 	}
 	ks.tell(now, problem)
-	return err
+	return answer.Waiting, err
 }
 
-// lacking is why a source that has given keys could not give all of them.
-func (ks *keySet) lacking() error {
-	if source, ok := ks.source.(interface{ lacking() error }); ok {
-		return source.lacking()
+// ask asks the source for its keys. There is never more than one such question open.
+func (ks *keySet) ask(ctx context.Context) (Answer, error) {
+	select {
+	case ks.asking <- struct{}{}:
+	case <-ctx.Done():
+		return Answer{}, Failed(NoAnswer, ErrBusy)
 	}
-	return nil
+	return bounded(ctx, func() (Answer, error) {
+		defer func() { <-ks.asking }()
+		return ks.source.Keys(ctx, ks.needsAt(ks.now()))
+	})
 }
 
-// ask asks the source something, and waits no longer than the context lasts: a storage that hangs
-// may not heed it. There is never more than one question open.
-func ask[T any](ctx context.Context, ks *keySet, question func(context.Context) (T, error)) (T, error) {
+// bounded waits for an answer no longer than the context lasts: a storage that hangs may not heed it.
+func bounded[T any](ctx context.Context, question func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
-	select {
-	case ks.asking <- struct{}{}:
-	case <-ctx.Done():
-		var none T
-		return none, errBusy
-	}
 	answers := make(chan answer, 1)
 	go func() {
-		defer func() { <-ks.asking }()
 		defer func() {
 			if r := recover(); r != nil {
 				answers <- answer{err: fmt.Errorf("the source of the keys panicked: %v", r)}
 			}
 		}()
-		value, err := question(ctx)
+		value, err := question()
 		answers <- answer{value, err}
 	}()
 	select {
@@ -343,76 +305,49 @@ func ask[T any](ctx context.Context, ks *keySet, question func(context.Context) 
 		return a.value, a.err
 	case <-time.After(time.Second):
 		var none T
-		return none, errNoAnswer
+		return none, Failed(NoAnswer, ErrNoAnswer)
 	}
 }
 
-var (
-	// errNoAnswer says that a source hangs.
-	errNoAnswer = errors.New("the source of the keys gave no answer: is its storage, or what else the keys are kept in, reachable?")
-
-	// errBusy says that it hangs since it was asked something before.
-	errBusy = fmt.Errorf("it was asked before and is still busy: %w", errNoAnswer)
-)
+// errNotRotator says why a set cannot be rotated by a command.
+var errNotRotator = errors.New("its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
 
 // rotate makes the successor sign.
 func (ks *keySet) rotate(ctx context.Context) (Rotation, error) {
-	return ks.emergency(ctx, func(ctx context.Context, r Rotator, needs KeyNeeds) (Rotation, error) { return r.Rotate(ctx, needs) })
+	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) { return r.Rotate(ctx, needs) })
 }
 
-// revoke gives a key up, or all of them.
-func (ks *keySet) revoke(ctx context.Context, request revokeRequest) (Rotation, error) {
-	return ks.emergency(ctx, func(ctx context.Context, r Rotator, needs KeyNeeds) (Rotation, error) {
-		if request.All {
-			return r.RevokeAll(ctx, needs)
-		}
-		return r.Revoke(ctx, request.KeyID, request.Now, needs)
-	})
+// revoke gives a key up.
+func (ks *keySet) revoke(ctx context.Context, kid string, atOnce bool) (Rotation, error) {
+	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) { return r.Revoke(ctx, kid, atOnce, needs) })
+}
+
+// revokeAll gives all keys up.
+func (ks *keySet) revokeAll(ctx context.Context) (Rotation, error) {
+	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) { return r.RevokeAll(ctx, needs) })
 }
 
 // emergency has the source do something about the keys, and follows at once. The other replicas
 // follow when they poll.
-func (ks *keySet) emergency(ctx context.Context, do func(context.Context, Rotator, KeyNeeds) (Rotation, error)) (Rotation, error) {
+func (ks *keySet) emergency(ctx context.Context, do func(Rotator, KeyNeeds) (Rotation, error)) (Rotation, error) {
 	rotator, ok := ks.source.(Rotator)
 	if !ok {
 		return Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.name, ks.sourceName, errNotRotator)
 	}
-	rotation, err := ks.command(ctx, func(ctx context.Context) (Rotation, error) {
-		return do(ctx, rotator, ks.needsAt(ks.now()))
-	})
-	switch f, ok := errors.AsType[*failedWith](err); {
-	case ok: // and not what one asked for that cannot be done
-		ks.state.counts.failed(f.kind)
-	case errors.Is(err, errBusy):
-		ks.state.counts.failed(noAnswer)
-		err = fmt.Errorf("nothing was changed: %w", err)
-	case errors.Is(err, errNoAnswer):
-		ks.state.counts.failed(noAnswer)
-		err = mayBeStored(err)
+	rotation, err := bounded(ctx, func() (Rotation, error) { return do(rotator, ks.needsAt(ks.now())) })
+	if errors.Is(err, ErrNoAnswer) && !errors.Is(err, ErrBusy) {
+		err = Failed(NoAnswer, MayBeStored(err))
 	}
 	if err != nil {
+		if IsFailure(err) { // and not what one asked for that cannot be done
+			ks.state.counts.failed(FailureOf(err))
+		}
 		return Rotation{}, err
 	}
-	err = ks.refresh(ctx)
-	if _, ok := errors.AsType[*lockAwaited](err); err != nil && !ok {
+	if _, err := ks.refresh(ctx); err != nil {
 		return Rotation{}, fmt.Errorf("it is stored, and this replica follows when it can read its keys again: %w", err)
 	}
 	return rotation, nil
-}
-
-// command has the source do something for which it needs a lock. While that is waited for, the
-// source can be asked for its keys.
-func (ks *keySet) command(ctx context.Context, do func(context.Context) (Rotation, error)) (Rotation, error) {
-	for {
-		rotation, err := ask(ctx, ks, do)
-		awaited, ok := errors.AsType[*lockAwaited](err)
-		if !ok {
-			return rotation, err
-		}
-		if !awaited.wait(ctx) {
-			return rotation, err
-		}
-	}
 }
 
 // report logs why the keys could not be brought up to date, as loud as it matters.

@@ -91,21 +91,39 @@ func reached(instant, t time.Time) bool { return !instant.IsZero() && !instant.A
 type schedule struct {
 	records []KeyRecord // by turn, age and kid: of one turn, the first one signs
 
-	// replaced is when a source that has no instants of its own (a file, for one) put these
-	// keys in the place of others.
+	// fixed is whether the keys have no life of their own: what the source gave last is what there is.
+	fixed bool
+
+	// replaced is when a fixed key that signs took the place of another.
 	replaced time.Time
 }
 
+// newFixedSchedule is that of keys without a life. The one that signs does so at any time.
+func newFixedSchedule(fixed []FixedKey, replaced time.Time) *schedule {
+	s := &schedule{fixed: true, replaced: replaced}
+	for _, key := range fixed {
+		if key.Signs {
+			s.records = append(s.records, KeyRecord{Key: key.Key, Turn: fixedTurn})
+		}
+	}
+	for _, key := range fixed {
+		if !key.Signs {
+			s.records = append(s.records, KeyRecord{Key: key.Key, Turn: fixedTurn + 1})
+		}
+	}
+	return s
+}
+
+// fixedTurn is the turn of a fixed key that signs; one that is only published has a later one.
+const fixedTurn = 1
+
 // newSchedule orders the records. No two of them are of one key.
-func newSchedule(records []KeyRecord, replaced time.Time) *schedule {
+func newSchedule(records []KeyRecord) *schedule {
 	sorted := slices.Clone(records)
 	slices.SortStableFunc(sorted, func(a, b KeyRecord) int {
-		if a.Created.IsZero() { // a source without instants: in the order that it gave
-			return cmp.Compare(a.Turn, b.Turn)
-		}
 		return cmp.Or(cmp.Compare(a.Turn, b.Turn), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
-	s := &schedule{records: sorted, replaced: replaced}
+	s := &schedule{records: sorted}
 	for i := range sorted {
 		s.replace(&sorted[i])
 	}
@@ -152,12 +170,18 @@ func (r *KeyRecord) replaces(other *KeyRecord) bool {
 // When the key whose turn it is has been revoked, the next turn begins at once. Before the
 // first turn (a clock that was set back) the first key signs: it is as good as any.
 func (s *schedule) signing(t time.Time) *KeyRecord {
+	if s.fixed {
+		if len(s.records) == 0 || s.records[0].Turn != fixedTurn {
+			return nil
+		}
+		return &s.records[0]
+	}
 	turn := s.turn(t)
 	var begun, next, earlier *KeyRecord
 	for i := range s.records {
 		r := &s.records[i]
 		switch {
-		case r.revokedAt(t), r.onlyPublished, r.Held:
+		case r.revokedAt(t), r.Held:
 		case r.Turn == turn && reached(r.begins(), t):
 			if begun == nil || r.outranks(begun) {
 				begun = r
@@ -185,7 +209,7 @@ func (s *schedule) turn(t time.Time) int {
 	}
 	turn := s.records[0].Turn
 	for i := range s.records {
-		if r := &s.records[i]; reached(r.begins(), t) && !reached(r.Revoked, r.begins()) && !r.onlyPublished {
+		if r := &s.records[i]; reached(r.begins(), t) && !reached(r.Revoked, r.begins()) {
 			turn = max(turn, r.Turn)
 		}
 	}
@@ -203,7 +227,7 @@ func (s *schedule) lastTurn() int {
 // successor returns the key whose turn comes after r's, or nil.
 func (s *schedule) successor(r *KeyRecord, t time.Time) *KeyRecord {
 	for i := range s.records {
-		if next := &s.records[i]; next.Turn > r.Turn && !next.revokedAt(t) && !next.onlyPublished {
+		if next := &s.records[i]; next.Turn > r.Turn && !next.revokedAt(t) {
 			return next
 		}
 	}
@@ -295,7 +319,7 @@ func (s *schedule) nextEmergency(t time.Time) time.Time {
 func (s *schedule) retires(r *KeyRecord) time.Time {
 	var superseded time.Time
 	for i := range s.records {
-		if next := &s.records[i]; next.Turn > r.Turn && !reached(next.Revoked, next.begins()) && !next.onlyPublished {
+		if next := &s.records[i]; next.Turn > r.Turn && !reached(next.Revoked, next.begins()) {
 			superseded = earliestAfter(time.Time{}, superseded, next.begins())
 		}
 	}
@@ -314,7 +338,7 @@ func (s *schedule) published(t time.Time) []*KeyRecord {
 	signing := s.signing(t)
 	for i := range s.records {
 		r := &s.records[i]
-		if r.public != nil && !reached(s.retires(r), t) && (!r.Appears.After(t) || r == signing || s.hasSigned(r, t)) {
+		if r.Public != nil && !reached(s.retires(r), t) && (!r.Appears.After(t) || r == signing || s.hasSigned(r, t)) {
 			keys = append(keys, r)
 		}
 	}
@@ -339,7 +363,7 @@ func (s *schedule) hasSigned(r *KeyRecord, t time.Time) bool {
 // shared secret) and not revoked.
 func (s *schedule) trusts(key *Key, t time.Time) bool {
 	for i := range s.records {
-		if r := &s.records[i]; r.is(key) {
+		if r := &s.records[i]; r.Is(key) {
 			return !r.revokedAt(t) && !reached(s.retires(r), t)
 		}
 	}

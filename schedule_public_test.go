@@ -1,74 +1,73 @@
 package esjwt
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	rng "crypto/rand"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 )
 
-// TestAKeyThatIsOnlyPublishedNeverSigns, wherever it stands, whatever its record says, and also where it
-// was known before as one that signs: it has no private half.
+// TestAKeyThatIsOnlyPublishedNeverSigns, wherever it stands, and also where it was known before as one that
+// signs: it has no private half any more.
 func TestAKeyThatIsOnlyPublishedNeverSigns(t *testing.T) {
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		instant := func() time.Time {
-			if random.IntN(3) == 0 {
-				return time.Time{}
+		some := func() (fixed []FixedKey, signs bool) {
+			for i := range 1 + random.IntN(5) {
+				key := FixedKey{Key: fakeKey(fmt.Sprint(i)), Signs: random.IntN(2) == 0}
+				signs = signs || key.Signs
+				fixed = append(fixed, key)
 			}
-			return at(time.Duration(random.IntN(40)-20) * hour)
+			return fixed, signs
 		}
-		var records, before []KeyRecord
-		signers := 0
-		for i := range 1 + random.IntN(5) {
-			r := turn(fmt.Sprint(i), random.IntN(4), time.Duration(random.IntN(40)-20)*hour)
-			if random.IntN(2) == 0 {
-				before = append(before, r) // when it could sign yet
-			}
-			r.Key = fakeKey(r.ID)
-			r.onlyPublished = random.IntN(2) == 0
-			if !r.onlyPublished {
-				signers++
-			}
-			r.SignsFrom, r.Promoted = instant(), instant()
-			if random.IntN(4) == 0 {
-				r.Revoked = instant()
-			}
-			records = append(records, r)
-		}
-		fresh := slices.Clone(records)
-		if before != nil {
-			fresh = merge(newSchedule(before, time.Time{}), fresh, epoch)
-		}
-		s := newSchedule(fresh, time.Time{})
+		before, _ := some()
+		fixed, signs := some()
+		s := takeFixed(newFixedSchedule(before, time.Time{}), fixed, epoch)
 		for h := -30; h <= 30; h++ {
 			now := at(time.Duration(h) * hour)
 			signing := s.signing(now)
-			next, _ := s.next(now)
-			for what, chosen := range map[string]*KeyRecord{"signing": signing, "window": s.signingWindow(now, now), "next": next} {
-				if chosen != nil {
-					require.False(t, chosen.onlyPublished, "seed %d, %s, hour %d", seed, what, h)
-				}
+			require.Equal(t, signs, signing != nil, "seed %d, hour %d", seed, h)
+			require.Len(t, s.published(now), len(fixed))
+			if !signs {
+				continue
 			}
-			revoked := 0
-			for i := range s.records {
-				if r := &s.records[i]; !r.onlyPublished && r.revokedAt(now) {
-					revoked++
-				}
+			for what, chosen := range map[string]*KeyRecord{"signing": signing, "window": s.signingWindow(now, now)} {
+				i := slices.IndexFunc(fixed, func(key FixedKey) bool { return key.Is(chosen.Key) })
+				require.True(t, fixed[i].Signs, "seed %d, %s, hour %d", seed, what, h)
 			}
-			require.Equal(t, signers > revoked, signing != nil, "seed %d, hour %d", seed, h)
 		}
 	}
 }
 
-// TestASetOfPublicKeysHasNoneToSignWith: that is for the source to refuse.
-func TestASetOfPublicKeysHasNoneToSignWith(t *testing.T) {
-	s := newSchedule([]KeyRecord{with(turn("a", 1, 0), func(r *KeyRecord) { r.onlyPublished = true })}, time.Time{})
-	require.Nil(t, s.signing(epoch))
-	require.Equal(t, []string{"a"}, idsOf(s.published(epoch)))
-	_, err := s.records[0].Sign([]byte("{}"))
-	require.ErrorContains(t, err, "the key a has no private half")
+// TestAnAnswerThatNoSetCanUseIsAFaultOfTheSource.
+func TestAnAnswerThatNoSetCanUseIsAFaultOfTheSource(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rng.Reader)
+	require.NoError(t, err)
+	whole, err := NewKey(jose.ES256, private)
+	require.NoError(t, err)
+	half, err := NewPublicKey(jose.ES256, private.Public())
+	require.NoError(t, err)
+	for text, answer := range map[string]Answer{
+		"":                                 {Fixed: []FixedKey{{Key: half}, {Key: whole, Signs: true}}},
+		"cannot be the one that signs":     {Fixed: []FixedKey{{Key: half, Signs: true}}},
+		"a key with turns of its own must": {Timed: []KeyRecord{{Key: half}}},
+		"no key to sign with":              {Fixed: []FixedKey{{Key: half}}},
+		"the source has no key":            {},
+		"which no set can have":            {Fixed: []FixedKey{{Key: whole, Signs: true}}, Timed: []KeyRecord{{Key: whole}}},
+	} {
+		if text == "" {
+			require.NoError(t, answer.Check())
+		} else {
+			require.ErrorContains(t, answer.Check(), text)
+		}
+	}
+	_, err = half.Sign([]byte("{}"))
+	require.ErrorContains(t, err, "has no private half")
 }

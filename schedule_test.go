@@ -23,7 +23,7 @@ func at(d time.Duration) time.Time { return epoch.Add(d) }
 
 // fakeKey is a key that nobody signs with.
 func fakeKey(id string) *Key {
-	return &Key{ID: id, Algorithm: jose.ES256, identity: id, public: &jose.JSONWebKey{KeyID: id}}
+	return &Key{ID: id, Algorithm: jose.ES256, Public: &jose.JSONWebKey{KeyID: id}}
 }
 
 // turn is the record of a key whose turn begins some time after the epoch. It was made an hour
@@ -96,7 +96,7 @@ func TestWhichKeySigns(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSchedule(test.records, time.Time{})
+			s := newSchedule(test.records)
 			for instant, want := range test.want {
 				require.Equal(t, want, idOf(s.signing(at(instant))), "after %s", instant)
 			}
@@ -107,7 +107,7 @@ func TestWhichKeySigns(t *testing.T) {
 func TestWhichKeysArePublished(t *testing.T) {
 	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
 	secret := abc[1]
-	secret.Key = &Key{ID: "b", identity: "b"}
+	secret.Key = &Key{ID: "b"}
 	tests := map[string]struct {
 		records []KeyRecord
 		want    map[time.Duration][]string
@@ -135,7 +135,7 @@ func TestWhichKeysArePublished(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSchedule(test.records, time.Time{})
+			s := newSchedule(test.records)
 			for instant, want := range test.want {
 				require.Equal(t, want, idsOf(s.published(at(instant))), "after %s", instant)
 			}
@@ -150,7 +150,7 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	fresh := with(turn("c", 3, 7*hour), func(r *KeyRecord) {
 		r.Created, r.ReplacesFrom, r.Appears, r.Replaces = at(3*hour), at(4*hour), at(5*hour), "a"
 	})
-	s := newSchedule([]KeyRecord{a, b, fresh}, time.Time{})
+	s := newSchedule([]KeyRecord{a, b, fresh})
 	for instant, signs := range map[time.Duration]string{4*hour - 1: "a", 4 * hour: "b", 7*hour - 1: "b", 7 * hour: "c", 200 * hour: "c"} {
 		require.Equal(t, signs, idOf(s.signing(at(instant))), "after %s", instant)
 	}
@@ -161,7 +161,7 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	require.Equal(t, at(7*hour), s.nextEmergency(at(4*hour)))
 
 	all := with(turn("d", 4, 6*hour), func(r *KeyRecord) { r.Created, r.Replaces = at(6*hour), replacesAll })
-	s = newSchedule([]KeyRecord{a, b, fresh, all}, time.Time{})
+	s = newSchedule([]KeyRecord{a, b, fresh, all})
 	require.Equal(t, "d", idOf(s.signing(at(6*hour))))
 	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour))))
 	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour-timing.ClockSkew))), "to one whose clock is behind, too")
@@ -172,7 +172,7 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
 	a := with(turn("a", 1, 0), func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
 	fresh := with(turn("f", 2, 7*hour), func(r *KeyRecord) { r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour), "x" })
-	s := newSchedule([]KeyRecord{a, fresh}, time.Time{})
+	s := newSchedule([]KeyRecord{a, fresh})
 	for instant, shows := range map[time.Duration][]string{4*hour - 1: {"a"}, 4 * hour: {"f"}, 6 * hour: {"f"}, 8 * hour: {"f"}} {
 		require.Equal(t, shows, idsOf(s.published(at(instant))), "after %s", instant)
 	}
@@ -180,13 +180,13 @@ func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
 
 func TestWhichKeySignsForAWindow(t *testing.T) {
 	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
-	s := newSchedule(abc, time.Time{})
+	s := newSchedule(abc)
 	require.Equal(t, "a", idOf(s.signingWindow(at(10*hour-time.Second), at(10*hour+time.Minute))), "a rotation waits for the window's end")
 	require.Equal(t, "b", idOf(s.signingWindow(at(10*hour), at(10*hour+time.Minute))))
 
 	promoted := slices.Clone(abc)
 	promoted[1].Promoted = at(5 * hour)
-	s = newSchedule(promoted, time.Time{})
+	s = newSchedule(promoted)
 	require.Equal(t, "a", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour-1))))
 	require.Equal(t, "b", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour))), "an emergency does not")
 	require.Equal(t, at(5*hour), s.nextEmergency(at(0)))
@@ -194,14 +194,14 @@ func TestWhichKeySignsForAWindow(t *testing.T) {
 
 	revoked := slices.Clone(abc)
 	revoked[0].Revoked, revoked[0].Withdrawn = at(5*hour), at(6*hour)
-	s = newSchedule(revoked, time.Time{})
+	s = newSchedule(revoked)
 	require.Equal(t, "b", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour))))
 	require.True(t, s.trusts(abc[0].Key, at(5*hour-1)))
 	require.False(t, s.trusts(abc[0].Key, at(5*hour)), "though it is published still")
 	require.True(t, s.trusts(abc[1].Key, at(5*hour)))
 	require.False(t, s.trusts(fakeKey("x"), at(0)))
 
-	s = newSchedule(abc[:1], at(2*hour))
+	s = newFixedSchedule([]FixedKey{{Key: fakeKey("a"), Signs: true}}, at(2*hour))
 	require.Equal(t, at(2*hour), s.lastEmergency(at(3*hour)), "a file was replaced")
 	require.True(t, s.lastEmergency(at(hour)).IsZero())
 }
@@ -234,7 +234,7 @@ func TestWhichKeyIsMadeNext(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			plan, missing := newSchedule(test.records, time.Time{}).plan(at(test.now), test.every, lead)
+			plan, missing := newSchedule(test.records).plan(at(test.now), test.every, lead)
 			require.Equal(t, test.want, plan)
 			require.Equal(t, test.want.turn != 0, missing)
 		})
@@ -243,11 +243,11 @@ func TestWhichKeyIsMadeNext(t *testing.T) {
 
 func TestWhatWasOnceReadStays(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
-	known := newSchedule([]KeyRecord{with(a, func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b}, time.Time{})
+	known := newSchedule([]KeyRecord{with(a, func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b})
 
 	ids := func(records []KeyRecord) []string {
 		ids := []string{}
-		for _, r := range newSchedule(records, time.Time{}).records {
+		for _, r := range newSchedule(records).records {
 			ids = append(ids, r.ID)
 		}
 		return ids
@@ -257,12 +257,12 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	c := turn("c", 3, 20*hour)
 	require.Equal(t, []string{"a", "b", "c"}, ids(merge(known, []KeyRecord{c}, at(0))))
 
-	merged := newSchedule(merge(known, []KeyRecord{a, b}, at(0)), time.Time{})
+	merged := newSchedule(merge(known, []KeyRecord{a, b}, at(0)))
 	require.Equal(t, at(5*hour), merged.records[0].Revoked, "nor a revocation")
 	require.Equal(t, at(6*hour), merged.records[0].Withdrawn)
 
-	file := newSchedule([]KeyRecord{staticRecord(fakeKey("f"), true)}, time.Time{})
-	require.Empty(t, ids(merge(file, nil, at(0))), "a source without instants says everything, every time")
+	file := newFixedSchedule([]FixedKey{{Key: fakeKey("f"), Signs: true}, {Key: fakeKey("g")}}, time.Time{})
+	require.Len(t, takeFixed(file, []FixedKey{{Key: fakeKey("f"), Signs: true}}, at(0)).records, 1, "a source of fixed keys says everything, every time")
 }
 
 // TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire, and a key's retirement does not grow by
@@ -293,7 +293,7 @@ func TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire(t *testing.T) {
 				if since >= test.longFrom && since < test.longUntil {
 					grace = long
 				}
-				s.replace(graced(grace), at(since))
+				s.take(Answer{Timed: graced(grace)}, at(since))
 			}
 			current := s.current.Load()
 			require.Equal(t, at(test.retires), current.retires(&current.records[0]))
@@ -354,7 +354,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 		brokenLocks: rng.IntN(2) == 0,
 	}
 	if rng.IntN(2) == 0 { // as it is mostly configured
-		c.maxAge, c.lifetime = defaultJWKSMaxAge, timing.DefaultLifetime
+		c.maxAge, c.lifetime = timing.DefaultMaxAge, timing.DefaultLifetime
 	}
 	c.grace = c.lifetime + between(0, time.Hour)
 	for range 3 {
@@ -388,14 +388,14 @@ func (c *cluster) poll(r *simulatedReplica) {
 			}
 		}
 		if len(records) > 0 {
-			r.state.replace(records, c.clock(r))
+			r.state.take(Answer{Timed: records}, c.clock(r))
 		}
 	}
 	see(!c.brokenLocks)
 	for {
 		current := r.state.current.Load()
 		if current == nil {
-			current = newSchedule(nil, time.Time{})
+			current = newSchedule(nil)
 		}
 		plan, missing := current.plan(c.clock(r), c.every, timing.LeadTime(c.maxAge))
 		if !missing {
@@ -411,7 +411,7 @@ func (c *cluster) poll(r *simulatedReplica) {
 		}
 		c.stored = append(c.stored, storedRecord{record, c.now})
 		r.learned[record.ID] = c.now
-		r.state.replace([]KeyRecord{record}, c.clock(r))
+		r.state.take(Answer{Timed: []KeyRecord{record}}, c.clock(r))
 	}
 }
 

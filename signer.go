@@ -123,7 +123,7 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 	sub.slot.Store(slot)
 
 	old := slot.current.Load()
-	if old != nil && old.window == w && old.key.is(record.Key) {
+	if old != nil && old.window == w && old.key.Is(record.Key) {
 		// The keys changed, but not this client's: the token is still the right one.
 		t := newSignedToken(old.authorization, record.Key, current, w, now)
 		slot.current.CompareAndSwap(old, t)
@@ -135,8 +135,8 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 	if usable {
 		turns = s.renew
 	}
-	result := s.calls.DoChan(string(slot.digest[:])+strconv.FormatInt(w.Start, 10)+record.identity, func() (any, error) {
-		if t := slot.current.Load(); t != nil && t.window == w && t.key.is(record.Key) {
+	result := s.calls.DoChan(string(slot.digest[:])+strconv.FormatInt(w.Start, 10)+record.Identity(), func() (any, error) {
+		if t := slot.current.Load(); t != nil && t.window == w && t.key.Is(record.Key) {
 			return t, nil // signed between our look and our turn
 		}
 		turns <- struct{}{}

@@ -62,24 +62,23 @@ func (ks *keySet) status(now time.Time) setStatus {
 			ID: r.ID, Algorithm: string(r.Algorithm), State: statePublished,
 			Created: r.Created, Retires: current.retires(r), Revoked: r.Revoked,
 		}
-		timed := !r.Created.IsZero() // those of a file are not
-		if timed {
+		if !current.fixed {
 			key.SignsFrom = r.begins()
 		}
 		switch {
 		case r == signing:
 			key.State = stateSigning
-			if timed {
+			if !current.fixed {
 				key.SignsFrom = current.signsSince(r, now)
 			}
 		case reached(key.Retires, now):
 			key.State = stateRetired
 		case r.revokedAt(now):
 			key.State = stateRevoked
-		case r == next && timed:
+		case r == next && !current.fixed:
 			key.State = stateNext
 			key.SignsFrom = from
-		case next != nil && r.Turn > next.Turn && timed:
+		case next != nil && r.Turn > next.Turn && !current.fixed:
 			key.State = stateWaiting
 		}
 		status.Keys = append(status.Keys, key)

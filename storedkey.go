@@ -122,7 +122,7 @@ func decodeStoredKey(object []byte) (storedKey, error) {
 	case !stored.ReplacesFrom.IsZero() && stored.Appears.Before(stored.ReplacesFrom):
 		return storedKey{}, errors.New("what it replaces would leave the JWKS while it signs")
 	}
-	if err := key.selfTest(); err != nil {
+	if err := key.Check(); err != nil {
 		return storedKey{}, err
 	}
 	record := KeyRecord{

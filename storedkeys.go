@@ -77,7 +77,7 @@ func (k *storedKeys) all() []KeyRecord {
 func (k *storedKeys) read(ctx context.Context, needs KeyNeeds) (unusable, err error) {
 	names, err := k.storage.List(ctx, k.folder(), false)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, failed(storageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", k.folder(), k.where(), err))
+		return nil, Failed(StorageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", k.folder(), k.where(), err))
 	}
 	var bad, unread []error
 	var damaged []string
@@ -149,7 +149,7 @@ func (k *storedKeys) learn(name string, object []byte) error {
 		}
 	}
 	if err != nil {
-		return failed(keyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it: %w", name, k.where(), err))
+		return Failed(KeyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it: %w", name, k.where(), err))
 	}
 	return nil
 }
@@ -223,7 +223,7 @@ func (k *storedKeys) forget(ctx context.Context, kid string) bool {
 func (k *storedKeys) load(ctx context.Context, name string) ([]byte, error) {
 	object, err := k.storage.Load(ctx, name)
 	if err != nil {
-		return nil, failed(storageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, k.where(), err))
+		return nil, Failed(StorageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, k.where(), err))
 	}
 	return object, nil
 }
@@ -232,10 +232,10 @@ func (k *storedKeys) load(ctx context.Context, name string) ([]byte, error) {
 // its instants would be too early.
 func (k *storedKeys) store(ctx context.Context, name string, object []byte) error {
 	if err := context.Cause(ctx); err != nil {
-		return failed(storageUnreachable, fmt.Errorf("%w: it took %s too long to answer: %w", errNothingStored, k.where(), err))
+		return Failed(StorageUnreachable, fmt.Errorf("%w: it took %s too long to answer: %w", errNothingStored, k.where(), err))
 	}
 	if err := k.storage.Store(ctx, name, object); err != nil {
-		return failed(storageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, k.where(), err))
+		return Failed(StorageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, k.where(), err))
 	}
 	return nil
 }

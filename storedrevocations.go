@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -32,7 +31,7 @@ func (k *storedKeys) remember(needs KeyNeeds) {
 			k.learnRevocation(revokes)
 		}
 	}
-	if signing := newSchedule(needs.Known, time.Time{}).signing(needs.Now); signing != nil {
+	if signing := newSchedule(needs.Known).signing(needs.Now); signing != nil {
 		k.signing = signing.ID
 	}
 }

@@ -68,7 +68,7 @@ func started(t testing.TB, storage certmagic.Storage) *StorageKeys {
 	t.Helper()
 	s := &StorageKeys{Algorithm: "ES256", logger: zap.NewNop()}
 	s.setStored(newStoredKeys(storage, zap.NewNop()))
-	s.setName("default")
+	s.SetName("default")
 	require.NoError(t, s.check())
 	s.setDefaults()
 	return s
@@ -89,13 +89,13 @@ func needsAt(since time.Duration) KeyNeeds {
 func asked(t testing.TB, s *StorageKeys, needs KeyNeeds) *schedule {
 	t.Helper()
 	for range patience - 1 {
-		if records, err := s.Keys(t.Context(), needs); err == nil {
-			return newSchedule(records, time.Time{})
+		if records, err := keysOf(t, s, needs); err == nil {
+			return newSchedule(records)
 		}
 	}
-	records, err := s.Keys(t.Context(), needs)
+	records, err := keysOf(t, s, needs)
 	require.NoError(t, err)
-	return newSchedule(records, time.Time{})
+	return newSchedule(records)
 }
 
 // emergency is a set in which a key was revoked an hour after it began.
@@ -226,7 +226,7 @@ func TestNoOldKeyBeginsToSignWhileAnObjectCannotBeRead(t *testing.T) {
 				for range 5 { // each restart decides the same, and makes no more keys
 					s := started(t, storage)
 					require.Equal(t, e.stays, asked(t, s, needsAt(e.since)).signing(at(e.since)).ID)
-					require.ErrorContains(t, s.lacking(), fresh)
+					require.ErrorContains(t, s.complaint, fresh)
 				}
 				require.Len(t, storage.held, 5, "the two keys, what cannot be read, and a successor for the one that signs")
 				removed := storage.after(func(o *objects) { delete(o.held, fresh); delete(o.held, copied) })

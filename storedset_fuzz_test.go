@@ -52,13 +52,13 @@ func newPast(f testing.TB, seed uint64) *past {
 		command := [...]string{"rotate", "revoke", "revoke", "revoke --now", "revoke --all"}[random.IntN(5)]
 		if command == "rotate" {
 			if _, err := s.Rotate(f.Context(), needs); err != nil {
-				require.ErrorIs(f, err, errKeyState)
+				require.ErrorIs(f, err, ErrKeyState)
 			}
 			continue
 		}
 		r, err := revokers[command](s, f.Context(), kid, needs)
 		if err != nil {
-			require.ErrorIs(f, err, errKeyState)
+			require.ErrorIs(f, err, ErrKeyState)
 			continue
 		}
 		for _, kid := range r.Revoked {
@@ -157,7 +157,7 @@ func FuzzStoredSets(f *testing.F) {
 		s := started(t, storage)
 		var err error
 		for range patience {
-			_, err = s.Keys(t.Context(), needsAt(p.end))
+			_, err = keysOf(t, s, needsAt(p.end))
 		}
 		if err != nil { // nothing is left that could sign, and something that cannot be read
 			require.False(t, slices.ContainsFunc(p.made, func(kid string) bool { return p.whole(left, objectName(kid, keySuffix)) }), err)

@@ -15,6 +15,13 @@ const (
 	// FirstKeysTimeout is how long a request waits for the first keys of a set.
 	FirstKeysTimeout = 10 * time.Second
 
+	// StopTimeout bounds how long the end of a configuration waits for a storage that does not heed its
+	// context.
+	StopTimeout = 5 * time.Second
+
+	// DefaultMaxAge is how long a cache may keep a JWKS, where that is not configured.
+	DefaultMaxAge = time.Minute
+
 	// SignatureTimeout is how long a request waits for its token to be signed.
 	SignatureTimeout = 10 * time.Second
 
