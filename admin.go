@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -138,12 +139,12 @@ func (*adminAPI) list(w http.ResponseWriter, r *http.Request, app *App) error {
 // errNotPublic says why there is no JWKS of a set.
 var errNotPublic = errors.New("it has no public key that a cluster could read; give it the secret itself, as `hmac_key` in its keystore")
 
-func (*adminAPI) jwks(w http.ResponseWriter, r *http.Request, ks *keySet) error {
+func (*adminAPI) jwks(w http.ResponseWriter, r *http.Request, ks *signingSet) error {
 	return get(w, r, func() (any, error) {
 		if !ks.source.Public() {
 			return nil, fmt.Errorf("the key set %s is a shared secret: %w", ks.name, errNotPublic)
 		}
-		doc, err := renderJWKS([]*keySet{ks}, time.Now())
+		doc, err := renderJWKS([]*keySet{ks.keySet}, time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -151,16 +152,16 @@ func (*adminAPI) jwks(w http.ResponseWriter, r *http.Request, ks *keySet) error 
 	})
 }
 
-func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *keySet) error {
-	return change(w, r, func(ctx context.Context) (Rotation, error) {
+func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *signingSet) error {
+	return change(w, r, func(ctx context.Context) (keys.Rotation, error) {
 		var request revokeRequest
 		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&request); err != nil {
-			return Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf(`write {"kid": "…"} or {"all": true}: %w`, err)}
+			return keys.Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf(`write {"kid": "…"} or {"all": true}: %w`, err)}
 		}
 		if (request.KeyID == "") != request.All {
-			return Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New(`write {"kid": "…"} or {"all": true}, and not both`)}
+			return keys.Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New(`write {"kid": "…"} or {"all": true}, and not both`)}
 		}
 		if request.All {
 			return ks.revokeAll(ctx)
@@ -175,7 +176,7 @@ const changeTimeout = time.Minute
 
 // change does something about the keys. What was begun is not given up because the one who asked
 // for it has left.
-func change(w http.ResponseWriter, r *http.Request, do func(context.Context) (Rotation, error)) error {
+func change(w http.ResponseWriter, r *http.Request, do func(context.Context) (keys.Rotation, error)) error {
 	return post(w, r, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
 		defer cancel()
@@ -200,7 +201,7 @@ func respond(w http.ResponseWriter, r *http.Request, method string, answer func(
 	switch {
 	case errors.Is(err, errNoPublicKey):
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
-	case errors.Is(err, errNotRotator), errors.Is(err, ErrKeyState), errors.Is(err, errNotPublic):
+	case errors.Is(err, errNotRotator), errors.Is(err, keys.ErrKeyState), errors.Is(err, errNotPublic):
 		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: err}
 	case err != nil:
 		if refused, ok := errors.AsType[caddy.APIError](err); ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // administered is a scene whose Caddy has an admin endpoint.
@@ -151,7 +152,7 @@ func TestTheAdminAPIRotates(t *testing.T) {
 
 	status, _, body := a.request(http.MethodPost, "/elasticsearch_jwt/keys/default/rotate", "")
 	require.Equal(t, http.StatusOK, status, body)
-	var rotation esjwt.Rotation
+	var rotation keys.Rotation
 	require.NoError(t, json.Unmarshal([]byte(body), &rotation))
 	require.NotEqual(t, signing, rotation.Signing)
 	require.Greater(t, time.Until(rotation.At), 2*time.Minute, "no cache can know a key that was made just now")

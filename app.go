@@ -20,11 +20,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/certmagic"
+	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -48,7 +50,7 @@ type App struct {
 
 	ctx       caddy.Context
 	logger    *zap.Logger
-	sets      map[string]*keySet
+	sets      map[string]*signingSet
 	stateKeys []string
 	lists     []*listState
 	events    *caddyevents.App
@@ -112,12 +114,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading the key sources: %w", err)
 	}
-	a.sets = make(map[string]*keySet)
+	a.sets = make(map[string]*signingSet)
 	for name, module := range modules.(map[string]any) {
 		if err := checkKeySetName(name); err != nil {
 			return err
 		}
-		source, ok := module.(KeySource)
+		source, ok := module.(keys.Source)
 		if !ok {
 			return fmt.Errorf("key set %s: %T is no source of keys", name, module)
 		}
@@ -126,23 +128,49 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-func (a *App) addSet(name string, source KeySource) {
-	if named, ok := source.(Named); ok {
+func (a *App) addSet(name string, source keys.Source) {
+	if named, ok := source.(keys.Named); ok {
 		named.SetName(name)
 	}
 	key := stateKey(name, source, a.ctx.Storage())
-	state, _ := keyStates.LoadOrStore(key, newKeyState(a.CacheSize, observeSignature))
+	loaded, _ := setStates.LoadOrStore(key, newSetState(a.CacheSize))
+	state := loaded.(*setState)
 	a.stateKeys = append(a.stateKeys, key)
-	a.sets[name] = &keySet{
+	a.sets[name] = &signingSet{signer: state.signer, keySet: &keySet{
 		name:       name,
 		source:     source,
 		sourceName: caddy.GetModuleName(source),
-		state:      state.(*keyState),
+		state:      state.keyState,
 		logger:     a.logger.With(zap.String("keys", name)),
 		emit:       a.emit,
 		now:        time.Now,
 		asking:     make(chan struct{}, 1),
-	}
+	}}
+}
+
+// signingSet is a key set with what makes its tokens.
+type signingSet struct {
+	*keySet
+	signer *signer
+}
+
+// setState is what of a set outlives a configuration: its keys, and the tokens that they signed.
+type setState struct {
+	*keyState
+	signer *signer
+}
+
+// setStates are those of all configurations that run, by what makes them the same.
+var setStates = caddy.NewUsagePool()
+
+func newSetState(cacheSize int) *setState {
+	state := newKeyState()
+	return &setState{state, newSigner(cacheSize, state.wait, func(alg jose.SignatureAlgorithm, took time.Duration, err error) {
+		if err != nil {
+			state.signatureFailed()
+		}
+		observeSignature(alg, took, err)
+	})}
 }
 
 // emit tells the subscribers of Caddy's events. Its events are elasticsearch_jwt.key_created,
@@ -194,7 +222,7 @@ func (a *App) addDefaultSet() error {
 	if err != nil {
 		return err
 	}
-	source, ok := module.(KeySource)
+	source, ok := module.(keys.Source)
 	if !ok {
 		return fmt.Errorf("%T is no source of keys", module)
 	}
@@ -205,7 +233,7 @@ func (a *App) addDefaultSet() error {
 // stateKey tells whether a set of another configuration in this process is the same one: it has the same
 // name, on the same storage, and keys from the same place. What these are called can have a password in it:
 // only the hash is kept.
-func stateKey(name string, source KeySource, storage certmagic.Storage) string {
+func stateKey(name string, source keys.Source, storage certmagic.Storage) string {
 	where, err := json.Marshal(storage)
 	if err != nil || string(where) == "{}" {
 		where = fmt.Appendf(nil, "%p", storage) // cannot be compared: each configuration has its own
@@ -216,7 +244,7 @@ func stateKey(name string, source KeySource, storage certmagic.Storage) string {
 
 // keySet returns the set of a name. The default set is there whenever it is asked for, which
 // is before Start.
-func (a *App) keySet(name string) (*keySet, error) {
+func (a *App) keySet(name string) (*signingSet, error) {
 	if ks, ok := a.sets[name]; ok {
 		return ks, nil
 	}
@@ -227,6 +255,17 @@ func (a *App) keySet(name string) (*keySet, error) {
 		return a.sets[name], nil
 	}
 	return nil, setting.In("keys", errUnknownKeySet(name, maps.Keys(a.sets)))
+}
+
+// keySets are the sets without what makes their tokens.
+func (a *App) keySets() iter.Seq[*keySet] {
+	return func(yield func(*keySet) bool) {
+		for _, set := range a.sets {
+			if !yield(set.keySet) {
+				return
+			}
+		}
+	}
 }
 
 func errUnknownKeySet(name string, known iter.Seq[string]) error {
@@ -278,9 +317,9 @@ func (a *App) Start() error {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
 	running.add(a)
-	a.metrics.show(a.sets)
+	a.metrics.show(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
-		ks.state.signer.slots.Resize(a.CacheSize)
+		ks.signer.slots.Resize(a.CacheSize)
 		if ks.signs.Load() && !ks.shown.Load() && ks.source.Public() {
 			ks.logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: unless another server does, no cluster can verify the tokens")
 		}
@@ -317,7 +356,7 @@ func (a *App) Stop() error {
 func (a *App) Cleanup() error {
 	var errs []error
 	for _, key := range a.stateKeys {
-		_, err := keyStates.Delete(key)
+		_, err := setStates.Delete(key)
 		errs = append(errs, err)
 	}
 	for _, lists := range a.lists {

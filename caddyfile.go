@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -81,7 +82,7 @@ func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return fmt.Errorf("keys %s: %w", name, err)
 	}
-	module, ok := unmarshaled.(KeySource)
+	module, ok := unmarshaled.(keys.Source)
 	if !ok {
 		return d.Errf("%s is no source of keys", source)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -177,7 +178,7 @@ Tokens of the old key go on until they expire, and it stays in the JWKS until th
 key up because somebody else may have it, use 'revoke'.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var rotation Rotation
+			var rotation keys.Rotation
 			if err := client.ask(http.MethodPost, "/keys/"+setArgument(args)+"/rotate", nil, &rotation); err != nil {
 				return err
 			}
@@ -221,7 +222,7 @@ for the other replicas, requests can be refused.`,
 			if (request.KeyID == "") != request.All {
 				return errors.New("name the kid of the key to revoke, which `caddy elasticsearch-jwt keys` lists; or write --all")
 			}
-			var rotation Rotation
+			var rotation keys.Rotation
 			if err := client.ask(http.MethodPost, "/keys/"+url.PathEscape(set)+"/revoke", request, &rotation); err != nil {
 				return err
 			}
@@ -285,7 +286,7 @@ func generateKeyFile(name, algorithm string, size int) (kid string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("generating a key: %w", err)
 	}
-	key, err := NewKey(settings.algorithm, private)
+	key, err := keys.NewKey(settings.algorithm, private)
 	if err != nil {
 		return "", err
 	}
@@ -358,7 +359,7 @@ func printSets(w io.Writer, sets []setStatus) error {
 }
 
 // printRotation says what an emergency means for the clusters.
-func printRotation(w io.Writer, r Rotation) {
+func printRotation(w io.Writer, r keys.Rotation) {
 	for _, kid := range r.Revoked {
 		fmt.Fprintf(w, "revoked  %s\n", kid)
 	}

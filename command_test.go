@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // command runs `caddy elasticsearch-jwt` with arguments, and returns what it prints.
@@ -127,7 +128,7 @@ func TestRotateSaysWhatHappensWhen(t *testing.T) {
 
 func TestRotatePrintsJSONForPrograms(t *testing.T) {
 	a := newAdministered(t, manySources)
-	var rotation esjwt.Rotation
+	var rotation keys.Rotation
 	require.NoError(t, json.Unmarshal([]byte(a.command("rotate", "default", "--json")), &rotation))
 	require.NotEmpty(t, rotation.Signing)
 	require.Greater(t, time.Until(rotation.At), 2*time.Minute)
@@ -161,7 +162,7 @@ func TestRevokeAllGivesEveryKeyUp(t *testing.T) {
 	require.Equal(t, http.StatusOK, a.get(client, "/").StatusCode)
 	require.Equal(t, signing, a.token(a.upstream.last(t)).header.KeyID)
 
-	var rotation esjwt.Rotation
+	var rotation keys.Rotation
 	require.NoError(t, json.Unmarshal([]byte(a.command("revoke", "--all", "--set", "default", "--json")), &rotation))
 	require.Contains(t, rotation.Revoked, signing)
 }

@@ -41,21 +41,21 @@ func (a *App) SetClock(now func() time.Time) {
 }
 
 // ClockedSet is what the default key set of an app does at an instant, whatever the clock says.
-type ClockedSet struct{ ks *keySet }
+type ClockedSet struct{ ks *signingSet }
 
 // DefaultSet is the app's default key set.
 func (a *App) DefaultSet() ClockedSet { return ClockedSet{a.sets[defaultKeySet]} }
 
 // Ready reports whether there is a key to sign with.
 func (c ClockedSet) Ready(now time.Time) bool {
-	current := c.ks.state.current.Load()
+	current := c.ks.state.get()
 	return current != nil && current.signing(now) != nil
 }
 
 // Published are the kids of the JWKS.
 func (c ClockedSet) Published(now time.Time) []string {
 	var kids []string
-	for _, r := range c.ks.state.current.Load().published(now) {
+	for _, r := range c.ks.state.get().published(now) {
 		kids = append(kids, r.ID)
 	}
 	return kids
@@ -63,7 +63,7 @@ func (c ClockedSet) Published(now time.Time) []string {
 
 // Document is the JWKS.
 func (c ClockedSet) Document(now time.Time) (string, error) {
-	document, err := renderJWKS([]*keySet{c.ks}, now)
+	document, err := renderJWKS([]*keySet{c.ks.keySet}, now)
 	if err != nil {
 		return "", err
 	}
@@ -73,12 +73,12 @@ func (c ClockedSet) Document(now time.Time) (string, error) {
 // Signs is which key signs for a client, and until when the client's token lives.
 func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires time.Time) {
 	w := token.WindowAt(now.Unix(), timing.DefaultLifetime, clientClaims(client), 1<<62)
-	return c.ks.state.current.Load().signingWindow(time.Unix(w.Start, 0), now).ID, time.Unix(w.Expires, 0)
+	return c.ks.state.get().signingWindow(time.Unix(w.Start, 0), now).ID, time.Unix(w.Expires, 0)
 }
 
 // Token is a new client's token.
 func (c ClockedSet) Token(client string, now time.Time) (string, error) {
-	token, err := c.ks.state.signer.token(context.Background(), &subject{claims: clientClaims(client), lifetime: timing.DefaultLifetime}, now, 1<<62, func(*signedToken) {})
+	token, err := c.ks.signer.token(context.Background(), &subject{claims: clientClaims(client), lifetime: timing.DefaultLifetime}, now, 1<<62, func(*signedToken) {})
 	if err != nil {
 		return "", err
 	}

@@ -111,7 +111,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 			return setting.In("max_age", err)
 		}
 		ks.shown.Store(true)
-		j.sets = append(j.sets, ks)
+		j.sets = append(j.sets, ks.keySet)
 	}
 	j.warnOfSites(app.(*App).sitesAround(ctx), ctx.Logger())
 	return nil
@@ -194,7 +194,7 @@ func (j *JWKS) awaitKeys(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, maxJWKSWait)
 	defer cancel()
 	for _, ks := range j.sets {
-		if _, err := ks.state.schedule(ctx); err != nil {
+		if _, err := ks.state.wait(ctx); err != nil {
 			return
 		}
 	}
@@ -223,13 +223,13 @@ func renderJWKS(sets []*keySet, now time.Time) (*jwksDocument, error) {
 	doc := &jwksDocument{}
 	set := jose.JSONWebKeySet{}
 	for _, ks := range sets {
-		current := ks.state.current.Load()
+		current := ks.state.get()
 		if current == nil {
 			// Without this set's keys the document would look as if they were gone.
 			return nil, errNoPublicKey
 		}
 		doc.schedules = append(doc.schedules, current)
-		doc.until = earliestAfter(now, doc.until, current.nextChange(now))
+		doc.until = timing.EarliestAfter(now, doc.until, current.nextChange(now))
 		for _, key := range current.published(now) {
 			if slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == key.ID && k.Algorithm == key.Public.Algorithm }) {
 				continue // two sets can hold one key
@@ -260,11 +260,11 @@ func etag(body []byte) string {
 
 func (j *JWKS) isCurrent(doc *jwksDocument, now time.Time) bool {
 	for i, ks := range j.sets {
-		if ks.state.current.Load() != doc.schedules[i] {
+		if ks.state.get() != doc.schedules[i] {
 			return false
 		}
 	}
-	return !reached(doc.until, now)
+	return !timing.Reached(doc.until, now)
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens:

@@ -19,7 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // algorithmCase is an algorithm of RFC 7518 section 3.1 with a key for it.
@@ -103,7 +103,7 @@ func TestEveryAlgorithmSignsWhatStrictReadersVerify(t *testing.T) {
 	payload := []byte(`{"sub":"alice"}`)
 	for _, c := range allAlgorithms(t) {
 		t.Run(string(c.name), func(t *testing.T) {
-			key, err := esjwt.NewKey(c.name, c.key)
+			key, err := keys.NewKey(c.name, c.key)
 			require.NoError(t, err)
 			require.Equal(t, c.name, key.Algorithm)
 			for range 20 { // an R or S with leading zeros must be as long as any other
@@ -129,7 +129,7 @@ func TestEveryAlgorithmSignsWhatStrictReadersVerify(t *testing.T) {
 func TestATokensHeaderIsAlgKidAndTyp(t *testing.T) {
 	for _, c := range allAlgorithms(t) {
 		t.Run(string(c.name), func(t *testing.T) {
-			key, err := esjwt.NewKey(c.name, c.key)
+			key, err := keys.NewKey(c.name, c.key)
 			require.NoError(t, err)
 			compact, err := key.Sign([]byte("{}"))
 			require.NoError(t, err)
@@ -158,7 +158,7 @@ func TestOnlyPSSignaturesDiffer(t *testing.T) {
 		t.Run(string(c.name), func(t *testing.T) {
 			var tokens []string
 			for range 2 { // two replicas
-				key, err := esjwt.NewKey(c.name, c.key)
+				key, err := keys.NewKey(c.name, c.key)
 				require.NoError(t, err)
 				for range 2 {
 					token, err := key.Sign([]byte(`{"sub":"alice"}`))
@@ -181,7 +181,7 @@ func TestAKeyIsForOneKindOfAlgorithmAlone(t *testing.T) {
 	cases := allAlgorithms(t)
 	for _, c := range cases {
 		for _, other := range cases {
-			key, err := esjwt.NewKey(other.name, c.key)
+			key, err := keys.NewKey(other.name, c.key)
 			_, isRSA := c.key.(*rsa.PrivateKey)
 			_, isSecret := c.key.([]byte)
 			switch family := string(other.name[:2]); {
@@ -219,7 +219,7 @@ func TestKeysThatElasticsearchWouldNotTakeAreRefused(t *testing.T) {
 		"nothing":                            {jose.RS256, nil, "is not a private key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := esjwt.NewKey(c.algorithm, c.key)
+			_, err := keys.NewKey(c.algorithm, c.key)
 			require.ErrorContains(t, err, c.complaint)
 		})
 	}
@@ -238,7 +238,7 @@ func TestWhatADeviceReturnsIsChecked(t *testing.T) {
 		"negative numbers in ASN.1": func([]byte) ([]byte, error) { return []byte{0x30, 6, 2, 1, 0xff, 2, 1, 0xff}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			k, err := esjwt.NewKey(jose.ES256, device{key.Public(), sign})
+			k, err := keys.NewKey(jose.ES256, device{key.Public(), sign})
 			require.NoError(t, err)
 			token, err := k.Sign([]byte("{}"))
 			require.Error(t, err)
@@ -276,7 +276,7 @@ func BenchmarkSign(b *testing.B) {
 			}
 		})
 		b.Run(string(c.name)+"/token", func(b *testing.B) {
-			key, err := esjwt.NewKey(c.name, c.key)
+			key, err := keys.NewKey(c.name, c.key)
 			require.NoError(b, err)
 			b.ReportAllocs()
 			for b.Loop() {

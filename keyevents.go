@@ -9,12 +9,13 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // keysSeen is what was last told about a set's keys.
 type keysSeen struct {
 	mu        sync.Mutex
-	signing   *Key
+	signing   *keys.Key
 	published []string // kids
 	revoked   []string // kids
 }
@@ -24,9 +25,9 @@ type keysSeen struct {
 // or made.
 func (ks *keySet) tell(now time.Time, failure error) {
 	if failure != nil {
-		ks.event("key_failed", zap.Stringer("reason", FailureOf(failure)), zap.Error(failure))
+		ks.event("key_failed", zap.Stringer("reason", keys.FailureOf(failure)), zap.Error(failure))
 	}
-	if current := ks.state.current.Load(); current != nil {
+	if current := ks.state.get(); current != nil {
 		// Whoever hears an event may act upon the keys: nothing is locked meanwhile.
 		for _, tell := range ks.news(current, now) {
 			tell()
@@ -60,7 +61,7 @@ func (ks *keySet) news(current *schedule, now time.Time) []func() {
 	}
 	for i := range current.records {
 		r := &current.records[i]
-		if r.revokedAt(now) && !slices.Contains(seen.revoked, r.ID) {
+		if r.RevokedAt(now) && !slices.Contains(seen.revoked, r.ID) {
 			seen.revoked = append(seen.revoked, r.ID)
 			if !first {
 				news = append(news, func() {
@@ -80,13 +81,13 @@ func (ks *keySet) news(current *schedule, now time.Time) []func() {
 
 // tellNew tells of a key that was not known before: it was created by us or, since we last
 // looked, by another replica; or it is older than this process, or nobody knows how old it is.
-func (ks *keySet) tellNew(r *KeyRecord, older bool) {
+func (ks *keySet) tellNew(r *keys.Timed, older bool) {
 	fields := []zap.Field{zap.String("kid", r.ID), zap.String("algorithm", string(r.Algorithm))}
 	if older {
 		ks.logger.Info("signing key loaded", fields...)
 		return
 	}
-	ks.event("key_created", append(fields, logTime("signs_from", r.begins()), logTime("created", r.Created))...)
+	ks.event("key_created", append(fields, logTime("signs_from", r.Begins()), logTime("created", r.Created))...)
 }
 
 // event logs and emits one event. A failure was logged by whoever met it.

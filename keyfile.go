@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // maxKeyFile bounds a key file: hundreds of keys.
@@ -24,15 +25,15 @@ type parsedKey struct {
 }
 
 // key makes the key, and checks that it can do what it is for.
-func (p parsedKey) key(configured string) (*Key, error) {
+func (p parsedKey) key(configured string) (*keys.Key, error) {
 	alg, err := p.chooseAlgorithm(configured)
 	if err != nil {
 		return nil, err
 	}
 	if p.signer == nil {
-		return NewPublicKey(alg, p.public)
+		return keys.NewPublicKey(alg, p.public)
 	}
-	key, err := NewKey(alg, p.signer)
+	key, err := keys.NewKey(alg, p.signer)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +45,11 @@ func (p parsedKey) key(configured string) (*Key, error) {
 func (p parsedKey) chooseAlgorithm(configured string) (jose.SignatureAlgorithm, error) {
 	switch {
 	case p.algorithm != "":
-		return parseAlgorithm(p.algorithm, asymmetricAlgorithms)
-	case configured != "" && defaultAlgorithm(p.public) == jose.RS256:
-		return parseAlgorithm(configured, asymmetricAlgorithms)
+		return keys.ParseAlgorithm(p.algorithm, keys.AsymmetricAlgorithms)
+	case configured != "" && keys.DefaultAlgorithm(p.public) == jose.RS256:
+		return keys.ParseAlgorithm(configured, keys.AsymmetricAlgorithms)
 	default:
-		return defaultAlgorithm(p.public), nil
+		return keys.DefaultAlgorithm(p.public), nil
 	}
 }
 

@@ -1,11 +1,10 @@
 package esjwt
 
 import (
-	"maps"
-	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -36,9 +35,7 @@ func keyDesc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 // show begins to show the metrics of the sets of a configuration that runs.
-func (m *keyMetrics) show(sets map[string]*keySet) {
-	m.sets.Store(new(slices.Collect(maps.Values(sets))))
-}
+func (m *keyMetrics) show(sets []*keySet) { m.sets.Store(&sets) }
 
 // Describe implements [prometheus.Collector].
 func (*keyMetrics) Describe(ch chan<- *prometheus.Desc) {
@@ -63,7 +60,7 @@ func (ks *keySet) collect(ch chan<- prometheus.Metric, now time.Time) {
 	sample := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, kind, value, append([]string{ks.name}, labels...)...)
 	}
-	current := ks.state.current.Load()
+	current := ks.state.get()
 	if current != nil {
 		if signing := current.signing(now); signing != nil && !current.fixed {
 			sample(keyCreatedDesc, prometheus.GaugeValue, float64(signing.Created.Unix()))
@@ -82,7 +79,7 @@ func (ks *keySet) collect(ch chan<- prometheus.Metric, now time.Time) {
 	counts := &ks.state.counts
 	sample(rotationsDesc, prometheus.CounterValue, float64(counts.rotations.Load()))
 	for kind := range counts.failures {
-		sample(keyFailuresDesc, prometheus.CounterValue, float64(counts.failures[kind].Load()), Failure(kind).String())
+		sample(keyFailuresDesc, prometheus.CounterValue, float64(counts.failures[kind].Load()), keys.Failure(kind).String())
 	}
 }
 

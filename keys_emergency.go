@@ -11,25 +11,26 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // Rotate implements [Rotator].
-func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
+func (s *StorageKeys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule, needs keys.Needs) (keys.Rotation, error) {
 		signing := current.signing(needs.Now)
 		for i := range current.records {
 			// A fresh key that another overtakes would never sign, and make no cluster forget.
-			if r := &current.records[i]; r.Turn >= signing.Turn && r.Promoted.After(needs.Now) && !reached(r.Revoked, r.Promoted) {
-				return Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", ErrKeyState, r.ID, r.Promoted.Format(time.RFC3339))
+			if r := &current.records[i]; r.Turn >= signing.Turn && r.Promoted.After(needs.Now) && !timing.Reached(r.Revoked, r.Promoted) {
+				return keys.Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", keys.ErrKeyState, r.ID, r.Promoted.Format(time.RFC3339))
 			}
 		}
 		successor := current.successor(signing, needs.Now)
-		at, begins := knownEverywhere(successor, needs), successor.begins()
+		at, begins := knownEverywhere(successor, needs), successor.Begins()
 		if !begins.IsZero() && !at.Before(begins) {
-			return Rotation{At: begins}, nil // on schedule, before every cache could know it
+			return keys.Rotation{At: begins}, nil // on schedule, before every cache could know it
 		}
 		at, err := s.stored.promote(ctx, storedPromotion{KeyID: successor.ID, At: at})
-		return Rotation{At: at}, err
+		return keys.Rotation{At: at}, err
 	})
 }
 
@@ -37,15 +38,15 @@ func (s *StorageKeys) Rotate(ctx context.Context, needs KeyNeeds) (Rotation, err
 //
 // The key that signs meanwhile makes clusters read the JWKS too, and one that saw the fresh key
 // beside a revoked one would have no reason to read it again. So no JWKS has both.
-func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs KeyNeeds) (Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
-		i := slices.IndexFunc(current.records, func(r KeyRecord) bool { return r.ID == kid })
+func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs keys.Needs) (keys.Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule, needs keys.Needs) (keys.Rotation, error) {
+		i := slices.IndexFunc(current.records, func(r keys.Timed) bool { return r.ID == kid })
 		if i < 0 {
-			return Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", ErrKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
+			return keys.Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", keys.ErrKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
 		}
 		revoked := &current.records[i]
-		if !revoked.Revoked.IsZero() && !revoked.Withdrawn.After(longest(needs)) && (!atOnce || reached(revoked.Withdrawn, needs.Now)) {
-			return Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s", ErrKeyState, kid, revoked.Revoked.Format(time.RFC3339))
+		if !revoked.Revoked.IsZero() && !revoked.Withdrawn.After(longest(needs)) && (!atOnce || timing.Reached(revoked.Withdrawn, needs.Now)) {
+			return keys.Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s", keys.ErrKeyState, kid, revoked.Revoked.Format(time.RFC3339))
 		}
 		if atOnce {
 			return s.revokeAtOnce(ctx, current, kid, needs)
@@ -56,10 +57,10 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 
 // longest is until when revocations can last that followed each other. One that lasts longer was made
 // on a clock far ahead: the next takes its keys along.
-func longest(needs KeyNeeds) time.Time { return needs.Now.Add(4 * timing.LeadTime(needs.MaxAge)) }
+func longest(needs keys.Needs) time.Time { return needs.Now.Add(4 * timing.LeadTime(needs.MaxAge)) }
 
 // revokeInTime revokes a key without a request being refused.
-func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revoked *KeyRecord, needs KeyNeeds) (Rotation, error) {
+func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revoked *keys.Timed, needs keys.Needs) (keys.Rotation, error) {
 	limit := longest(needs)
 	replaces := []string{revoked.ID}
 	for i := range current.records {
@@ -71,7 +72,7 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 	at := needs.Now
 	if signing := current.signing(needs.Now); slices.Contains(replaces, signing.ID) {
 		for i := range current.records {
-			if next := &current.records[i]; next.Turn > signing.Turn && !next.revokedAt(needs.Now) && !slices.Contains(replaces, next.ID) {
+			if next := &current.records[i]; next.Turn > signing.Turn && !next.RevokedAt(needs.Now) && !slices.Contains(replaces, next.ID) {
 				at = knownEverywhere(next, needs)
 				break
 			}
@@ -100,10 +101,10 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 }
 
 // revokeAtOnce takes a key out of the JWKS, and those that earlier revocations have left there.
-func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid string, needs KeyNeeds) (Rotation, error) {
+func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid string, needs keys.Needs) (keys.Rotation, error) {
 	replaces := []string{kid}
 	for i := range current.records {
-		if r := &current.records[i]; r.ID != kid && !r.Revoked.IsZero() && !reached(current.retires(r), needs.Now) {
+		if r := &current.records[i]; r.ID != kid && !r.Revoked.IsZero() && !timing.Reached(current.retires(r), needs.Now) {
 			replaces = append(replaces, r.ID)
 		}
 	}
@@ -126,16 +127,16 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid s
 const unseenTurns = 10
 
 // RevokeAll implements [Rotator].
-func (s *StorageKeys) RevokeAll(ctx context.Context, needs KeyNeeds) (Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule, needs KeyNeeds) (Rotation, error) {
+func (s *StorageKeys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
+	return s.locked(ctx, needs, func(current *schedule, needs keys.Needs) (keys.Rotation, error) {
 		rotation, err := s.replace(ctx, keyPlan{
 			turn:      current.lastTurn() + unseenTurns,
 			signsFrom: needs.Now,
-			replaces:  []string{replacesAll},
+			replaces:  []string{keys.ReplacesAll},
 		}, needs)
 		rotation.Revoked = nil
 		for _, r := range current.records {
-			if !r.revokedAt(needs.Now) {
+			if !r.RevokedAt(needs.Now) {
 				rotation.Revoked = append(rotation.Revoked, r.ID)
 			}
 		}
@@ -145,10 +146,10 @@ func (s *StorageKeys) RevokeAll(ctx context.Context, needs KeyNeeds) (Rotation, 
 
 // replace makes a key that takes the place of others, which revokes them. All of that is one object
 // in the storage: there is no halfway.
-func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs KeyNeeds) (Rotation, error) {
+func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs keys.Needs) (keys.Rotation, error) {
 	fresh, err := s.make(ctx, plan, needs)
 	if err != nil {
-		return Rotation{}, err
+		return keys.Rotation{}, err
 	}
 	orNow := func(t time.Time) time.Time {
 		if t.IsZero() {
@@ -156,7 +157,7 @@ func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs KeyNeeds)
 		}
 		return t
 	}
-	return Rotation{
+	return keys.Rotation{
 		Revoked: plan.replaces, At: orNow(fresh.ReplacesFrom),
 		Fresh: fresh.ID, FreshFrom: fresh.SignsFrom, Withdrawn: orNow(fresh.Appears),
 	}, nil
@@ -164,7 +165,7 @@ func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs KeyNeeds)
 
 // knownEverywhere is when every replica has polled a key and every HTTP cache has let go of a
 // JWKS without it; now, if that is past.
-func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
+func knownEverywhere(r *keys.Timed, needs keys.Needs) time.Time {
 	known := r.Created.Add(timing.LeadTime(needs.MaxAge))
 	if appeared := r.Appears.Add(needs.MaxAge + timing.ClockSkew); appeared.After(known) {
 		known = appeared
@@ -177,22 +178,22 @@ func knownEverywhere(r *KeyRecord, needs KeyNeeds) time.Time {
 
 // locked does something about the stored keys while no other replica does, and makes the keys
 // that are missing before and after it. Its errors say what became of what was asked for.
-func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*schedule, KeyNeeds) (Rotation, error)) (Rotation, error) {
+func (s *StorageKeys) locked(ctx context.Context, needs keys.Needs, do func(*schedule, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
 	needs, release, err := s.begin(ctx, needs)
 	if err != nil {
-		return Rotation{}, fmt.Errorf("nothing was changed: %w", err)
+		return keys.Rotation{}, fmt.Errorf("nothing was changed: %w", err)
 	}
 	defer release()
 	records, err := s.fill(ctx, needs)
 	if err != nil {
-		return Rotation{}, fmt.Errorf("nothing was changed: %w", err)
+		return keys.Rotation{}, fmt.Errorf("nothing was changed: %w", err)
 	}
 	rotation, err := do(newSchedule(records), needs)
 	switch {
-	case errors.Is(err, ErrKeyState), errors.Is(err, errNothingStored):
-		return Rotation{}, err
+	case errors.Is(err, keys.ErrKeyState), errors.Is(err, errNothingStored):
+		return keys.Rotation{}, err
 	case err != nil:
-		return Rotation{}, MayBeStored(err)
+		return keys.Rotation{}, keys.MayBeStored(err)
 	}
 	// It is stored. A key that is missing now can be made with the next poll.
 	records, err = s.fill(ctx, needs)
@@ -207,7 +208,7 @@ func (s *StorageKeys) locked(ctx context.Context, needs KeyNeeds, do func(*sched
 
 // begin waits for the lock, and then until nobody else reads or changes what is stored. The time by which
 // to decide is that at which both are there. While it waits for the lock, the keys can be read.
-func (s *StorageKeys) begin(ctx context.Context, needs KeyNeeds) (_ KeyNeeds, end func(), err error) {
+func (s *StorageKeys) begin(ctx context.Context, needs keys.Needs) (_ keys.Needs, end func(), err error) {
 	asked := time.Now()
 	leave, err := s.enter(ctx)
 	if err != nil {
@@ -230,7 +231,7 @@ func (s *StorageKeys) begin(ctx context.Context, needs KeyNeeds) (_ KeyNeeds, en
 	}
 }
 
-func kids(records []KeyRecord) []string {
+func kids(records []keys.Timed) []string {
 	ids := make([]string, len(records))
 	for i, r := range records {
 		ids[i] = r.ID

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -37,7 +38,7 @@ type FileKeys struct {
 	// ones, such as {env.CREDENTIALS_DIRECTORY}.
 	Files []string `json:"files,omitempty"`
 
-	files []*watch.Value[[]*Key]
+	files []*watch.Value[[]*keys.Key]
 }
 
 // CaddyModule returns the Caddy module information.
@@ -53,7 +54,7 @@ func (f *FileKeys) Provision(ctx caddy.Context) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	f.files = make([]*watch.Value[[]*Key], len(f.Files))
+	f.files = make([]*watch.Value[[]*keys.Key], len(f.Files))
 	for i, file := range f.Files {
 		name, err := keyFileName(file)
 		if err != nil {
@@ -62,18 +63,18 @@ func (f *FileKeys) Provision(ctx caddy.Context) error {
 		f.files[i] = watch.New(watch.File(name), f.parser(name, ctx.Logger()), ctx.Logger())
 		_ = f.files[i].Read(ctx) // Keys has the error
 	}
-	_, err := f.Keys(ctx, KeyNeeds{})
+	_, err := f.Keys(ctx, keys.Needs{})
 	return err
 }
 
 // parser parses the content of a key file. A key in it that everybody can read is worth a warning.
-func (f *FileKeys) parser(name string, logger *zap.Logger) func([]byte) ([]*Key, error) {
-	return func(content []byte) ([]*Key, error) {
-		keys, err := parseKeyFile(content, f.Algorithm)
-		if err == nil && slices.ContainsFunc(keys, func(k *Key) bool { return k.CanSign() }) {
+func (f *FileKeys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key, error) {
+	return func(content []byte) ([]*keys.Key, error) {
+		parsed, err := parseKeyFile(content, f.Algorithm)
+		if err == nil && slices.ContainsFunc(parsed, func(k *keys.Key) bool { return k.CanSign() }) {
 			setting.WarnOfMode(name, logger)
 		}
-		return keys, err
+		return parsed, err
 	}
 }
 
@@ -82,7 +83,7 @@ func (f *FileKeys) check() error {
 		return errors.New("no key file: add a line `key <file>`")
 	}
 	if f.Algorithm != "" {
-		if _, err := parseAlgorithm(f.Algorithm, asymmetricAlgorithms); err != nil {
+		if _, err := keys.ParseAlgorithm(f.Algorithm, keys.AsymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
 		}
 	}
@@ -93,30 +94,30 @@ func (f *FileKeys) check() error {
 func (*FileKeys) Public() bool { return true }
 
 // Origin implements [KeySource]: other files have other keys in them.
-func (f *FileKeys) Origin() string { return settingsOf(f) }
+func (f *FileKeys) Origin() string { return setting.AllOf(f) }
 
 // Keys implements [KeySource].
-func (f *FileKeys) Keys(context.Context, KeyNeeds) (Answer, error) {
-	var fixed []FixedKey
+func (f *FileKeys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
+	var fixed []keys.Fixed
 	signs := false
 	for i, file := range f.files {
 		if err := file.Err(); err != nil {
-			return Answer{}, inKeyFile(f.Files[i], err)
+			return keys.Answer{}, inKeyFile(f.Files[i], err)
 		}
 		for _, key := range file.Get() {
-			if slices.ContainsFunc(fixed, func(other FixedKey) bool { return other.Is(key) }) {
-				return Answer{}, inKeyFile(f.Files[i], fmt.Errorf("the key %s is there twice: take it out of one file", key.ID))
+			if slices.ContainsFunc(fixed, func(other keys.Fixed) bool { return other.Is(key) }) {
+				return keys.Answer{}, inKeyFile(f.Files[i], fmt.Errorf("the key %s is there twice: take it out of one file", key.ID))
 			}
 			first := !signs && key.CanSign()
 			signs = signs || first
-			fixed = append(fixed, FixedKey{Key: key, Signs: first})
+			fixed = append(fixed, keys.Fixed{Key: key, Signs: first})
 		}
 	}
 	if !signs {
 		err := errors.New("there are public keys alone, and one must sign: name the file of a private key too")
-		return Answer{}, inKeyFile(strings.Join(f.Files, ", "), err)
+		return keys.Answer{}, inKeyFile(strings.Join(f.Files, ", "), err)
 	}
-	return Answer{Fixed: fixed}, nil
+	return keys.Answer{Fixed: fixed}, nil
 }
 
 // Watch implements [Watcher].
@@ -129,9 +130,9 @@ func (f *FileKeys) Watch(ctx context.Context, noticed func()) {
 }
 
 // watchKeys tells when keys have changed, when they cannot be read, and when they can be again.
-func watchKeys[T any](ctx context.Context, keys *watch.Value[T], noticed func()) {
+func watchKeys[T any](ctx context.Context, watched *watch.Value[T], noticed func()) {
 	failing := false
-	keys.Run(ctx, func(changed bool, err error) {
+	watched.Run(ctx, func(changed bool, err error) {
 		if changed || failing != (err != nil) {
 			noticed()
 		}
@@ -140,7 +141,7 @@ func watchKeys[T any](ctx context.Context, keys *watch.Value[T], noticed func())
 }
 
 func inKeyFile(file string, err error) error {
-	return Failed(KeyUnusable, fmt.Errorf("key file %s: %w", file, err))
+	return keys.Failed(keys.KeyUnusable, fmt.Errorf("key file %s: %w", file, err))
 }
 
 // keyFileName is the name of the file that a setting names. A {file.*} placeholder, which the settings
@@ -153,18 +154,18 @@ func keyFileName(file string) (string, error) {
 }
 
 // parseKeyFile reads the keys in a file.
-func parseKeyFile(content []byte, algorithm string) ([]*Key, error) {
+func parseKeyFile(content []byte, algorithm string) ([]*keys.Key, error) {
 	parsed, err := parseKeys(content)
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]*Key, len(parsed))
+	made := make([]*keys.Key, len(parsed))
 	for i, p := range parsed {
-		if keys[i], err = p.key(algorithm); err != nil {
+		if made[i], err = p.key(algorithm); err != nil {
 			return nil, err
 		}
 	}
-	return keys, nil
+	return made, nil
 }
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens:
@@ -199,8 +200,8 @@ func (f *FileKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*FileKeys)(nil)
-	_ Watcher               = (*FileKeys)(nil)
+	_ keys.Source           = (*FileKeys)(nil)
+	_ keys.Watcher          = (*FileKeys)(nil)
 	_ caddy.Provisioner     = (*FileKeys)(nil)
 	_ caddyfile.Unmarshaler = (*FileKeys)(nil)
 )

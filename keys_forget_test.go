@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 )
@@ -17,7 +18,7 @@ func TestKeysThatRetiredLongAgoAreDeleted(t *testing.T) {
 	root := s.stored.storage.(*certmagic.FileStorage).Path
 	start, most := time.Now(), 0
 	for day := range 2 * 365 {
-		records, err := keysOf(t, s, KeyNeeds{Now: start.AddDate(0, 0, day), Lifetime: time.Hour})
+		records, err := keysOf(t, s, keys.Needs{Now: start.AddDate(0, 0, day), Lifetime: time.Hour})
 		require.NoError(t, err)
 		files, err := os.ReadDir(filepath.Join(root, "elasticsearch_jwt", "default"))
 		require.NoError(t, err)
@@ -31,14 +32,14 @@ func TestKeysThatRetiredLongAgoAreDeleted(t *testing.T) {
 func TestAClockThatIsFarAheadDeletesNoKeyInUse(t *testing.T) {
 	s := newForgetful(t)
 	now := time.Now()
-	records, err := keysOf(t, s, KeyNeeds{Now: now, Lifetime: time.Hour})
+	records, err := keysOf(t, s, keys.Needs{Now: now, Lifetime: time.Hour})
 	require.NoError(t, err)
 	inUse := kids(records)
 	for day := range 10 {
-		_, err := keysOf(t, s, KeyNeeds{Now: now.AddDate(1, 0, day), Lifetime: time.Hour})
+		_, err := keysOf(t, s, keys.Needs{Now: now.AddDate(1, 0, day), Lifetime: time.Hour})
 		require.NoError(t, err)
 	}
-	records, err = keysOf(t, s, KeyNeeds{Now: now.Add(time.Hour), Lifetime: time.Hour})
+	records, err = keysOf(t, s, keys.Needs{Now: now.Add(time.Hour), Lifetime: time.Hour})
 	require.NoError(t, err)
 	require.Subset(t, kids(records), inUse)
 }
@@ -57,7 +58,7 @@ func newForgetful(t *testing.T) *StorageKeys {
 }
 
 // keysOf are the keys of a source, once it has the lock that it needs to make those that are missing.
-func keysOf(t testing.TB, s *StorageKeys, needs KeyNeeds) ([]KeyRecord, error) {
+func keysOf(t testing.TB, s *StorageKeys, needs keys.Needs) ([]keys.Timed, error) {
 	t.Helper()
 	for {
 		answer, err := s.Keys(t.Context(), needs)

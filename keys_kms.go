@@ -20,6 +20,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -44,7 +45,7 @@ type KMSKeys struct {
 	URI string `json:"uri,omitempty"`
 
 	mu      sync.Mutex // never held while the KMS is asked
-	key     *Key
+	key     *keys.Key
 	hsm     *kmsSigner
 	hanging hanging.Calls // what it was asked for the key in vain
 }
@@ -78,7 +79,7 @@ func (k *KMSKeys) Provision(ctx caddy.Context) error {
 // check checks the settings.
 func (k *KMSKeys) check() error {
 	if k.Algorithm != "" {
-		if _, err := parseAlgorithm(k.Algorithm, asymmetricAlgorithms); err != nil {
+		if _, err := keys.ParseAlgorithm(k.Algorithm, keys.AsymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
 		}
 	}
@@ -98,26 +99,26 @@ func (k *KMSKeys) check() error {
 func (*KMSKeys) Public() bool { return true }
 
 // Origin implements [KeySource]: another URI is another key.
-func (k *KMSKeys) Origin() string { return settingsOf(k) }
+func (k *KMSKeys) Origin() string { return setting.AllOf(k) }
 
 // Keys implements [KeySource]: it opens the key once.
-func (k *KMSKeys) Keys(ctx context.Context, _ KeyNeeds) (Answer, error) {
+func (k *KMSKeys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 	key, hsm := k.opened()
 	if key == nil {
 		var err error
-		key, err = hanging.Call(ctx, &k.hanging, func() (*Key, error) { return k.open(hsm) })
+		key, err = hanging.Call(ctx, &k.hanging, func() (*keys.Key, error) { return k.open(hsm) })
 		switch {
 		case errors.Is(err, hanging.Err), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-			return Answer{}, Failed(NoAnswer, fmt.Errorf("opening the key in the KMS: %w: %w", err, ErrNoAnswer))
+			return keys.Answer{}, keys.Failed(keys.NoAnswer, fmt.Errorf("opening the key in the KMS: %w: %w", err, keys.ErrNoAnswer))
 		case err != nil:
-			return Answer{}, Failed(KMSFailed, err)
+			return keys.Answer{}, keys.Failed(keys.KMSFailed, err)
 		}
 	}
-	return Answer{Fixed: []FixedKey{{Key: key, Signs: true}}}, nil
+	return keys.Answer{Fixed: []keys.Fixed{{Key: key, Signs: true}}}, nil
 }
 
 // open opens the key. When it is there so late that nobody waits for it, it is for those who ask next.
-func (k *KMSKeys) open(hsm *kmsSigner) (*Key, error) {
+func (k *KMSKeys) open(hsm *kmsSigner) (*keys.Key, error) {
 	key, err := hsm.makeKey(jose.SignatureAlgorithm(k.Algorithm))
 	if err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func (k *KMSKeys) open(hsm *kmsSigner) (*Key, error) {
 }
 
 // opened returns the key, which is nil until it has been opened, and what signs with it.
-func (k *KMSKeys) opened() (*Key, *kmsSigner) {
+func (k *KMSKeys) opened() (*keys.Key, *kmsSigner) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.hsm == nil {
@@ -164,16 +165,16 @@ type kmsSession struct {
 }
 
 // makeKey opens the key for an algorithm; "" is the one that fits it.
-func (s *kmsSigner) makeKey(alg jose.SignatureAlgorithm) (*Key, error) {
+func (s *kmsSigner) makeKey(alg jose.SignatureAlgorithm) (*keys.Key, error) {
 	session, err := s.open()
 	if err != nil {
 		return nil, err
 	}
 	defer s.endIfClosed(session)
 	if alg == "" {
-		alg = defaultAlgorithm(s.Public())
+		alg = keys.DefaultAlgorithm(s.Public())
 	}
-	key, err := NewKey(alg, s)
+	key, err := keys.NewKey(alg, s)
 	if err != nil {
 		s.mu.Lock()
 		s.public = nil // another key may be put in its place
@@ -358,7 +359,7 @@ func (k *KMSKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*KMSKeys)(nil)
+	_ keys.Source           = (*KMSKeys)(nil)
 	_ caddy.Provisioner     = (*KMSKeys)(nil)
 	_ caddy.CleanerUpper    = (*KMSKeys)(nil)
 	_ caddyfile.Unmarshaler = (*KMSKeys)(nil)

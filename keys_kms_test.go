@@ -24,6 +24,7 @@ import (
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // kmsKeys is a replica whose default set is a key in a KMS.
@@ -328,7 +329,7 @@ func TestAPINThatCannotBeReadIsNotTried(t *testing.T) {
 func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
 	source := &esjwt.KMSKeys{URI: kms.uri("")}
-	answer, err := source.Keys(t.Context(), esjwt.KeyNeeds{})
+	answer, err := source.Keys(t.Context(), keys.Needs{})
 	require.NoError(t, err)
 	require.Equal(t, 1, kms.open())
 	require.NoError(t, source.Cleanup())
@@ -346,22 +347,22 @@ func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 func TestAKMSThatHangsIsLeftBehind(t *testing.T) {
 	for name, c := range map[string]struct {
 		isOpen bool
-		ask    func(*esjwt.KMSKeys, esjwt.Answer)
+		ask    func(*esjwt.KMSKeys, keys.Answer)
 	}{
-		"it was asked for the key": {false, func(source *esjwt.KMSKeys, _ esjwt.Answer) {
-			_, _ = source.Keys(context.Background(), esjwt.KeyNeeds{})
+		"it was asked for the key": {false, func(source *esjwt.KMSKeys, _ keys.Answer) {
+			_, _ = source.Keys(context.Background(), keys.Needs{})
 		}},
-		"it was asked for a signature": {true, func(_ *esjwt.KMSKeys, answer esjwt.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) }},
-		"it is only asked to end":      {true, func(*esjwt.KMSKeys, esjwt.Answer) {}},
+		"it was asked for a signature": {true, func(_ *esjwt.KMSKeys, answer keys.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) }},
+		"it is only asked to end":      {true, func(*esjwt.KMSKeys, keys.Answer) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
 				source := &esjwt.KMSKeys{URI: kms.uri("")}
-				var answer esjwt.Answer
+				var answer keys.Answer
 				if c.isOpen {
 					var err error
-					answer, err = source.Keys(t.Context(), esjwt.KeyNeeds{})
+					answer, err = source.Keys(t.Context(), keys.Needs{})
 					require.NoError(t, err)
 				}
 				goOn := kms.stop()
@@ -396,7 +397,7 @@ func TestCaddyReloadsWhileAKMSHangs(t *testing.T) {
 func TestSessionsEndWhileOthersSign(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
 	source := &esjwt.KMSKeys{URI: kms.uri("")}
-	answer, err := source.Keys(t.Context(), esjwt.KeyNeeds{})
+	answer, err := source.Keys(t.Context(), keys.Needs{})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for range 8 {

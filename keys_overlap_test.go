@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 )
 
@@ -48,8 +49,8 @@ func newOverlap(t *testing.T) *overlap {
 	return o
 }
 
-func (o *overlap) needs(since time.Duration) KeyNeeds {
-	return KeyNeeds{Now: o.start.Add(since), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
+func (o *overlap) needs(since time.Duration) keys.Needs {
+	return keys.Needs{Now: o.start.Add(since), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
 }
 
 // at is what both replicas know at an instant.
@@ -86,7 +87,7 @@ func (o *overlap) node(from, until time.Duration) (trusted []string) {
 	return trusted
 }
 
-func (o *overlap) revoke(on *StorageKeys, kid string, since time.Duration) Rotation {
+func (o *overlap) revoke(on *StorageKeys, kid string, since time.Duration) keys.Rotation {
 	o.t.Helper()
 	rotation, err := on.Revoke(o.t.Context(), kid, false, o.needs(since))
 	require.NoError(o.t, err)
@@ -220,7 +221,7 @@ func TestAKeyThatSignedBeforeItShouldAppearStaysPublished(t *testing.T) {
 	o.revoke(o.right, signing.ID, since)
 	_, err = o.right.Revoke(t.Context(), young.ID, true, o.needs(since+10*time.Second))
 	require.NoError(t, err)
-	signed := map[string]*Key{}
+	signed := map[string]*keys.Key{}
 	for since += 10 * time.Second; since < 2*time.Hour; since += time.Second {
 		s, now := o.at(since), o.needs(since).Now
 		signed[s.signing(now).ID] = s.signing(now).Key

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // TestNoOrderOfEmergenciesLeavesARevokedKeyTrusted: whatever is rotated and revoked, how and when, on
@@ -62,7 +63,7 @@ func TestNoOrderOfEmergenciesLeavesARevokedKeyTrustedAfterALoss(t *testing.T) {
 func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
 	before, after := newForgetful(t), newForgetful(t)
 	after.stored.storage = before.stored.storage
-	needs := KeyNeeds{Now: time.Now(), Lifetime: time.Hour, MaxAge: time.Minute}
+	needs := keys.Needs{Now: time.Now(), Lifetime: time.Hour, MaxAge: time.Minute}
 	records, err := keysOf(t, before, needs)
 	require.NoError(t, err)
 	stolen := records[0].ID
@@ -78,8 +79,8 @@ func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
 	require.NoError(t, err)
 	all := newSchedule(records)
 	require.Contains(t, kids(all.records), stolen)
-	i := slices.IndexFunc(all.records, func(r KeyRecord) bool { return r.ID == stolen })
-	require.True(t, all.records[i].revokedAt(needs.Now))
+	i := slices.IndexFunc(all.records, func(r keys.Timed) bool { return r.ID == stolen })
+	require.True(t, all.records[i].RevokedAt(needs.Now))
 	for _, r := range all.published(needs.Now) {
 		require.NotEqual(t, stolen, r.ID)
 	}
@@ -97,7 +98,7 @@ type emergencies struct {
 	deeds    []string
 	struck   time.Time // when the last deed was done
 	before   []string  // what was stored then
-	signed   [2]map[string]*Key
+	signed   [2]map[string]*keys.Key
 	over     [2]map[string]bool // the revoked keys
 
 	truncated bool // a stored object
@@ -122,27 +123,27 @@ func newEmergencies(t *testing.T, seed uint64) *emergencies {
 	storage := newObjects()
 	for i := range e.replicas {
 		stale := &staleStorage{Storage: storage}
-		e.replicas[i] = &emergencyReplica{source: started(t, stale), stale: stale, state: newKeyState(1, nil), ahead: time.Duration(e.random.IntN(50)-25) * time.Second}
-		e.signed[i], e.over[i] = make(map[string]*Key), make(map[string]bool)
+		e.replicas[i] = &emergencyReplica{source: started(t, stale), stale: stale, state: newKeyState(), ahead: time.Duration(e.random.IntN(50)-25) * time.Second}
+		e.signed[i], e.over[i] = make(map[string]*keys.Key), make(map[string]bool)
 	}
 	e.step()
 	return e
 }
 
-func (e *emergencies) needs(r *emergencyReplica) KeyNeeds {
-	return KeyNeeds{Now: e.now.Add(r.ahead), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
+func (e *emergencies) needs(r *emergencyReplica) keys.Needs {
+	return keys.Needs{Now: e.now.Add(r.ahead), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
 }
 
 func (e *emergencies) poll(r *emergencyReplica) {
 	needs := e.needs(r)
-	if current := r.state.current.Load(); current != nil {
+	if current := r.state.get(); current != nil {
 		needs.Known = current.records
 	}
 	records, err := keysOf(e.t, r.source, needs)
 	if r.stale.closed == "" {
 		require.NoError(e.t, err)
 	}
-	r.state.take(Answer{Timed: records}, needs.Now)
+	r.state.take(keys.Answer{Timed: records}, needs.Now)
 	r.polled = e.now
 }
 
@@ -166,13 +167,13 @@ func (e *emergencies) step() {
 	}
 	for i, r := range e.replicas {
 		e.look(i)
-		signing := r.state.current.Load().signing(e.needs(r).Now)
+		signing := r.state.get().signing(e.needs(r).Now)
 		if slices.Contains(e.node, signing.ID) {
 			continue
 		}
 		from := e.replicas[e.random.IntN(2)]
 		e.node = nil
-		for _, k := range from.state.current.Load().published(e.needs(from).Now) {
+		for _, k := range from.state.get().published(e.needs(from).Now) {
 			e.node = append(e.node, k.ID)
 		}
 		if e.gentle {
@@ -184,7 +185,7 @@ func (e *emergencies) step() {
 // look checks what holds of each replica alone: the key that signs is published, and so is one whose
 // tokens are in use; a revoked one does not sign again.
 func (e *emergencies) look(i int) {
-	s, now := e.replicas[i].state.current.Load(), e.needs(e.replicas[i]).Now
+	s, now := e.replicas[i].state.get(), e.needs(e.replicas[i]).Now
 	signing := s.signing(now)
 	require.NotNil(e.t, signing)
 	e.signed[i][signing.ID] = signing.Key
@@ -196,7 +197,7 @@ func (e *emergencies) look(i int) {
 	}
 	require.NotContains(e.t, e.over[i], signing.ID, "it signs again after %v", e.deeds)
 	for j := range s.records {
-		if r := &s.records[j]; r.revokedAt(now) {
+		if r := &s.records[j]; r.RevokedAt(now) {
 			e.over[i][r.ID] = true
 		}
 	}
@@ -215,10 +216,10 @@ func (e *emergencies) strike() {
 	defer func() { r.stale.names = nil }()
 	e.struck, e.before = e.now, names
 	needs := e.needs(r)
-	current := r.state.current.Load()
+	current := r.state.get()
 	signing := current.signing(needs.Now)
 	next := current.successor(signing, needs.Now)
-	var rotation Rotation
+	var rotation keys.Rotation
 	deed := e.random.IntN(5)
 	switch {
 	case deed == 0:
@@ -241,8 +242,8 @@ func (e *emergencies) strike() {
 	}
 	if err != nil {
 		// A promotion that was damaged is there, and is not overwritten.
-		damaged := FailureOf(err) == KeyUnusable && e.truncated
-		require.True(e.t, errors.Is(err, ErrKeyState) || r.stale.closed != "" || damaged, err)
+		damaged := keys.FailureOf(err) == keys.KeyUnusable && e.truncated
+		require.True(e.t, errors.Is(err, keys.ErrKeyState) || r.stale.closed != "" || damaged, err)
 		return
 	}
 	e.revoked = append(e.revoked, rotation.Revoked...)
@@ -280,8 +281,8 @@ func (e *emergencies) lose() {
 			continue
 		}
 		s := started(e.t, r.stale)
-		r.source, r.state = s, newKeyState(1, nil)
-		e.signed[i] = make(map[string]*Key)
+		r.source, r.state = s, newKeyState()
+		e.signed[i] = make(map[string]*keys.Key)
 		for range patience {
 			if _, err = keysOf(e.t, s, e.needs(r)); err == nil {
 				break

@@ -18,6 +18,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -46,7 +47,7 @@ type SecretKeys struct {
 	// Default: text.
 	Encoding string `json:"encoding,omitempty"`
 
-	key *watch.Value[*Key]
+	key *watch.Value[*keys.Key]
 }
 
 const (
@@ -71,18 +72,18 @@ func (s *SecretKeys) Provision(ctx caddy.Context) error {
 	setting.Default(&s.Encoding, encodingText)
 	s.key = watch.New(setting.SecretSource(s.Secret), s.parser(ctx.Logger()), ctx.Logger())
 	_ = s.key.Read(ctx) // Keys has the error
-	_, err := s.Keys(ctx, KeyNeeds{})
+	_, err := s.Keys(ctx, keys.Needs{})
 	return err
 }
 
 // parser makes the key of a secret. One that everybody can read is worth a warning.
-func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*Key, error) {
-	return func(content []byte) (*Key, error) {
+func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
+	return func(content []byte) (*keys.Key, error) {
 		secret, err := parseHMACSecret(content, s.Encoding)
 		if err != nil {
 			return nil, err
 		}
-		key, err := NewKey(jose.SignatureAlgorithm(s.Algorithm), secret)
+		key, err := keys.NewKey(jose.SignatureAlgorithm(s.Algorithm), secret)
 		if err == nil {
 			setting.WarnOfMode(setting.SecretFile(s.Secret), logger)
 		}
@@ -93,7 +94,7 @@ func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*Key, error) {
 // check checks the settings. What is left out has a default, which is fine.
 func (s *SecretKeys) check() error {
 	if s.Algorithm != "" {
-		if _, err := parseAlgorithm(s.Algorithm, symmetricAlgorithms); err != nil {
+		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.SymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
 		}
 	}
@@ -110,14 +111,14 @@ func (s *SecretKeys) check() error {
 func (*SecretKeys) Public() bool { return false }
 
 // Origin implements [KeySource]: another secret is another key.
-func (s *SecretKeys) Origin() string { return settingsOf(s) }
+func (s *SecretKeys) Origin() string { return setting.AllOf(s) }
 
 // Keys implements [KeySource].
-func (s *SecretKeys) Keys(context.Context, KeyNeeds) (Answer, error) {
+func (s *SecretKeys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	if err := s.key.Err(); err != nil {
-		return Answer{}, Failed(KeyUnusable, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err)))
+		return keys.Answer{}, keys.Failed(keys.KeyUnusable, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err)))
 	}
-	return Answer{Fixed: []FixedKey{{Key: s.key.Get(), Signs: true}}}, nil
+	return keys.Answer{Fixed: []keys.Fixed{{Key: s.key.Get(), Signs: true}}}, nil
 }
 
 // Watch implements [Watcher].
@@ -202,8 +203,8 @@ func (s *SecretKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*SecretKeys)(nil)
-	_ Watcher               = (*SecretKeys)(nil)
+	_ keys.Source           = (*SecretKeys)(nil)
+	_ keys.Watcher          = (*SecretKeys)(nil)
 	_ caddy.Provisioner     = (*SecretKeys)(nil)
 	_ caddyfile.Unmarshaler = (*SecretKeys)(nil)
 )

@@ -16,6 +16,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 func init() {
@@ -81,7 +82,7 @@ func (s *StorageKeys) Provision(ctx caddy.Context) error {
 // check checks the settings. What is left out has a default, which is fine.
 func (s *StorageKeys) check() error {
 	if s.Algorithm != "" {
-		if _, err := parseAlgorithm(s.Algorithm, asymmetricAlgorithms); err != nil {
+		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.AsymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
 		}
 	}
@@ -106,7 +107,7 @@ func (s *StorageKeys) setDefaults() {
 	setting.Default(&s.Algorithm, string(jose.RS256))
 	s.algorithm = jose.SignatureAlgorithm(s.Algorithm)
 	if s.KeySize == 0 {
-		s.KeySize = minRSABits
+		s.KeySize = keys.MinRSABits
 	}
 	if s.RotateEvery == 0 {
 		s.RotateEvery = caddy.Duration(timing.DefaultRotateEvery)
@@ -140,23 +141,23 @@ func (*StorageKeys) Origin() string { return "" }
 
 // Keys implements [KeySource]: it reads the stored keys and makes those that are missing. That
 // takes a lock, and while others have it, the keys that were read count.
-func (s *StorageKeys) Keys(ctx context.Context, needs KeyNeeds) (Answer, error) {
+func (s *StorageKeys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
-		return Answer{}, err
+		return keys.Answer{}, err
 	}
 	defer leave()
 	s.stored.remember(needs)
 	records, err := s.read(ctx, needs)
 	if err != nil {
-		return Answer{Timed: records}, err
+		return keys.Answer{Timed: records}, err
 	}
 	if _, missing := s.missing(records, needs); missing {
 		records, err = s.create(ctx, needs)
 	} else {
 		s.making.rest() // what the lock was wanted for has come meanwhile
 	}
-	answer := Answer{Timed: records, Problem: s.complaint}
+	answer := keys.Answer{Timed: records, Problem: s.complaint}
 	if awaited, ok := errors.AsType[*lockAwaited](err); ok {
 		answer.Waiting = awaited.waiting()
 		if !awaited.overdue {
@@ -175,12 +176,12 @@ func (s *StorageKeys) enter(ctx context.Context) (leave func(), err error) {
 	case s.turn <- struct{}{}:
 		return func() { <-s.turn }, nil
 	case <-ctx.Done():
-		return nil, Failed(NoAnswer, ErrBusy)
+		return nil, keys.Failed(keys.NoAnswer, keys.ErrBusy)
 	}
 }
 
 // missing says which key to make next.
-func (s *StorageKeys) missing(records []KeyRecord, needs KeyNeeds) (keyPlan, bool) {
+func (s *StorageKeys) missing(records []keys.Timed, needs keys.Needs) (keyPlan, bool) {
 	all := newSchedule(records)
 	if v, orphan := s.stored.orphan(needs); orphan && all.signing(needs.Now) != nil {
 		return s.stored.replacement(v, needs), true
@@ -197,7 +198,7 @@ func (s *StorageKeys) every() time.Duration {
 }
 
 // CheckNeeds implements [Checker]: keys do not rotate faster than every cache can know them.
-func (s *StorageKeys) CheckNeeds(needs KeyNeeds) error {
+func (s *StorageKeys) CheckNeeds(needs keys.Needs) error {
 	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
 			setting.Short(needs.MaxAge), s.stored.set, setting.Short(s.every()), setting.Short(lead))
@@ -206,7 +207,7 @@ func (s *StorageKeys) CheckNeeds(needs KeyNeeds) error {
 }
 
 // create makes the missing keys, once the lock is there.
-func (s *StorageKeys) create(ctx context.Context, needs KeyNeeds) (records []KeyRecord, err error) {
+func (s *StorageKeys) create(ctx context.Context, needs keys.Needs) (records []keys.Timed, err error) {
 	release, err := s.making.try(ctx)
 	if err == nil {
 		defer release()
@@ -220,7 +221,7 @@ func (s *StorageKeys) create(ctx context.Context, needs KeyNeeds) (records []Key
 }
 
 // fill makes keys until none is missing.
-func (s *StorageKeys) fill(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
+func (s *StorageKeys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
 	for {
 		records, err := s.read(ctx, needs)
 		if err != nil {
@@ -238,10 +239,10 @@ func (s *StorageKeys) fill(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 
 // forget deletes the keys that retired long ago, and returns the others. No token of theirs can be
 // good any more, and no cluster needs to hear of them.
-func (s *StorageKeys) forget(ctx context.Context, records []KeyRecord, needs KeyNeeds) []KeyRecord {
+func (s *StorageKeys) forget(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
 	all := newSchedule(records)
 	young := all.lastTurn() - timing.KeepTurns
-	return slices.DeleteFunc(slices.Clone(all.records), func(r KeyRecord) bool {
+	return slices.DeleteFunc(slices.Clone(all.records), func(r keys.Timed) bool {
 		retired := all.retires(&r)
 		if retired.IsZero() || needs.Now.Sub(retired) < timing.ForgetAfter || r.Turn > young {
 			return false
@@ -251,16 +252,16 @@ func (s *StorageKeys) forget(ctx context.Context, records []KeyRecord, needs Key
 }
 
 // make makes one key and stores it.
-func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs KeyNeeds) (KeyRecord, error) {
+func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs keys.Needs) (keys.Timed, error) {
 	private, err := s.generate()
 	if err != nil {
-		return KeyRecord{}, fmt.Errorf("generating a key: %w", err)
+		return keys.Timed{}, fmt.Errorf("generating a key: %w", err)
 	}
-	key, err := NewKey(s.algorithm, private)
+	key, err := keys.NewKey(s.algorithm, private)
 	if err != nil {
-		return KeyRecord{}, err
+		return keys.Timed{}, err
 	}
-	record := KeyRecord{
+	record := keys.Timed{
 		Key:          key,
 		Turn:         max(plan.turn, s.stored.lastTurn()+1), // above that of a key which is gone, and has revoked others
 		Created:      needs.Now.UTC().Truncate(time.Second),
@@ -275,7 +276,7 @@ func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs KeyNeeds) (K
 
 // grace is how long a key stays published once it does not sign any more. A configuration that
 // only publishes the set does not know how long the tokens of the others live.
-func (s *StorageKeys) grace(needs KeyNeeds) time.Duration {
+func (s *StorageKeys) grace(needs keys.Needs) time.Duration {
 	lifetime := needs.Lifetime
 	if lifetime == 0 {
 		lifetime = timing.MaxLifetime
@@ -285,7 +286,7 @@ func (s *StorageKeys) grace(needs KeyNeeds) time.Duration {
 
 // read reads the stored keys. Where some of them cannot be used and there are others, those go on:
 // making a successor must not wait for a person to look.
-func (s *StorageKeys) read(ctx context.Context, needs KeyNeeds) ([]KeyRecord, error) {
+func (s *StorageKeys) read(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
 	unusable, err := s.stored.read(ctx, needs)
 	records := s.known(needs)
 	switch {
@@ -303,7 +304,7 @@ func (s *StorageKeys) read(ctx context.Context, needs KeyNeeds) ([]KeyRecord, er
 
 // known returns what was read so far. A token of this configuration may live longer than those
 // of the one that made the key.
-func (s *StorageKeys) known(needs KeyNeeds) []KeyRecord {
+func (s *StorageKeys) known(needs keys.Needs) []keys.Timed {
 	records := s.stored.all()
 	for i := range records {
 		records[i].Grace = max(records[i].Grace, s.grace(needs))
@@ -361,11 +362,11 @@ func (s *StorageKeys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*StorageKeys)(nil)
-	_ Named                 = (*StorageKeys)(nil)
-	_ Checker               = (*StorageKeys)(nil)
-	_ Stopper               = (*StorageKeys)(nil)
-	_ Rotator               = (*StorageKeys)(nil)
+	_ keys.Source           = (*StorageKeys)(nil)
+	_ keys.Named            = (*StorageKeys)(nil)
+	_ keys.Checker          = (*StorageKeys)(nil)
+	_ keys.Stopper          = (*StorageKeys)(nil)
+	_ keys.Rotator          = (*StorageKeys)(nil)
 	_ caddy.Provisioner     = (*StorageKeys)(nil)
 	_ caddyfile.Unmarshaler = (*StorageKeys)(nil)
 )

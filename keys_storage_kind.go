@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 )
@@ -44,22 +45,22 @@ func (s *StorageKeys) compare(all *schedule, now time.Time) {
 
 // takesEffect is after how many rotations a key of the kind that is configured signs, and from
 // when; the zero time if that is for a person to say.
-func (s *StorageKeys) takesEffect(all *schedule, signing *KeyRecord, now time.Time) (rotations int, from time.Time) {
+func (s *StorageKeys) takesEffect(all *schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
 	last := signing
 	for next := all.successor(last, now); next != nil; next = all.successor(last, now) {
 		rotations++
 		if s.isAsConfigured(next) {
-			return rotations, next.begins()
+			return rotations, next.Begins()
 		}
 		last = next
 	}
-	if begins := last.begins(); !begins.IsZero() && s.every() != 0 {
+	if begins := last.Begins(); !begins.IsZero() && s.every() != 0 {
 		from = begins.Add(s.every()) // it is made when the last one begins to sign
 	}
 	return rotations + 1, from
 }
 
-func (s *StorageKeys) isAsConfigured(r *KeyRecord) bool { return kindOf(r.Key) == s.kind() }
+func (s *StorageKeys) isAsConfigured(r *keys.Timed) bool { return kindOf(r.Key) == s.kind() }
 
 // kind is what kind of key is configured, as kindOf has it.
 func (s *StorageKeys) kind() string {
@@ -70,7 +71,7 @@ func (s *StorageKeys) kind() string {
 }
 
 // kindOf is the algorithm of a key, and the size if it is an RSA key.
-func kindOf(key *Key) string {
+func kindOf(key *keys.Key) string {
 	if public, ok := key.Public.Key.(*rsa.PublicKey); ok {
 		return fmt.Sprintf("%s with %d bits", key.Algorithm, public.N.BitLen())
 	}

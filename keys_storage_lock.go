@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 const (
@@ -91,11 +92,11 @@ var errLockAwaited = errors.New("another replica has it, or had it when it ended
 
 // waiting is what the set needs to know of it. What the lock is wanted for may come from another replica:
 // the keys are read meanwhile.
-func (l *lockAwaited) waiting() *Waiting {
+func (l *lockAwaited) waiting() *keys.Waiting {
 	if l.overdue {
-		return &Waiting{Over: l.over, Again: timing.PollInterval}
+		return &keys.Waiting{Over: l.over, Again: timing.PollInterval}
 	}
-	return &Waiting{Over: l.over, Again: lockPoll}
+	return &keys.Waiting{Over: l.over, Again: lockPoll}
 }
 
 // try takes the lock if it has come, and has it waited for if not, for no longer than the context
@@ -133,7 +134,7 @@ func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 }
 
 func (l *storageLock) failed(err error) error {
-	return Failed(LockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", l.stored.where(), err))
+	return keys.Failed(keys.LockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", l.stored.where(), err))
 }
 
 func (l *storageLock) name() string { return "elasticsearch_jwt_" + l.stored.set }

@@ -4,17 +4,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 )
 
 // TestAShorterLifetimeKeepsAKeyForTheTokensOfBefore, until these expire, and no longer, however often
 // the keys are read.
 func TestAShorterLifetimeKeepsAKeyForTheTokensOfBefore(t *testing.T) {
-	key := &Key{ID: "first"}
-	record := func(grace time.Duration) []KeyRecord {
-		return []KeyRecord{
+	key := &keys.Key{ID: "first"}
+	record := func(grace time.Duration) []keys.Timed {
+		return []keys.Timed{
 			{Key: key, Turn: 1, Created: at(0), SignsFrom: at(0), Grace: grace},
-			{Key: &Key{ID: "second"}, Turn: 2, Created: at(0), SignsFrom: at(time.Hour), Grace: grace},
+			{Key: &keys.Key{ID: "second"}, Turn: 2, Created: at(0), SignsFrom: at(time.Hour), Grace: grace},
 		}
 	}
 	before := newSchedule(record(10 * time.Hour))

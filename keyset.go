@@ -11,17 +11,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // keySet is a named group of keys, of which exactly one signs at any instant.
 type keySet struct {
 	name       string
-	source     KeySource
+	source     keys.Source
 	sourceName string
 	state      *keyState
 	logger     *zap.Logger
@@ -45,15 +44,15 @@ func (n *keyNeeds) add(lifetime, maxAge time.Duration) {
 	n.lifetime, n.maxAge = max(n.lifetime, lifetime), max(n.maxAge, maxAge)
 }
 
-func (n *keyNeeds) at(now time.Time) KeyNeeds {
+func (n *keyNeeds) at(now time.Time) keys.Needs {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// Where no JWKS of this configuration has the set, another server's has.
-	return KeyNeeds{Now: now, Lifetime: n.lifetime, MaxAge: cmp.Or(n.maxAge, timing.DefaultMaxAge)}
+	return keys.Needs{Now: now, Lifetime: n.lifetime, MaxAge: cmp.Or(n.maxAge, timing.DefaultMaxAge)}
 }
 
 // needsAt are the needs of those who use the set at an instant.
-func (ks *keySet) needsAt(now time.Time) KeyNeeds {
+func (ks *keySet) needsAt(now time.Time) keys.Needs {
 	needs := ks.needs.at(now)
 	if current := ks.state.current.Load(); current != nil && !current.fixed {
 		needs.Known = current.records
@@ -63,16 +62,15 @@ func (ks *keySet) needsAt(now time.Time) KeyNeeds {
 
 // checkNeeds checks that the source can do what its users need.
 func (ks *keySet) checkNeeds() error {
-	if source, ok := ks.source.(Checker); ok {
+	if source, ok := ks.source.(keys.Checker); ok {
 		return source.CheckNeeds(ks.needs.at(ks.now()))
 	}
 	return nil
 }
 
-// keyState is what outlives a configuration: a reload takes the keys, which its storage may
-// not be able to give just now, and the tokens with it.
+// keyState is what outlives a configuration: a reload takes the keys with it, which their storage may not
+// be able to give just then.
 type keyState struct {
-	signer  *signer
 	current atomic.Pointer[schedule]
 	failure atomic.Pointer[error] // why the keys are not there or not up to date; nil if they are
 	seen    keysSeen
@@ -82,23 +80,17 @@ type keyState struct {
 	once    sync.Once
 }
 
-// keyStates are the states of all configurations that run, by what makes them the same.
-var keyStates = caddy.NewUsagePool()
+func newKeyState() *keyState { return &keyState{first: make(chan struct{})} }
 
-func newKeyState(cacheSize int, observe func(jose.SignatureAlgorithm, time.Duration, error)) *keyState {
-	s := &keyState{first: make(chan struct{})}
-	s.signer = newSigner(cacheSize, s.schedule, func(alg jose.SignatureAlgorithm, took time.Duration, err error) {
-		if err != nil {
-			s.counts.failed(SignatureFailed)
-		}
-		observe(alg, took, err)
-	})
-	return s
-}
+// get is the keys as they are now, or nil.
+func (s *keyState) get() *schedule { return s.current.Load() }
 
-// schedule returns the keys. It waits for the first ones, so that a request which arrives
+// signatureFailed counts a signature that failed.
+func (s *keyState) signatureFailed() { s.counts.failed(keys.SignatureFailed) }
+
+// wait returns the keys. It waits for the first ones, so that a request which arrives
 // while they are being made is served.
-func (s *keyState) schedule(ctx context.Context) (*schedule, error) {
+func (s *keyState) wait(ctx context.Context) (*schedule, error) {
 	if current := s.current.Load(); current != nil {
 		return current, nil
 	}
@@ -121,7 +113,7 @@ func (s *keyState) schedule(ctx context.Context) (*schedule, error) {
 }
 
 // take takes up the keys that a source has just given.
-func (s *keyState) take(answer Answer, now time.Time) {
+func (s *keyState) take(answer keys.Answer, now time.Time) {
 	s.update.Lock()
 	defer s.update.Unlock()
 	old := s.current.Load()
@@ -139,7 +131,7 @@ func (s *keyState) take(answer Answer, now time.Time) {
 }
 
 // takeFixed is the schedule of fixed keys: one that signs in the place of another does so from now on.
-func takeFixed(old *schedule, fixed []FixedKey, now time.Time) *schedule {
+func takeFixed(old *schedule, fixed []keys.Fixed, now time.Time) *schedule {
 	if old == nil {
 		return newFixedSchedule(fixed, time.Time{})
 	}
@@ -151,7 +143,7 @@ func takeFixed(old *schedule, fixed []FixedKey, now time.Time) *schedule {
 }
 
 // takeTimed is the schedule of keys with a life, among them those that are known and still in use.
-func takeTimed(old *schedule, timed []KeyRecord, now time.Time) *schedule {
+func takeTimed(old *schedule, timed []keys.Timed, now time.Time) *schedule {
 	if old == nil {
 		return newSchedule(timed)
 	}
@@ -165,25 +157,25 @@ func (s *keyState) fail(err error) {
 
 // merge adds what was known before to what a source has just said. A storage can return stale
 // data, and a key or a revocation that was read once is true: it stays until the key retires.
-func merge(old *schedule, fresh []KeyRecord, now time.Time) []KeyRecord {
+func merge(old *schedule, fresh []keys.Timed, now time.Time) []keys.Timed {
 	merged := slices.Clone(fresh)
 	for i := range old.records {
 		known := &old.records[i]
-		j := slices.IndexFunc(merged, func(r KeyRecord) bool { return r.Is(known.Key) })
+		j := slices.IndexFunc(merged, func(r keys.Timed) bool { return r.Is(known.Key) })
 		switch {
 		case j < 0:
-			if !reached(old.retires(known), now) {
+			if !timing.Reached(old.retires(known), now) {
 				merged = append(merged, *known)
 			}
 		default:
 			r := &merged[j]
 			r.UsedUntil = known.UsedUntil
 			if known.Grace > r.Grace { // the tokens of an earlier configuration live longer: those that it has signed
-				r.UsedUntil = later(r.UsedUntil, now.Add(known.Grace))
+				r.UsedUntil = timing.Later(r.UsedUntil, now.Add(known.Grace))
 			}
-			r.Promoted = earliestAfter(time.Time{}, r.Promoted, known.Promoted)
-			r.Revoked = earliestAfter(time.Time{}, r.Revoked, known.Revoked)
-			r.Withdrawn = earliestAfter(time.Time{}, r.Withdrawn, known.Withdrawn)
+			r.Promoted = timing.EarliestAfter(time.Time{}, r.Promoted, known.Promoted)
+			r.Revoked = timing.EarliestAfter(time.Time{}, r.Revoked, known.Revoked)
+			r.Withdrawn = timing.EarliestAfter(time.Time{}, r.Withdrawn, known.Withdrawn)
 		}
 	}
 	return merged
@@ -191,11 +183,11 @@ func merge(old *schedule, fresh []KeyRecord, now time.Time) []KeyRecord {
 
 // run keeps the keys up to date until the context ends.
 func (ks *keySet) run(ctx context.Context) {
-	if source, ok := ks.source.(Stopper); ok {
+	if source, ok := ks.source.(keys.Stopper); ok {
 		defer source.Stop()
 	}
 	noticed := make(chan struct{}, 1)
-	if source, ok := ks.source.(Watcher); ok {
+	if source, ok := ks.source.(keys.Watcher); ok {
 		var watching sync.WaitGroup
 		defer watching.Wait()
 		watching.Go(func() {
@@ -236,7 +228,7 @@ func (ks *keySet) run(ctx context.Context) {
 }
 
 // refresh asks the source for its keys, and takes up what it gives. The error is why that is not all.
-func (ks *keySet) refresh(ctx context.Context) (*Waiting, error) {
+func (ks *keySet) refresh(ctx context.Context) (*keys.Waiting, error) {
 	ctx, cancel := context.WithTimeout(ctx, timing.PollTimeout)
 	defer cancel()
 	now := ks.now()
@@ -257,7 +249,7 @@ func (ks *keySet) refresh(ctx context.Context) (*Waiting, error) {
 	}
 	problem := cmp.Or(err, answer.Problem)
 	if problem != nil {
-		ks.state.counts.failed(FailureOf(problem))
+		ks.state.counts.failed(keys.FailureOf(problem))
 		ks.state.fail(problem)
 	} else {
 		ks.state.failure.Store(nil)
@@ -267,13 +259,13 @@ func (ks *keySet) refresh(ctx context.Context) (*Waiting, error) {
 }
 
 // ask asks the source for its keys. There is never more than one such question open.
-func (ks *keySet) ask(ctx context.Context) (Answer, error) {
+func (ks *keySet) ask(ctx context.Context) (keys.Answer, error) {
 	select {
 	case ks.asking <- struct{}{}:
 	case <-ctx.Done():
-		return Answer{}, Failed(NoAnswer, ErrBusy)
+		return keys.Answer{}, keys.Failed(keys.NoAnswer, keys.ErrBusy)
 	}
-	return bounded(ctx, func() (Answer, error) {
+	return bounded(ctx, func() (keys.Answer, error) {
 		defer func() { <-ks.asking }()
 		return ks.source.Keys(ctx, ks.needsAt(ks.now()))
 	})
@@ -305,7 +297,7 @@ func bounded[T any](ctx context.Context, question func() (T, error)) (T, error) 
 		return a.value, a.err
 	case <-time.After(time.Second):
 		var none T
-		return none, Failed(NoAnswer, ErrNoAnswer)
+		return none, keys.Failed(keys.NoAnswer, keys.ErrNoAnswer)
 	}
 }
 
@@ -313,42 +305,47 @@ func bounded[T any](ctx context.Context, question func() (T, error)) (T, error) 
 var errNotRotator = errors.New("its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
 
 // rotate makes the successor sign.
-func (ks *keySet) rotate(ctx context.Context) (Rotation, error) {
-	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) { return r.Rotate(ctx, needs) })
+func (ks *keySet) rotate(ctx context.Context) (keys.Rotation, error) {
+	return ks.emergency(ctx, func(r keys.Rotator, needs keys.Needs) (keys.Rotation, error) { return r.Rotate(ctx, needs) })
 }
 
 // revoke gives a key up.
-func (ks *keySet) revoke(ctx context.Context, kid string, atOnce bool) (Rotation, error) {
-	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) { return r.Revoke(ctx, kid, atOnce, needs) })
+func (ks *keySet) revoke(ctx context.Context, kid string, atOnce bool) (keys.Rotation, error) {
+	return ks.emergency(ctx, func(r keys.Rotator, needs keys.Needs) (keys.Rotation, error) {
+		return r.Revoke(ctx, kid, atOnce, needs)
+	})
 }
 
 // revokeAll gives all keys up.
-func (ks *keySet) revokeAll(ctx context.Context) (Rotation, error) {
-	return ks.emergency(ctx, func(r Rotator, needs KeyNeeds) (Rotation, error) { return r.RevokeAll(ctx, needs) })
+func (ks *keySet) revokeAll(ctx context.Context) (keys.Rotation, error) {
+	return ks.emergency(ctx, func(r keys.Rotator, needs keys.Needs) (keys.Rotation, error) { return r.RevokeAll(ctx, needs) })
 }
 
 // emergency has the source do something about the keys, and follows at once. The other replicas
 // follow when they poll.
-func (ks *keySet) emergency(ctx context.Context, do func(Rotator, KeyNeeds) (Rotation, error)) (Rotation, error) {
-	rotator, ok := ks.source.(Rotator)
+func (ks *keySet) emergency(ctx context.Context, do func(keys.Rotator, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
+	rotator, ok := ks.source.(keys.Rotator)
 	if !ok {
-		return Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.name, ks.sourceName, errNotRotator)
+		return keys.Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.name, ks.sourceName, errNotRotator)
 	}
-	rotation, err := bounded(ctx, func() (Rotation, error) { return do(rotator, ks.needsAt(ks.now())) })
-	if errors.Is(err, ErrNoAnswer) && !errors.Is(err, ErrBusy) {
-		err = Failed(NoAnswer, MayBeStored(err))
+	rotation, err := bounded(ctx, func() (keys.Rotation, error) { return do(rotator, ks.needsAt(ks.now())) })
+	if errors.Is(err, keys.ErrNoAnswer) && !errors.Is(err, keys.ErrBusy) {
+		err = keys.Failed(keys.NoAnswer, keys.MayBeStored(err))
 	}
 	if err != nil {
-		if IsFailure(err) { // and not what one asked for that cannot be done
-			ks.state.counts.failed(FailureOf(err))
+		if keys.IsFailure(err) { // and not what one asked for that cannot be done
+			ks.state.counts.failed(keys.FailureOf(err))
 		}
-		return Rotation{}, err
+		return keys.Rotation{}, err
 	}
 	if _, err := ks.refresh(ctx); err != nil {
-		return Rotation{}, fmt.Errorf("it is stored, and this replica follows when it can read its keys again: %w", err)
+		return keys.Rotation{}, fmt.Errorf("it is stored, and this replica follows when it can read its keys again: %w", err)
 	}
 	return rotation, nil
 }
+
+// errNoKey says that there is no key to sign with.
+var errNoKey = errors.New("no signing key")
 
 // report logs why the keys could not be brought up to date, as loud as it matters.
 func (ks *keySet) report(err error) {

@@ -100,8 +100,8 @@ var cacheEntries = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 	Help: "Clients whose tokens are remembered.",
 }, func() float64 {
 	n := 0
-	keyStates.Range(func(_, state any) bool {
-		if s, ok := state.(*keyState); ok {
+	setStates.Range(func(_, state any) bool {
+		if s, ok := state.(*setState); ok {
 			n += s.signer.slots.Len()
 		}
 		return true

@@ -181,7 +181,7 @@ type Handler struct {
 	identifier *identifier
 	rewriter   *rewriter
 	secret     *watch.Setting[string]
-	keys       *keySet
+	keys       *signingSet
 	optional   bool
 
 	noCredentialAPIs bool
@@ -220,9 +220,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.refuse(r, refuseCredentialAPI(), client)
 	}
-	t := client.fresh(h.keys.state.current.Load(), now.Unix(), notAfter)
+	t := client.fresh(h.keys.state.get(), now.Unix(), notAfter)
 	if t == nil {
-		t, err = h.keys.state.signer.token(r.Context(), &client.subject, now, notAfter, h.auditor(client))
+		t, err = h.keys.signer.token(r.Context(), &client.subject, now, notAfter, h.auditor(client))
 		if err != nil {
 			return h.refuse(r, noKeyRefusal(err), client)
 		}

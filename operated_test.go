@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // How long everybody takes, at most, with the defaults.
@@ -60,18 +61,18 @@ func (o *operated) request(method, path, body string) (int, string) {
 }
 
 // change asks for a rotation or a revocation, which must succeed.
-func (o *operated) change(path, body string) esjwt.Rotation {
+func (o *operated) change(path, body string) keys.Rotation {
 	o.t.Helper()
 	status, answer := o.request(http.MethodPost, "/default/"+path, body)
 	require.Equal(o.t, http.StatusOK, status, answer)
-	var rotation esjwt.Rotation
+	var rotation keys.Rotation
 	require.NoError(o.t, json.Unmarshal([]byte(answer), &rotation))
 	return rotation
 }
 
-func (o *operated) rotate() esjwt.Rotation { return o.change("rotate", "") }
+func (o *operated) rotate() keys.Rotation { return o.change("rotate", "") }
 
-func (o *operated) revoke(kid string) esjwt.Rotation {
+func (o *operated) revoke(kid string) keys.Rotation {
 	return o.change("revoke", `{"kid":"`+kid+`"}`)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
@@ -128,4 +129,4 @@ func nextChange(now time.Time, certs ...*x509.Certificate) time.Time {
 }
 
 // earlier is the earlier of two times, of which zero is never.
-func earlier(a, b time.Time) time.Time { return earliestAfter(time.Time{}, a, b) }
+func earlier(a, b time.Time) time.Time { return timing.EarliestAfter(time.Time{}, a, b) }

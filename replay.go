@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"slices"
 	"strings"
 )
@@ -71,21 +72,21 @@ func (a *App) issues(issuer string) bool {
 
 // knownKey reports whether a token was signed by a key of any set of this process.
 func knownKey(token ownToken) (known bool) {
-	keyStates.Range(func(_, state any) bool {
-		s, ok := state.(*keyState)
+	setStates.Range(func(_, state any) bool {
+		s, ok := state.(*setState)
 		if !ok {
 			return true
 		}
 		if current := s.current.Load(); current != nil {
-			known = slices.ContainsFunc(current.records, func(r KeyRecord) bool { return r.signed(token) })
+			known = slices.ContainsFunc(current.records, func(r keys.Timed) bool { return signedBy(r.Key, token) })
 		}
 		return !known
 	})
 	return known
 }
 
-// signed reports whether a key signed a token.
-func (k *Key) signed(token ownToken) bool {
+// signedBy reports whether a key signed a token.
+func signedBy(k *keys.Key, token ownToken) bool {
 	if k.ID != "" {
 		return k.ID == token.kid
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 )
@@ -19,9 +20,9 @@ import (
 func TestAKeyThatIsOnlyPublishedNeverSigns(t *testing.T) {
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		some := func() (fixed []FixedKey, signs bool) {
+		some := func() (fixed []keys.Fixed, signs bool) {
 			for i := range 1 + random.IntN(5) {
-				key := FixedKey{Key: fakeKey(fmt.Sprint(i)), Signs: random.IntN(2) == 0}
+				key := keys.Fixed{Key: fakeKey(fmt.Sprint(i)), Signs: random.IntN(2) == 0}
 				signs = signs || key.Signs
 				fixed = append(fixed, key)
 			}
@@ -38,8 +39,8 @@ func TestAKeyThatIsOnlyPublishedNeverSigns(t *testing.T) {
 			if !signs {
 				continue
 			}
-			for what, chosen := range map[string]*KeyRecord{"signing": signing, "window": s.signingWindow(now, now)} {
-				i := slices.IndexFunc(fixed, func(key FixedKey) bool { return key.Is(chosen.Key) })
+			for what, chosen := range map[string]*keys.Timed{"signing": signing, "window": s.signingWindow(now, now)} {
+				i := slices.IndexFunc(fixed, func(key keys.Fixed) bool { return key.Is(chosen.Key) })
 				require.True(t, fixed[i].Signs, "seed %d, %s, hour %d", seed, what, h)
 			}
 		}
@@ -50,17 +51,17 @@ func TestAKeyThatIsOnlyPublishedNeverSigns(t *testing.T) {
 func TestAnAnswerThatNoSetCanUseIsAFaultOfTheSource(t *testing.T) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rng.Reader)
 	require.NoError(t, err)
-	whole, err := NewKey(jose.ES256, private)
+	whole, err := keys.NewKey(jose.ES256, private)
 	require.NoError(t, err)
-	half, err := NewPublicKey(jose.ES256, private.Public())
+	half, err := keys.NewPublicKey(jose.ES256, private.Public())
 	require.NoError(t, err)
-	for text, answer := range map[string]Answer{
-		"":                                 {Fixed: []FixedKey{{Key: half}, {Key: whole, Signs: true}}},
-		"cannot be the one that signs":     {Fixed: []FixedKey{{Key: half, Signs: true}}},
-		"a key with turns of its own must": {Timed: []KeyRecord{{Key: half}}},
-		"no key to sign with":              {Fixed: []FixedKey{{Key: half}}},
+	for text, answer := range map[string]keys.Answer{
+		"":                                 {Fixed: []keys.Fixed{{Key: half}, {Key: whole, Signs: true}}},
+		"cannot be the one that signs":     {Fixed: []keys.Fixed{{Key: half, Signs: true}}},
+		"a key with turns of its own must": {Timed: []keys.Timed{{Key: half}}},
+		"no key to sign with":              {Fixed: []keys.Fixed{{Key: half}}},
 		"the source has no key":            {},
-		"which no set can have":            {Fixed: []FixedKey{{Key: whole, Signs: true}}, Timed: []KeyRecord{{Key: whole}}},
+		"which no set can have":            {Fixed: []keys.Fixed{{Key: whole, Signs: true}}, Timed: []keys.Timed{{Key: whole}}},
 	} {
 		if text == "" {
 			require.NoError(t, answer.Check())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // epoch is when the sets of these tests began.
@@ -22,29 +23,29 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func at(d time.Duration) time.Time { return epoch.Add(d) }
 
 // fakeKey is a key that nobody signs with.
-func fakeKey(id string) *Key {
-	return &Key{ID: id, Algorithm: jose.ES256, Public: &jose.JSONWebKey{KeyID: id}}
+func fakeKey(id string) *keys.Key {
+	return &keys.Key{ID: id, Algorithm: jose.ES256, Public: &jose.JSONWebKey{KeyID: id}}
 }
 
 // turn is the record of a key whose turn begins some time after the epoch. It was made an hour
 // before, and stays for an hour after its successor began.
-func turn(id string, n int, begins time.Duration) KeyRecord {
-	return KeyRecord{Key: fakeKey(id), Turn: n, Created: at(begins - time.Hour), SignsFrom: at(begins), Grace: time.Hour}
+func turn(id string, n int, begins time.Duration) keys.Timed {
+	return keys.Timed{Key: fakeKey(id), Turn: n, Created: at(begins - time.Hour), SignsFrom: at(begins), Grace: time.Hour}
 }
 
-func with(r KeyRecord, change func(*KeyRecord)) KeyRecord {
+func with(r keys.Timed, change func(*keys.Timed)) keys.Timed {
 	change(&r)
 	return r
 }
 
-func idOf(r *KeyRecord) string {
+func idOf(r *keys.Timed) string {
 	if r == nil {
 		return ""
 	}
 	return r.ID
 }
 
-func idsOf(records []*KeyRecord) []string {
+func idsOf(records []*keys.Timed) []string {
 	ids := []string{}
 	for _, r := range records {
 		ids = append(ids, r.ID)
@@ -55,15 +56,15 @@ func idsOf(records []*KeyRecord) []string {
 const hour = time.Hour
 
 func TestWhichKeySigns(t *testing.T) {
-	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
-	byHand := []KeyRecord{turn("a", 1, 0), with(turn("b", 2, 0), func(r *KeyRecord) { r.SignsFrom = time.Time{} })}
-	revoked := func(i int, when time.Duration) []KeyRecord {
+	abc := []keys.Timed{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
+	byHand := []keys.Timed{turn("a", 1, 0), with(turn("b", 2, 0), func(r *keys.Timed) { r.SignsFrom = time.Time{} })}
+	revoked := func(i int, when time.Duration) []keys.Timed {
 		records := slices.Clone(abc)
 		records[i].Revoked = at(when)
 		return records
 	}
 	tests := map[string]struct {
-		records []KeyRecord
+		records []keys.Timed
 		want    map[time.Duration]string
 	}{
 		"no key":  {nil, map[time.Duration]string{0: ""}},
@@ -71,26 +72,26 @@ func TestWhichKeySigns(t *testing.T) {
 		"each in its turn": {abc, map[time.Duration]string{
 			0: "a", 10*hour - 1: "a", 10 * hour: "b", 20*hour - 1: "b", 20 * hour: "c", 1000 * hour: "c",
 		}},
-		"the order of the records does not matter": {[]KeyRecord{abc[2], abc[0], abc[1]}, map[time.Duration]string{
+		"the order of the records does not matter": {[]keys.Timed{abc[2], abc[0], abc[1]}, map[time.Duration]string{
 			0: "a", 10 * hour: "b", 20 * hour: "c",
 		}},
 		"a clock that was set back":     {abc, map[time.Duration]string{-100 * hour: "a"}},
 		"the first keys are gone":       {abc[1:], map[time.Duration]string{0: "b", 10 * hour: "b", 20 * hour: "c"}},
-		"a turn is missing":             {[]KeyRecord{abc[0], abc[2]}, map[time.Duration]string{10 * hour: "a", 20 * hour: "c"}},
+		"a turn is missing":             {[]keys.Timed{abc[0], abc[2]}, map[time.Duration]string{10 * hour: "a", 20 * hour: "c"}},
 		"by hand":                       {byHand, map[time.Duration]string{0: "a", 1000 * hour: "a"}},
-		"by hand, and it is promoted":   {[]KeyRecord{byHand[0], with(byHand[1], func(r *KeyRecord) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
-		"promoted before its turn":      {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
-		"promoted when it signs anyway": {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Promoted = at(15 * hour) })}, map[time.Duration]string{10*hour - 1: "a", 10 * hour: "b"}},
+		"by hand, and it is promoted":   {[]keys.Timed{byHand[0], with(byHand[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
+		"promoted before its turn":      {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
+		"promoted when it signs anyway": {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(15 * hour) })}, map[time.Duration]string{10*hour - 1: "a", 10 * hour: "b"}},
 		"the key that signs is revoked": {revoked(0, 5*hour), map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b", 10 * hour: "b", 20 * hour: "c"}},
 		"the successor is revoked":      {revoked(1, 5*hour), map[time.Duration]string{5 * hour: "a", 10 * hour: "a", 20*hour - 1: "a", 20 * hour: "c"}},
 		"the last one is revoked":       {revoked(2, 25*hour), map[time.Duration]string{25*hour - 1: "c", 25 * hour: "b"}},
-		"all are revoked": {[]KeyRecord{
-			with(abc[0], func(r *KeyRecord) { r.Revoked = at(5 * hour) }),
-			with(abc[1], func(r *KeyRecord) { r.Revoked = at(5 * hour) }),
+		"all are revoked": {[]keys.Timed{
+			with(abc[0], func(r *keys.Timed) { r.Revoked = at(5 * hour) }),
+			with(abc[1], func(r *keys.Timed) { r.Revoked = at(5 * hour) }),
 		}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: ""}},
-		"two for one turn: the older":                  {[]KeyRecord{turn("z", 1, 0), turn("a", 1, time.Minute)}, map[time.Duration]string{0: "z", hour: "z"}},
-		"two for one turn, equally old: the lower kid": {[]KeyRecord{turn("z", 1, 0), turn("a", 1, 0)}, map[time.Duration]string{0: "a", hour: "a"}},
-		"two for one turn, and one is revoked": {[]KeyRecord{with(turn("a", 1, 0), func(r *KeyRecord) { r.Revoked = at(hour) }), turn("z", 1, 0)}, map[time.Duration]string{
+		"two for one turn: the older":                  {[]keys.Timed{turn("z", 1, 0), turn("a", 1, time.Minute)}, map[time.Duration]string{0: "z", hour: "z"}},
+		"two for one turn, equally old: the lower kid": {[]keys.Timed{turn("z", 1, 0), turn("a", 1, 0)}, map[time.Duration]string{0: "a", hour: "a"}},
+		"two for one turn, and one is revoked": {[]keys.Timed{with(turn("a", 1, 0), func(r *keys.Timed) { r.Revoked = at(hour) }), turn("z", 1, 0)}, map[time.Duration]string{
 			0: "a", hour: "z",
 		}},
 	}
@@ -105,33 +106,33 @@ func TestWhichKeySigns(t *testing.T) {
 }
 
 func TestWhichKeysArePublished(t *testing.T) {
-	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
+	abc := []keys.Timed{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
 	secret := abc[1]
-	secret.Key = &Key{ID: "b"}
+	secret.Key = &keys.Key{ID: "b"}
 	tests := map[string]struct {
-		records []KeyRecord
+		records []keys.Timed
 		want    map[time.Duration][]string
 	}{
 		"no key":                 {nil, map[time.Duration][]string{0: {}}},
 		"the successor as well":  {abc[:2], map[time.Duration][]string{0: {"a", "b"}}},
 		"one from the future":    {abc[:1], map[time.Duration][]string{-100 * hour: {"a"}}},
 		"until its tokens ended": {abc, map[time.Duration][]string{11*hour - 1: {"a", "b", "c"}, 11 * hour: {"b", "c"}, 21*hour - 1: {"b", "c"}, 21 * hour: {"c"}, 1000 * hour: {"c"}}},
-		"not a secret":           {[]KeyRecord{abc[0], secret}, map[time.Duration][]string{0: {"a"}}},
-		"by hand":                {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.SignsFrom = time.Time{} })}, map[time.Duration][]string{1000 * hour: {"a", "b"}}},
-		"promoted": {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Promoted = at(5 * hour) })}, map[time.Duration][]string{
+		"not a secret":           {[]keys.Timed{abc[0], secret}, map[time.Duration][]string{0: {"a"}}},
+		"by hand":                {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.SignsFrom = time.Time{} })}, map[time.Duration][]string{1000 * hour: {"a", "b"}}},
+		"promoted": {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })}, map[time.Duration][]string{
 			6*hour - 1: {"a", "b"}, 6 * hour: {"b"},
 		}},
-		"revoked: until it is withdrawn": {[]KeyRecord{with(abc[0], func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[1]}, map[time.Duration][]string{
+		"revoked: until it is withdrawn": {[]keys.Timed{with(abc[0], func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[1]}, map[time.Duration][]string{
 			4*hour - 1: {"a", "b"}, 4 * hour: {"b"},
 		}},
-		"revoked after its turn": {[]KeyRecord{with(abc[0], func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(10*hour), at(30*hour) }), abc[1]}, map[time.Duration][]string{
+		"revoked after its turn": {[]keys.Timed{with(abc[0], func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(10*hour), at(30*hour) }), abc[1]}, map[time.Duration][]string{
 			11*hour - 1: {"a", "b"}, 11 * hour: {"b"},
 		}},
 		// A successor that was revoked before it signed supersedes nobody.
-		"the successor was revoked": {[]KeyRecord{abc[0], with(abc[1], func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[2]}, map[time.Duration][]string{
+		"the successor was revoked": {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[2]}, map[time.Duration][]string{
 			3 * hour: {"a", "b", "c"}, 4 * hour: {"a", "c"}, 12 * hour: {"a", "c"}, 21*hour - 1: {"a", "c"}, 21 * hour: {"c"},
 		}},
-		"two for one turn": {[]KeyRecord{turn("a", 1, 0), turn("z", 1, 0), abc[1]}, map[time.Duration][]string{0: {"a", "z", "b"}, 11 * hour: {"b"}}},
+		"two for one turn": {[]keys.Timed{turn("a", 1, 0), turn("z", 1, 0), abc[1]}, map[time.Duration][]string{0: {"a", "z", "b"}, 11 * hour: {"b"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -147,10 +148,10 @@ func TestWhichKeysArePublished(t *testing.T) {
 // enters it; every client moves to it when it begins.
 func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 100*hour)
-	fresh := with(turn("c", 3, 7*hour), func(r *KeyRecord) {
+	fresh := with(turn("c", 3, 7*hour), func(r *keys.Timed) {
 		r.Created, r.ReplacesFrom, r.Appears, r.Replaces = at(3*hour), at(4*hour), at(5*hour), "a"
 	})
-	s := newSchedule([]KeyRecord{a, b, fresh})
+	s := newSchedule([]keys.Timed{a, b, fresh})
 	for instant, signs := range map[time.Duration]string{4*hour - 1: "a", 4 * hour: "b", 7*hour - 1: "b", 7 * hour: "c", 200 * hour: "c"} {
 		require.Equal(t, signs, idOf(s.signing(at(instant))), "after %s", instant)
 	}
@@ -160,8 +161,8 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	require.Equal(t, at(4*hour), s.nextEmergency(at(0)))
 	require.Equal(t, at(7*hour), s.nextEmergency(at(4*hour)))
 
-	all := with(turn("d", 4, 6*hour), func(r *KeyRecord) { r.Created, r.Replaces = at(6*hour), replacesAll })
-	s = newSchedule([]KeyRecord{a, b, fresh, all})
+	all := with(turn("d", 4, 6*hour), func(r *keys.Timed) { r.Created, r.Replaces = at(6*hour), keys.ReplacesAll })
+	s = newSchedule([]keys.Timed{a, b, fresh, all})
 	require.Equal(t, "d", idOf(s.signing(at(6*hour))))
 	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour))))
 	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour-timing.ClockSkew))), "to one whose clock is behind, too")
@@ -170,16 +171,16 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 // TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne: no other key is left, and nodes read the JWKS
 // with its first token.
 func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
-	a := with(turn("a", 1, 0), func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
-	fresh := with(turn("f", 2, 7*hour), func(r *KeyRecord) { r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour), "x" })
-	s := newSchedule([]KeyRecord{a, fresh})
+	a := with(turn("a", 1, 0), func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
+	fresh := with(turn("f", 2, 7*hour), func(r *keys.Timed) { r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour), "x" })
+	s := newSchedule([]keys.Timed{a, fresh})
 	for instant, shows := range map[time.Duration][]string{4*hour - 1: {"a"}, 4 * hour: {"f"}, 6 * hour: {"f"}, 8 * hour: {"f"}} {
 		require.Equal(t, shows, idsOf(s.published(at(instant))), "after %s", instant)
 	}
 }
 
 func TestWhichKeySignsForAWindow(t *testing.T) {
-	abc := []KeyRecord{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
+	abc := []keys.Timed{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
 	s := newSchedule(abc)
 	require.Equal(t, "a", idOf(s.signingWindow(at(10*hour-time.Second), at(10*hour+time.Minute))), "a rotation waits for the window's end")
 	require.Equal(t, "b", idOf(s.signingWindow(at(10*hour), at(10*hour+time.Minute))))
@@ -201,7 +202,7 @@ func TestWhichKeySignsForAWindow(t *testing.T) {
 	require.True(t, s.trusts(abc[1].Key, at(5*hour)))
 	require.False(t, s.trusts(fakeKey("x"), at(0)))
 
-	s = newFixedSchedule([]FixedKey{{Key: fakeKey("a"), Signs: true}}, at(2*hour))
+	s = newFixedSchedule([]keys.Fixed{{Key: fakeKey("a"), Signs: true}}, at(2*hour))
 	require.Equal(t, at(2*hour), s.lastEmergency(at(3*hour)), "a file was replaced")
 	require.True(t, s.lastEmergency(at(hour)).IsZero())
 }
@@ -209,28 +210,28 @@ func TestWhichKeySignsForAWindow(t *testing.T) {
 func TestWhichKeyIsMadeNext(t *testing.T) {
 	const every, lead = 10 * hour, 3 * time.Minute
 	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
-	byHand := with(b, func(r *KeyRecord) { r.SignsFrom = time.Time{} })
-	revoked := func(r KeyRecord) KeyRecord { return with(r, func(r *KeyRecord) { r.Revoked = at(-hour) }) }
+	byHand := with(b, func(r *keys.Timed) { r.SignsFrom = time.Time{} })
+	revoked := func(r keys.Timed) keys.Timed { return with(r, func(r *keys.Timed) { r.Revoked = at(-hour) }) }
 	none := keyPlan{}
 	tests := map[string]struct {
-		records []KeyRecord
+		records []keys.Timed
 		now     time.Duration
 		every   time.Duration
 		want    keyPlan
 	}{
 		"the first one, at once":                               {nil, 0, every, keyPlan{turn: 1, signsFrom: at(0)}},
-		"its successor":                                        {[]KeyRecord{a}, 0, every, keyPlan{turn: 2, signsFrom: at(every)}},
-		"a successor by hand":                                  {[]KeyRecord{a}, 0, 0, keyPlan{turn: 2}},
-		"nothing, for there is a successor":                    {[]KeyRecord{a, b}, 5 * hour, every, none},
-		"nothing, for there is one by hand":                    {[]KeyRecord{a, byHand}, 5 * hour, 0, none},
-		"one that rotates after one by hand":                   {[]KeyRecord{a, byHand}, 5 * hour, every, keyPlan{turn: 3, signsFrom: at(every)}},
-		"the successor's successor, when its turn began":       {[]KeyRecord{a, b}, 10 * hour, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
-		"the successor, late, but not before all know it":      {[]KeyRecord{a}, 50 * hour, every, keyPlan{turn: 2, signsFrom: at(50*hour + lead)}},
-		"the successor, just in time":                          {[]KeyRecord{a}, 10*hour - time.Minute, every, keyPlan{turn: 2, signsFrom: at(10*hour - time.Minute + lead)}},
-		"one for a successor that is revoked":                  {[]KeyRecord{a, revoked(b)}, 0, every, keyPlan{turn: 3, signsFrom: at(every)}},
-		"the first one anew, when all are revoked":             {[]KeyRecord{revoked(a), revoked(b)}, 2 * hour, every, keyPlan{turn: 3, signsFrom: at(2 * hour)}},
-		"the one after that which the revoked one gave way to": {[]KeyRecord{revoked(a), b}, 0, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
-		"a clock that was set back makes none":                 {[]KeyRecord{a, b}, -100 * hour, every, none},
+		"its successor":                                        {[]keys.Timed{a}, 0, every, keyPlan{turn: 2, signsFrom: at(every)}},
+		"a successor by hand":                                  {[]keys.Timed{a}, 0, 0, keyPlan{turn: 2}},
+		"nothing, for there is a successor":                    {[]keys.Timed{a, b}, 5 * hour, every, none},
+		"nothing, for there is one by hand":                    {[]keys.Timed{a, byHand}, 5 * hour, 0, none},
+		"one that rotates after one by hand":                   {[]keys.Timed{a, byHand}, 5 * hour, every, keyPlan{turn: 3, signsFrom: at(every)}},
+		"the successor's successor, when its turn began":       {[]keys.Timed{a, b}, 10 * hour, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
+		"the successor, late, but not before all know it":      {[]keys.Timed{a}, 50 * hour, every, keyPlan{turn: 2, signsFrom: at(50*hour + lead)}},
+		"the successor, just in time":                          {[]keys.Timed{a}, 10*hour - time.Minute, every, keyPlan{turn: 2, signsFrom: at(10*hour - time.Minute + lead)}},
+		"one for a successor that is revoked":                  {[]keys.Timed{a, revoked(b)}, 0, every, keyPlan{turn: 3, signsFrom: at(every)}},
+		"the first one anew, when all are revoked":             {[]keys.Timed{revoked(a), revoked(b)}, 2 * hour, every, keyPlan{turn: 3, signsFrom: at(2 * hour)}},
+		"the one after that which the revoked one gave way to": {[]keys.Timed{revoked(a), b}, 0, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
+		"a clock that was set back makes none":                 {[]keys.Timed{a, b}, -100 * hour, every, none},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -243,9 +244,9 @@ func TestWhichKeyIsMadeNext(t *testing.T) {
 
 func TestWhatWasOnceReadStays(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
-	known := newSchedule([]KeyRecord{with(a, func(r *KeyRecord) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b})
+	known := newSchedule([]keys.Timed{with(a, func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b})
 
-	ids := func(records []KeyRecord) []string {
+	ids := func(records []keys.Timed) []string {
 		ids := []string{}
 		for _, r := range newSchedule(records).records {
 			ids = append(ids, r.ID)
@@ -255,21 +256,21 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, ids(merge(known, nil, at(0))), "a stale read takes no key away")
 	require.Equal(t, []string{"b"}, ids(merge(known, nil, at(6*hour))), "that has not retired")
 	c := turn("c", 3, 20*hour)
-	require.Equal(t, []string{"a", "b", "c"}, ids(merge(known, []KeyRecord{c}, at(0))))
+	require.Equal(t, []string{"a", "b", "c"}, ids(merge(known, []keys.Timed{c}, at(0))))
 
-	merged := newSchedule(merge(known, []KeyRecord{a, b}, at(0)))
+	merged := newSchedule(merge(known, []keys.Timed{a, b}, at(0)))
 	require.Equal(t, at(5*hour), merged.records[0].Revoked, "nor a revocation")
 	require.Equal(t, at(6*hour), merged.records[0].Withdrawn)
 
-	file := newFixedSchedule([]FixedKey{{Key: fakeKey("f"), Signs: true}, {Key: fakeKey("g")}}, time.Time{})
-	require.Len(t, takeFixed(file, []FixedKey{{Key: fakeKey("f"), Signs: true}}, at(0)).records, 1, "a source of fixed keys says everything, every time")
+	file := newFixedSchedule([]keys.Fixed{{Key: fakeKey("f"), Signs: true}, {Key: fakeKey("g")}}, time.Time{})
+	require.Len(t, takeFixed(file, []keys.Fixed{{Key: fakeKey("f"), Signs: true}}, at(0)).records, 1, "a source of fixed keys says everything, every time")
 }
 
 // TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire, and a key's retirement does not grow by
 // loading one for a minute.
 func TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire(t *testing.T) {
-	graced := func(grace time.Duration) []KeyRecord {
-		records := []KeyRecord{turn("a", 1, 0), turn("b", 2, 100*hour)}
+	graced := func(grace time.Duration) []keys.Timed {
+		records := []keys.Timed{turn("a", 1, 0), turn("b", 2, 100*hour)}
 		for i := range records {
 			records[i].Grace = grace
 		}
@@ -293,7 +294,7 @@ func TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire(t *testing.T) {
 				if since >= test.longFrom && since < test.longUntil {
 					grace = long
 				}
-				s.take(Answer{Timed: graced(grace)}, at(since))
+				s.take(keys.Answer{Timed: graced(grace)}, at(since))
 			}
 			current := s.current.Load()
 			require.Equal(t, at(test.retires), current.retires(&current.records[0]))
@@ -321,7 +322,7 @@ type cluster struct {
 }
 
 type storedRecord struct {
-	KeyRecord
+	keys.Timed
 	since time.Time
 }
 
@@ -332,7 +333,7 @@ type simulatedReplica struct {
 }
 
 type simulatedToken struct {
-	key     *Key
+	key     *keys.Key
 	expires time.Time
 }
 
@@ -378,22 +379,22 @@ func (c *cluster) poll(r *simulatedReplica) {
 		return
 	}
 	see := func(all bool) {
-		var records []KeyRecord
+		var records []keys.Timed
 		for _, s := range c.stored {
 			if unseen := c.now.Sub(s.since); all || unseen >= maxUnseen || c.rng.IntN(2) == 0 {
-				records = append(records, s.KeyRecord)
+				records = append(records, s.Timed)
 				if _, known := r.learned[s.ID]; !known {
 					r.learned[s.ID] = c.now
 				}
 			}
 		}
 		if len(records) > 0 {
-			r.state.take(Answer{Timed: records}, c.clock(r))
+			r.state.take(keys.Answer{Timed: records}, c.clock(r))
 		}
 	}
 	see(!c.brokenLocks)
 	for {
-		current := r.state.current.Load()
+		current := r.state.get()
 		if current == nil {
 			current = newSchedule(nil)
 		}
@@ -402,7 +403,7 @@ func (c *cluster) poll(r *simulatedReplica) {
 			return
 		}
 		c.made++
-		record := KeyRecord{
+		record := keys.Timed{
 			Key:       fakeKey(fmt.Sprintf("%x-%d", c.rng.Uint32(), c.made)),
 			Turn:      plan.turn,
 			Created:   c.clock(r).Truncate(time.Second),
@@ -411,7 +412,7 @@ func (c *cluster) poll(r *simulatedReplica) {
 		}
 		c.stored = append(c.stored, storedRecord{record, c.now})
 		r.learned[record.ID] = c.now
-		r.state.take(Answer{Timed: []KeyRecord{record}}, c.clock(r))
+		r.state.take(keys.Answer{Timed: []keys.Timed{record}}, c.clock(r))
 	}
 }
 
@@ -421,9 +422,9 @@ func (c *cluster) forget() {
 		return
 	}
 	slices.SortFunc(c.stored, func(a, b storedRecord) int { return cmp.Compare(a.Turn, b.Turn) })
-	current := c.replicas[0].state.current.Load()
+	current := c.replicas[0].state.get()
 	c.stored = slices.DeleteFunc(c.stored, func(s storedRecord) bool {
-		retires := current.retires(&s.KeyRecord)
+		retires := current.retires(&s.Timed)
 		return !retires.IsZero() && retires.Add(time.Hour).Before(c.now)
 	})
 }
@@ -433,7 +434,7 @@ func (c *cluster) check() {
 	t := c.t
 	c.tokens = slices.DeleteFunc(c.tokens, func(token simulatedToken) bool { return !token.expires.After(c.now) })
 	for _, r := range c.replicas {
-		s, clock := r.state.current.Load(), c.clock(r)
+		s, clock := r.state.get(), c.clock(r)
 
 		require.NotNil(t, s.signing(clock), "one key signs")
 		require.NotNil(t, s.signing(clock.Add(-c.lifetime)), "and one did when the window began")
@@ -475,7 +476,7 @@ func (c *cluster) sign() {
 		clock := c.clock(r)
 		claims := token.Claims{Members: fmt.Appendf(nil, "client %d", c.rng.Int())}
 		w := token.WindowAt(clock.Unix(), c.lifetime, claims, 1<<62)
-		record := r.state.current.Load().signingWindow(time.Unix(w.Start, 0), clock)
+		record := r.state.get().signingWindow(time.Unix(w.Start, 0), clock)
 		require.NotNil(c.t, record)
 		c.tokens = append(c.tokens, simulatedToken{record.Key, time.Unix(w.Expires, 0).Add(-r.skew)})
 		if c.isNew() {
@@ -516,7 +517,7 @@ func (c *cluster) step() {
 	if to.Before(c.now) {
 		to = c.now.Add(time.Second)
 	}
-	if next := earliestAfter(c.now, deeds...); !next.IsZero() && next.Before(to) {
+	if next := timing.EarliestAfter(c.now, deeds...); !next.IsZero() && next.Before(to) {
 		to = next
 	}
 	c.now = to
@@ -527,8 +528,8 @@ func (c *cluster) step() {
 func (c *cluster) deeds() (deeds []time.Time, unseen bool) {
 	deeds = append(deeds, c.outage)
 	for _, r := range c.replicas {
-		for _, record := range r.state.current.Load().records {
-			deeds = append(deeds, record.begins().Add(-r.skew))
+		for _, record := range r.state.get().records {
+			deeds = append(deeds, record.Begins().Add(-r.skew))
 		}
 		for _, s := range c.stored {
 			if _, known := r.learned[s.ID]; !known {

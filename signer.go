@@ -16,10 +16,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
-
-// errNoKey says that there is no key to sign with.
-var errNoKey = errors.New("no signing key")
 
 // errSlowKey says that a key has not signed within signatureTimeout.
 var errSlowKey = errors.New("the key did not sign in time")
@@ -28,7 +26,7 @@ var errSlowKey = errors.New("the key did not sign in time")
 type signedToken struct {
 	authorization string // "Bearer " and the compact JWS
 	kid           string
-	key           *Key
+	key           *keys.Key
 	schedule      *schedule // as of which the key was right
 	window        token.Window
 	freshUntil    int64 // Unix seconds: until then, and with the same schedule, it is the right one
@@ -171,7 +169,7 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 }
 
 // sign has a key sign. A key in a KMS may hang.
-func (s *signer) sign(key *Key, payload []byte) (string, error) {
+func (s *signer) sign(key *keys.Key, payload []byte) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), timing.SignatureTimeout, errSlowKey)
 	defer cancel()
 	return hanging.Call(ctx, &s.hanging, func() (string, error) { return key.Sign(payload) })
@@ -209,7 +207,7 @@ func (t *signedToken) mayServe(current *schedule, now time.Time, notAfter int64)
 	return current.trusts(t.key, now)
 }
 
-func newSignedToken(authorization string, key *Key, current *schedule, w token.Window, now time.Time) *signedToken {
+func newSignedToken(authorization string, key *keys.Key, current *schedule, w token.Window, now time.Time) *signedToken {
 	t := &signedToken{
 		authorization: authorization,
 		kid:           key.ID,

@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"slices"
 	"time"
 )
@@ -49,7 +50,7 @@ func (ks *keySet) status(now time.Time) setStatus {
 	if failure := ks.state.failure.Load(); failure != nil {
 		status.Problem = (*failure).Error()
 	}
-	current := ks.state.current.Load()
+	current := ks.state.get()
 	if current == nil {
 		return status
 	}
@@ -63,7 +64,7 @@ func (ks *keySet) status(now time.Time) setStatus {
 			Created: r.Created, Retires: current.retires(r), Revoked: r.Revoked,
 		}
 		if !current.fixed {
-			key.SignsFrom = r.begins()
+			key.SignsFrom = r.Begins()
 		}
 		switch {
 		case r == signing:
@@ -71,9 +72,9 @@ func (ks *keySet) status(now time.Time) setStatus {
 			if !current.fixed {
 				key.SignsFrom = current.signsSince(r, now)
 			}
-		case reached(key.Retires, now):
+		case timing.Reached(key.Retires, now):
 			key.State = stateRetired
-		case r.revokedAt(now):
+		case r.RevokedAt(now):
 			key.State = stateRevoked
 		case r == next && !current.fixed:
 			key.State = stateNext

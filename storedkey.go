@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
 )
 
@@ -23,7 +24,7 @@ const (
 
 // storedKey is a key as it is stored: with what its maker knew of the others.
 type storedKey struct {
-	KeyRecord
+	keys.Timed
 	hindsight
 }
 
@@ -42,9 +43,9 @@ type hindsight struct {
 }
 
 // check checks what was read.
-func (h *hindsight) check(r *KeyRecord) error {
+func (h *hindsight) check(r *keys.Timed) error {
 	for kid := range strings.FieldsSeq(r.Replaces) {
-		if kid != replacesAll && !slices.Contains(h.Knows, kid) {
+		if kid != keys.ReplacesAll && !slices.Contains(h.Knows, kid) {
 			return fmt.Errorf("it replaces %q, which is no key that it knows", kid)
 		}
 	}
@@ -106,11 +107,11 @@ func decodeStoredKey(object []byte) (storedKey, error) {
 	if err := json.Unmarshal(stored.Key, &jwk); err != nil || jwk.IsPublic() || !jwk.Valid() {
 		return storedKey{}, errors.New("its key is not a valid private JWK")
 	}
-	alg, err := parseAlgorithm(jwk.Algorithm, asymmetricAlgorithms)
+	alg, err := keys.ParseAlgorithm(jwk.Algorithm, keys.AsymmetricAlgorithms)
 	if err != nil {
 		return storedKey{}, err
 	}
-	key, err := NewKey(alg, jwk.Key)
+	key, err := keys.NewKey(alg, jwk.Key)
 	if err != nil {
 		return storedKey{}, err
 	}
@@ -125,7 +126,7 @@ func decodeStoredKey(object []byte) (storedKey, error) {
 	if err := key.Check(); err != nil {
 		return storedKey{}, err
 	}
-	record := KeyRecord{
+	record := keys.Timed{
 		Key:          key,
 		Turn:         stored.Turn,
 		Created:      stored.Created,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"go.uber.org/zap"
 )
 
@@ -56,16 +57,16 @@ func (k *storedKeys) where() string {
 
 // all returns the keys that were read so far: none, before everything was read once. Some of the
 // keys may be old ones, and to sign with those, or to publish only those, is worse than to wait.
-func (k *storedKeys) all() []KeyRecord {
+func (k *storedKeys) all() []keys.Timed {
 	if !k.wasRead {
 		return nil
 	}
-	records := make([]KeyRecord, 0, len(k.keys))
+	records := make([]keys.Timed, 0, len(k.keys))
 	for _, r := range k.keys {
 		if promotion, ok := k.promotions[k.name(r.ID, promotedSuffix)]; ok {
 			r.Promoted = promotion.At
 		}
-		records = append(records, r.KeyRecord)
+		records = append(records, r.Timed)
 	}
 	k.revoke(records)
 	k.hold(records)
@@ -74,10 +75,10 @@ func (k *storedKeys) all() []KeyRecord {
 
 // read reads what is stored and not known yet. An object that is not usable is named; it is never
 // overwritten, and the others go on. After err, what was read before must do.
-func (k *storedKeys) read(ctx context.Context, needs KeyNeeds) (unusable, err error) {
+func (k *storedKeys) read(ctx context.Context, needs keys.Needs) (unusable, err error) {
 	names, err := k.storage.List(ctx, k.folder(), false)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, Failed(StorageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", k.folder(), k.where(), err))
+		return nil, keys.Failed(keys.StorageUnreachable, fmt.Errorf("listing %s in %s: make it reachable and readable for Caddy: %w", k.folder(), k.where(), err))
 	}
 	var bad, unread []error
 	var damaged []string
@@ -149,7 +150,7 @@ func (k *storedKeys) learn(name string, object []byte) error {
 		}
 	}
 	if err != nil {
-		return Failed(KeyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it: %w", name, k.where(), err))
+		return keys.Failed(keys.KeyUnusable, fmt.Errorf("%s in %s is not usable: restore it from a backup; or, if no cluster needs its key any more, remove it: %w", name, k.where(), err))
 	}
 	return nil
 }
@@ -157,7 +158,7 @@ func (k *storedKeys) learn(name string, object []byte) error {
 // learnKey takes up a key, and what it says of others.
 func (k *storedKeys) learnKey(name string, key storedKey) {
 	k.keys[name] = key
-	if revokes, ok := revocationBy(&key.KeyRecord); ok {
+	if revokes, ok := revocationBy(&key.Timed); ok {
 		k.learnRevocation(revokes)
 	}
 	for _, revokes := range key.Revocations {
@@ -166,7 +167,7 @@ func (k *storedKeys) learnKey(name string, key storedKey) {
 }
 
 // add stores a new key.
-func (k *storedKeys) add(ctx context.Context, record KeyRecord, private any) error {
+func (k *storedKeys) add(ctx context.Context, record keys.Timed, private any) error {
 	key := storedKey{record, k.look(record.Replaces)}
 	object, err := encodeStoredKey(key, private)
 	if err != nil {
@@ -223,7 +224,7 @@ func (k *storedKeys) forget(ctx context.Context, kid string) bool {
 func (k *storedKeys) load(ctx context.Context, name string) ([]byte, error) {
 	object, err := k.storage.Load(ctx, name)
 	if err != nil {
-		return nil, Failed(StorageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, k.where(), err))
+		return nil, keys.Failed(keys.StorageUnreachable, fmt.Errorf("loading %s from %s: make it reachable and readable for Caddy: %w", name, k.where(), err))
 	}
 	return object, nil
 }
@@ -232,10 +233,10 @@ func (k *storedKeys) load(ctx context.Context, name string) ([]byte, error) {
 // its instants would be too early.
 func (k *storedKeys) store(ctx context.Context, name string, object []byte) error {
 	if err := context.Cause(ctx); err != nil {
-		return Failed(StorageUnreachable, fmt.Errorf("%w: it took %s too long to answer: %w", errNothingStored, k.where(), err))
+		return keys.Failed(keys.StorageUnreachable, fmt.Errorf("%w: it took %s too long to answer: %w", errNothingStored, k.where(), err))
 	}
 	if err := k.storage.Store(ctx, name, object); err != nil {
-		return Failed(StorageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, k.where(), err))
+		return keys.Failed(keys.StorageNotWritable, fmt.Errorf("storing %s in %s: make it writable for Caddy: %w", name, k.where(), err))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 )
@@ -19,7 +20,7 @@ import (
 func TestTheVersionIsRaisedWithEachMember(t *testing.T) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	key, err := NewKey(jose.ES256, private)
+	key, err := keys.NewKey(jose.ES256, private)
 	require.NoError(t, err)
 	revokes := keyRevocation{By: "a", Turn: 1, Created: at(0), Appears: at(2), Replaces: []string{"b"}, ReplacesFrom: at(1)}
 	members := func(object []byte, err error) []string {
@@ -33,7 +34,7 @@ func TestTheVersionIsRaisedWithEachMember(t *testing.T) {
 		"appears", "created", "grace_seconds", "key", "kid", "knows", "replaces", "replaces_from", "revocations", "sha256",
 		"signs_from", "turn", "unread", "version",
 	}, members(encodeStoredKey(storedKey{
-		KeyRecord{Key: key, Turn: 1, Created: at(0), SignsFrom: at(3), Appears: at(2), Replaces: "b", ReplacesFrom: at(1), Grace: time.Hour},
+		keys.Timed{Key: key, Turn: 1, Created: at(0), SignsFrom: at(3), Appears: at(2), Replaces: "b", ReplacesFrom: at(1), Grace: time.Hour},
 		hindsight{Knows: []string{"b"}, Unread: map[string]int{"c": 1}, Revocations: []keyRevocation{revokes}},
 	}, private)))
 	require.Equal(t, []string{"appears", "by", "created", "replaces", "replaces_from", "sha256", "turn", "version"}, members(encodeRevocation(revokes)))

@@ -3,6 +3,7 @@ package esjwt
 import (
 	"errors"
 	"fmt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type keyRevocation struct {
 }
 
 // revocationBy is what a key says of others, if it replaces any.
-func revocationBy(r *KeyRecord) (keyRevocation, bool) {
+func revocationBy(r *keys.Timed) (keyRevocation, bool) {
 	return keyRevocation{
 		By: r.ID, Turn: r.Turn, Created: r.Created, Appears: r.Appears,
 		Replaces: strings.Fields(r.Replaces), ReplacesFrom: r.ReplacesFrom,
@@ -30,9 +31,9 @@ func revocationBy(r *KeyRecord) (keyRevocation, bool) {
 }
 
 // record is the key that replaces the others, as far as the revocation knows it.
-func (v *keyRevocation) record() *KeyRecord {
-	return &KeyRecord{
-		Key: &Key{ID: v.By}, Turn: v.Turn, Created: v.Created, Appears: v.Appears,
+func (v *keyRevocation) record() *keys.Timed {
+	return &keys.Timed{
+		Key: &keys.Key{ID: v.By}, Turn: v.Turn, Created: v.Created, Appears: v.Appears,
 		Replaces: strings.Join(v.Replaces, " "), ReplacesFrom: v.ReplacesFrom,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // learnRevocation takes up what anything says of a revocation. Where two differ, both hold.
@@ -23,7 +24,7 @@ func (k *storedKeys) learnRevocation(v keyRevocation) {
 
 // remember takes up what is known of the keys in use. The storage can have lost some of them, or
 // what revoked them, since they were read.
-func (k *storedKeys) remember(needs KeyNeeds) {
+func (k *storedKeys) remember(needs keys.Needs) {
 	k.inUse = make(map[string]bool, len(needs.Known))
 	for i := range needs.Known {
 		k.inUse[needs.Known[i].ID] = true
@@ -37,12 +38,12 @@ func (k *storedKeys) remember(needs KeyNeeds) {
 }
 
 // revoke revokes what the revocations name, also those whose own key is gone.
-func (k *storedKeys) revoke(records []KeyRecord) {
+func (k *storedKeys) revoke(records []keys.Timed) {
 	for i := range k.revocations {
 		by := k.revocations[i].record()
 		for j := range records {
-			if by.replaces(&records[j]) {
-				by.revoke(&records[j])
+			if replaces(by, &records[j]) {
+				revoke(by, &records[j])
 			}
 		}
 	}
@@ -51,7 +52,7 @@ func (k *storedKeys) revoke(records []KeyRecord) {
 // hold keeps old keys from beginning to sign while there is an object that nobody can read and that
 // could revoke them: the newest key of all that can be read signs then. What signs already goes on.
 // Once it is decided which keys may sign, every key that is made says so, and that outlives the object.
-func (k *storedKeys) hold(records []KeyRecord) {
+func (k *storedKeys) hold(records []keys.Timed) {
 	floor := 0
 	for _, turn := range k.unread(records) {
 		floor = max(floor, turn)
@@ -70,7 +71,7 @@ func (k *storedKeys) hold(records []KeyRecord) {
 
 // unread is of which objects it is not known what they revoke, by kid, and the lowest turn that may
 // sign in spite of that.
-func (k *storedKeys) unread(records []KeyRecord) map[string]int {
+func (k *storedKeys) unread(records []keys.Timed) map[string]int {
 	known := k.known()
 	unread := make(map[string]int)
 	for _, key := range k.keys {
@@ -90,7 +91,7 @@ func (k *storedKeys) unread(records []KeyRecord) map[string]int {
 }
 
 // newest is the highest turn of a key that is not revoked, or of any if all are.
-func newest(records []KeyRecord) int {
+func newest(records []keys.Timed) int {
 	turn, last := 0, 1
 	for i := range records {
 		last = max(last, records[i].Turn)
@@ -133,14 +134,14 @@ func (k *storedKeys) look(replaces string) hindsight {
 		knows[key.ID] = true
 	}
 	for kid := range strings.FieldsSeq(replaces) {
-		knows[kid] = kid != replacesAll // it may be gone
+		knows[kid] = kid != keys.ReplacesAll // it may be gone
 	}
 	for _, v := range k.revocations {
 		if v.Turn >= oldest {
 			look.Revocations = append(look.Revocations, v)
 			knows[v.By] = true
 			for _, kid := range v.Replaces {
-				knows[kid] = kid != replacesAll
+				knows[kid] = kid != keys.ReplacesAll
 			}
 		}
 	}
@@ -201,7 +202,7 @@ func (k *storedKeys) restate(ctx context.Context, listed []string) {
 }
 
 // seek looks once more for a key that seems to be gone: a storage may list it only later.
-func (k *storedKeys) seek(ctx context.Context, needs KeyNeeds) {
+func (k *storedKeys) seek(ctx context.Context, needs keys.Needs) {
 	v, orphan := k.orphan(needs)
 	name := k.name(v.By, keySuffix)
 	if !orphan || slices.Contains(k.damaged, name) {
@@ -214,11 +215,11 @@ func (k *storedKeys) seek(ctx context.Context, needs KeyNeeds) {
 
 // orphan is a revocation whose key is gone, so that no cluster was made to forget what it replaces,
 // perhaps.
-func (k *storedKeys) orphan(needs KeyNeeds) (keyRevocation, bool) {
+func (k *storedKeys) orphan(needs keys.Needs) (keyRevocation, bool) {
 	for _, v := range k.revocations {
-		served := v.record().Replaces == replacesAll // what signs then is not known to any
+		served := v.record().Replaces == keys.ReplacesAll // what signs then is not known to any
 		for _, key := range k.keys {
-			served = served || key.serves(&v, needs)
+			served = served || serves(&key.Timed, &v, needs)
 		}
 		if !served && len(k.keys) > 0 {
 			return v, true
@@ -230,26 +231,26 @@ func (k *storedKeys) orphan(needs KeyNeeds) (keyRevocation, bool) {
 // serves reports whether a key makes clusters forget what a revocation names: it is that of the
 // revocation, or was made in its place; or it is as young, signs soon, and entered the JWKS only when
 // the others had left it. A cluster that has seen it beside them would not read again.
-func (r *KeyRecord) serves(v *keyRevocation, needs KeyNeeds) bool {
+func serves(r *keys.Timed, v *keyRevocation, needs keys.Needs) bool {
 	by := v.record()
 	switch {
 	case r.Turn < v.Turn:
 		return false
 	case r.Turn == v.Turn:
-		return !r.enters().Before(by.enters())
+		return !r.Enters().Before(by.Enters())
 	case r.Replaces == by.Replaces:
 		return true
 	}
-	return !r.enters().Before(v.Appears) && reached(r.begins(), longest(needs))
+	return !r.Enters().Before(v.Appears) && timing.Reached(r.Begins(), longest(needs))
 }
 
 // replacement is a key in the place of one that is gone, and would have replaced others. Like that one,
 // it is in no JWKS with a revoked key.
-func (k *storedKeys) replacement(gone keyRevocation, needs KeyNeeds) keyPlan {
-	appears := later(needs.Now.Add(timing.LeadTime(0)), gone.Appears)
+func (k *storedKeys) replacement(gone keyRevocation, needs keys.Needs) keyPlan {
+	appears := timing.Later(needs.Now.Add(timing.LeadTime(0)), gone.Appears)
 	for _, v := range k.revocations {
 		if !v.Appears.After(longest(needs)) {
-			appears = later(appears, v.Appears)
+			appears = timing.Later(appears, v.Appears)
 		}
 	}
 	return keyPlan{

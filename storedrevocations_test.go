@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -81,12 +82,12 @@ func logged(s *StorageKeys) *observer.ObservedLogs {
 	return logs
 }
 
-func needsAt(since time.Duration) KeyNeeds {
-	return KeyNeeds{Now: at(since), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
+func needsAt(since time.Duration) keys.Needs {
+	return keys.Needs{Now: at(since), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
 }
 
 // asked is what a source says: of a storage that is read by halves, when it was asked for long enough.
-func asked(t testing.TB, s *StorageKeys, needs KeyNeeds) *schedule {
+func asked(t testing.TB, s *StorageKeys, needs keys.Needs) *schedule {
 	t.Helper()
 	for range patience - 1 {
 		if records, err := keysOf(t, s, needs); err == nil {
@@ -109,14 +110,14 @@ type emergency struct {
 	since, until time.Duration // the revocation holds; the fresh key signs
 }
 
-var revokers = map[string]func(*StorageKeys, context.Context, string, KeyNeeds) (Rotation, error){
-	"revoke": func(s *StorageKeys, ctx context.Context, kid string, needs KeyNeeds) (Rotation, error) {
+var revokers = map[string]func(*StorageKeys, context.Context, string, keys.Needs) (keys.Rotation, error){
+	"revoke": func(s *StorageKeys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
 		return s.Revoke(ctx, kid, false, needs)
 	},
-	"revoke --now": func(s *StorageKeys, ctx context.Context, kid string, needs KeyNeeds) (Rotation, error) {
+	"revoke --now": func(s *StorageKeys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
 		return s.Revoke(ctx, kid, true, needs)
 	},
-	"revoke --all": func(s *StorageKeys, ctx context.Context, _ string, needs KeyNeeds) (Rotation, error) {
+	"revoke --all": func(s *StorageKeys, ctx context.Context, _ string, needs keys.Needs) (keys.Rotation, error) {
 		return s.RevokeAll(ctx, needs)
 	},
 }
@@ -345,7 +346,7 @@ func TestARevokedKeyThatComesBackLongAfterIsRevoked(t *testing.T) {
 			all := asked(t, started(t, e.storage), needsAt(last))
 			for i := range all.records {
 				if r := &all.records[i]; slices.Contains(e.revoked, r.ID) {
-					require.True(t, r.revokedAt(at(last)))
+					require.True(t, r.RevokedAt(at(last)))
 				}
 			}
 			for _, name := range e.storage.names() { // and if nothing else is left
@@ -417,19 +418,19 @@ func TestWhatServesARevocation(t *testing.T) {
 	v := keyRevocation{By: "fresh", Turn: 3, Created: at(time.Hour), Appears: at(time.Hour + 2*time.Minute), Replaces: []string{"stolen"}, ReplacesFrom: at(time.Hour)}
 	in := func(minutes int) time.Time { return at(time.Hour + time.Duration(minutes)*time.Minute) }
 	for name, c := range map[string]struct {
-		key  KeyRecord
+		key  keys.Timed
 		want bool
 	}{
 		"its own":                  {*v.record(), true},
-		"an older one":             {KeyRecord{Turn: 2, Created: in(3), SignsFrom: in(4)}, false},
-		"one beside the revoked":   {KeyRecord{Turn: 4, Created: in(1), SignsFrom: in(4)}, false},
-		"one after the revoked":    {KeyRecord{Turn: 4, Created: in(2), SignsFrom: in(4)}, true},
-		"one that waits long":      {KeyRecord{Turn: 4, Created: in(2), SignsFrom: in(30 * 24 * 60)}, false},
-		"one that waits for ever":  {KeyRecord{Turn: 4, Created: in(2)}, false},
-		"one that signs, promoted": {KeyRecord{Turn: 4, Created: in(2), Promoted: in(0)}, true},
-		"one made in its place":    {KeyRecord{Turn: 4, Created: in(0), Replaces: "stolen", SignsFrom: in(30 * 24 * 60)}, true},
+		"an older one":             {keys.Timed{Turn: 2, Created: in(3), SignsFrom: in(4)}, false},
+		"one beside the revoked":   {keys.Timed{Turn: 4, Created: in(1), SignsFrom: in(4)}, false},
+		"one after the revoked":    {keys.Timed{Turn: 4, Created: in(2), SignsFrom: in(4)}, true},
+		"one that waits long":      {keys.Timed{Turn: 4, Created: in(2), SignsFrom: in(30 * 24 * 60)}, false},
+		"one that waits for ever":  {keys.Timed{Turn: 4, Created: in(2)}, false},
+		"one that signs, promoted": {keys.Timed{Turn: 4, Created: in(2), Promoted: in(0)}, true},
+		"one made in its place":    {keys.Timed{Turn: 4, Created: in(0), Replaces: "stolen", SignsFrom: in(30 * 24 * 60)}, true},
 	} {
-		require.Equal(t, c.want, c.key.serves(&v, needs), name)
+		require.Equal(t, c.want, serves(&c.key, &v, needs), name)
 	}
 }
 

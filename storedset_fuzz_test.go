@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,7 +29,7 @@ func newPast(f testing.TB, seed uint64) *past {
 	s := started(f, p.storage)
 	look := func() *schedule {
 		all := asked(f, s, needsAt(p.end))
-		var unseen []KeyRecord
+		var unseen []keys.Timed
 		for _, r := range all.records {
 			if _, seen := p.turns[r.ID]; !seen {
 				p.turns[r.ID] = r.Turn
@@ -36,7 +37,7 @@ func newPast(f testing.TB, seed uint64) *past {
 			}
 		}
 		// What was made by one question: the key that revokes, and its successor.
-		slices.SortFunc(unseen, func(a, b KeyRecord) int { return a.Turn - b.Turn })
+		slices.SortFunc(unseen, func(a, b keys.Timed) int { return a.Turn - b.Turn })
 		p.made = append(p.made, kids(unseen)...)
 		return all
 	}
@@ -52,13 +53,13 @@ func newPast(f testing.TB, seed uint64) *past {
 		command := [...]string{"rotate", "revoke", "revoke", "revoke --now", "revoke --all"}[random.IntN(5)]
 		if command == "rotate" {
 			if _, err := s.Rotate(f.Context(), needs); err != nil {
-				require.ErrorIs(f, err, ErrKeyState)
+				require.ErrorIs(f, err, keys.ErrKeyState)
 			}
 			continue
 		}
 		r, err := revokers[command](s, f.Context(), kid, needs)
 		if err != nil {
-			require.ErrorIs(f, err, ErrKeyState)
+			require.ErrorIs(f, err, keys.ErrKeyState)
 			continue
 		}
 		for _, kid := range r.Revoked {
@@ -179,7 +180,7 @@ func FuzzStoredSets(f *testing.F) {
 
 // requireNewest requires of a key that signs, and that was revoked by one of which nothing is left but
 // what cannot be read, that no younger one can be read.
-func (p *past) requireNewest(t *testing.T, left *objects, signing *KeyRecord, by string) {
+func (p *past) requireNewest(t *testing.T, left *objects, signing *keys.Timed, by string) {
 	t.Helper()
 	_, key := left.held[objectName(by, keySuffix)]
 	_, copied := left.held[objectName(by, revokesSuffix)]

@@ -1,6 +1,8 @@
 package setting
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -21,4 +23,13 @@ func Short(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
+}
+
+// AllOf are the settings of a module, as JSON.
+func AllOf(module any) string {
+	settings, err := json.Marshal(module)
+	if err != nil {
+		return fmt.Sprintf("%p", module)
+	}
+	return string(settings)
 }

@@ -1,4 +1,4 @@
-package esjwt
+package keys
 
 import (
 	"crypto"
@@ -21,16 +21,16 @@ import (
 // Algorithms that a key can sign with (RFC 7518 section 3.1), which are those that
 // Elasticsearch's allowed_signature_algorithms can name.
 var (
-	asymmetricAlgorithms = []jose.SignatureAlgorithm{
+	AsymmetricAlgorithms = []jose.SignatureAlgorithm{
 		jose.RS256, jose.RS384, jose.RS512,
 		jose.PS256, jose.PS384, jose.PS512,
 		jose.ES256, jose.ES384, jose.ES512,
 	}
-	symmetricAlgorithms = []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}
+	SymmetricAlgorithms = []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}
 )
 
-// minRSABits is what Elasticsearch asks of an RSA key; a smaller one is dropped from the JWKS.
-const minRSABits = 2048
+// MinRSABits is what Elasticsearch asks of an RSA key; a smaller one is dropped from the JWKS.
+const MinRSABits = 2048
 
 // Key is one signing key: what signs, and the public half that the JWKS shows.
 // A Key never changes.
@@ -65,7 +65,7 @@ func NewKey(alg jose.SignatureAlgorithm, private any) (*Key, error) {
 func newHMACKey(alg jose.SignatureAlgorithm, secret []byte) (*Key, error) {
 	size, ok := map[jose.SignatureAlgorithm]int{jose.HS256: 32, jose.HS384: 48, jose.HS512: 64}[alg]
 	if !ok {
-		return nil, fmt.Errorf("a shared secret cannot sign with %s: use %s", alg, list(symmetricAlgorithms))
+		return nil, fmt.Errorf("a shared secret cannot sign with %s: use %s", alg, list(SymmetricAlgorithms))
 	}
 	// Elasticsearch's own minimum (RFC 7518 section 3.2): the size of the hash.
 	if len(secret) < size {
@@ -116,8 +116,8 @@ func checkPublicKey(alg jose.SignatureAlgorithm, public crypto.PublicKey) error 
 		if !strings.HasPrefix(string(alg), "RS") && !strings.HasPrefix(string(alg), "PS") {
 			return fmt.Errorf("an RSA key cannot sign with %s: use RS256, RS384, RS512, PS256, PS384 or PS512", alg)
 		}
-		if pub.N.BitLen() < minRSABits {
-			return fmt.Errorf("the RSA key has %d bits: Elasticsearch takes no RSA key under %d", pub.N.BitLen(), minRSABits)
+		if pub.N.BitLen() < MinRSABits {
+			return fmt.Errorf("the RSA key has %d bits: Elasticsearch takes no RSA key under %d", pub.N.BitLen(), MinRSABits)
 		}
 	case *ecdsa.PublicKey:
 		want := curveAlgorithm(pub.Curve)
@@ -134,9 +134,9 @@ func checkPublicKey(alg jose.SignatureAlgorithm, public crypto.PublicKey) error 
 	return nil
 }
 
-// defaultAlgorithm is the algorithm that a key without a stated one signs with: RS256, or the
+// DefaultAlgorithm is the algorithm that a key without a stated one signs with: RS256, or the
 // one of its curve (RFC 7518 section 3.4).
-func defaultAlgorithm(public crypto.PublicKey) jose.SignatureAlgorithm {
+func DefaultAlgorithm(public crypto.PublicKey) jose.SignatureAlgorithm {
 	if pub, ok := public.(*ecdsa.PublicKey); ok {
 		return curveAlgorithm(pub.Curve)
 	}
@@ -265,12 +265,12 @@ func algorithmHash(alg jose.SignatureAlgorithm) crypto.Hash {
 	}
 }
 
-// parseAlgorithm checks an algorithm's name against those that a source can use.
-func parseAlgorithm(name string, allowed []jose.SignatureAlgorithm) (jose.SignatureAlgorithm, error) {
+// ParseAlgorithm checks an algorithm's name against those that a source can use.
+func ParseAlgorithm(name string, allowed []jose.SignatureAlgorithm) (jose.SignatureAlgorithm, error) {
 	alg := jose.SignatureAlgorithm(name)
 	if !slices.Contains(allowed, alg) {
 		hint := ""
-		if slices.Contains(symmetricAlgorithms, alg) {
+		if slices.Contains(SymmetricAlgorithms, alg) {
 			hint = "; a shared secret signs with " + name + ", in a key set of its own: `keys <name> secret`"
 		}
 		return "", fmt.Errorf("unknown algorithm %q: use one of %s%s", name, list(allowed), hint)

@@ -1,17 +1,16 @@
-package esjwt
+package keys
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 )
 
-// KeySource is what a module in the namespace elasticsearch_jwt.keys is: the place that the keys of a set
+// Source is what a module in the namespace elasticsearch_jwt.keys is: the place that the keys of a set
 // come from. What else it can do it says by implementing [Named], [Checker], [Watcher],
 // [Rotator] or [Stopper].
-type KeySource interface {
+type Source interface {
 	// Public reports whether the keys have a public half that a JWKS can show.
 	Public() bool
 
@@ -23,11 +22,11 @@ type KeySource interface {
 	// Keys returns every key of the set that there is, having made those that are missing if the source
 	// makes keys. It is called when the configuration starts, and then twice a minute, never twice at
 	// once. After an error the keys of the last call go on.
-	Keys(context.Context, KeyNeeds) (Answer, error)
+	Keys(context.Context, Needs) (Answer, error)
 }
 
-// KeyNeeds is what those who use a key set need of it.
-type KeyNeeds struct {
+// Needs is what those who use a key set need of it.
+type Needs struct {
 	// Now is the time by which to decide.
 	Now time.Time
 
@@ -39,7 +38,7 @@ type KeyNeeds struct {
 
 	// Known are the timed keys that are in use. The place that they come from can have lost some of them,
 	// or what revoked them.
-	Known []KeyRecord
+	Known []Timed
 }
 
 // Stopper is a source that has something to end when the configuration does.
@@ -50,8 +49,8 @@ type Stopper interface {
 
 // Answer is what a source has to say of its keys. They are all timed or all fixed.
 type Answer struct {
-	Timed []KeyRecord
-	Fixed []FixedKey
+	Timed []Timed
+	Fixed []Fixed
 
 	// Problem is what is wrong with some of the keys, while the others go on: it is counted, logged, and
 	// shown to whoever asks how the set is.
@@ -102,7 +101,7 @@ type Named interface {
 type Checker interface {
 	// CheckNeeds says what about the needs the source cannot do. It is asked while the configuration is
 	// loaded, and an error refuses that.
-	CheckNeeds(KeyNeeds) error
+	CheckNeeds(Needs) error
 }
 
 // Watcher is a source that notices by itself when its keys have changed, or cannot be read any more.
@@ -111,9 +110,9 @@ type Watcher interface {
 	Watch(ctx context.Context, noticed func())
 }
 
-// FixedKey is a key without turns of its own, such as one in a file: it signs, or is published, from when
+// Fixed is a key without turns of its own, such as one in a file: it signs, or is published, from when
 // the source gives it until the source does not.
-type FixedKey struct {
+type Fixed struct {
 	*Key
 	Signs bool // of several that sign, the first one does
 }
@@ -122,15 +121,15 @@ type FixedKey struct {
 // while the source is asked something else: they wait for their turn.
 type Rotator interface {
 	// Rotate makes the successor sign, as soon as every cache can know it.
-	Rotate(context.Context, KeyNeeds) (Rotation, error)
+	Rotate(context.Context, Needs) (Rotation, error)
 
 	// Revoke stops a key from signing, and its tokens from being used. Once no replica needs it
 	// any more (or at once) it leaves the JWKS, and a key that no cluster has seen takes its
 	// place: its first token makes every cluster read the JWKS again.
-	Revoke(ctx context.Context, kid string, atOnce bool, needs KeyNeeds) (Rotation, error)
+	Revoke(ctx context.Context, kid string, atOnce bool, needs Needs) (Rotation, error)
 
 	// RevokeAll gives all keys up and signs with a new one at once, before caches can know it.
-	RevokeAll(context.Context, KeyNeeds) (Rotation, error)
+	RevokeAll(context.Context, Needs) (Rotation, error)
 }
 
 // Rotation is what an emergency does.
@@ -166,12 +165,3 @@ var (
 	// ErrBusy says that it hangs since it was asked something before.
 	ErrBusy = fmt.Errorf("it was asked before and is still busy: %w", ErrNoAnswer)
 )
-
-// settingsOf are the settings of a source, as JSON. It serves as its [KeySource.Origin].
-func settingsOf(source any) string {
-	settings, err := json.Marshal(source)
-	if err != nil {
-		return fmt.Sprintf("%p", source)
-	}
-	return string(settings)
-}

@@ -1,0 +1,27 @@
+package timing
+
+import (
+	"time"
+)
+
+// Reached reports whether an instant, if there is one, is not after t.
+func Reached(instant, t time.Time) bool { return !instant.IsZero() && !instant.After(t) }
+
+// EarliestAfter returns the earliest of the instants that is after t; the zero time if none is.
+func EarliestAfter(t time.Time, instants ...time.Time) time.Time {
+	var earliest time.Time
+	for _, i := range instants {
+		if i.After(t) && (earliest.IsZero() || i.Before(earliest)) {
+			earliest = i
+		}
+	}
+	return earliest
+}
+
+// Later returns the later of two instants.
+func Later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
