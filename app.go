@@ -18,12 +18,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/certmagic"
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
@@ -57,12 +57,13 @@ type App struct {
 	metrics   keyMetrics
 	cancel    context.CancelFunc
 
+	servers site.Servers // that the modules of the configuration are in
+
 	mu       sync.Mutex
 	handlers []*Handler
 	watchers []watch.Watched
-	stopped  atomic.Bool                        // nothing is watched any more
-	servers  map[*caddyhttp.Server]*serverSites // that its modules are in
-	started  bool                               // Caddy has: the events app takes no more subscriptions
+	stopped  atomic.Bool // nothing is watched any more
+	started  bool        // Caddy has: the events app takes no more subscriptions
 	pending  []func()
 
 	running sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
@@ -43,7 +44,7 @@ type explainedClaim struct {
 // intermediates that it sends along. It signs nothing.
 func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 	e := explanation{Issuer: h.Issuer, Audience: h.Audience}
-	sites := h.sites.of(h)
+	sites := h.server.Of(h)
 	pool, err := h.identifier.trustPool()
 	var v verified
 	switch {
@@ -51,8 +52,8 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 		e.Trust = "the handler's own trust_pool is empty"
 	case pool != nil:
 		e.Trust = "checked against the handler's own trust_pool"
-		if v, err = verifyOwn(sent, pool, now); err == nil && len(sites) > 0 && !slices.ContainsFunc(sites, site.asks) {
-			err = refuse(noCertificate, "no client can show it: %s asks for no certificate; set client_auth { mode request }", listOf(sites))
+		if v, err = verifyOwn(sent, pool, now); err == nil && len(sites) > 0 && !slices.ContainsFunc(sites, site.Site.Asks) {
+			err = refuse(noCertificate, "no client can show it: %s asks for no certificate; set client_auth { mode request }", site.Names(sites))
 		}
 	default:
 		e.Trust, v, err = verifyAt(sites, sent, now)
@@ -79,19 +80,19 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 
 // verifyAt verifies a certificate as the TLS layer does for the sites that a handler is in. It is
 // verified if one of them takes it.
-func verifyAt(sites []site, sent []*x509.Certificate, now time.Time) (trust string, v verified, err error) {
+func verifyAt(sites []site.Site, sent []*x509.Certificate, now time.Time) (trust string, v verified, err error) {
 	if len(sites) == 0 {
 		if chainsEnd([][]*x509.Certificate{sent}, sent[0], now) == 0 {
 			err = refuseExpired().from(errors.New(strings.Join(datesOfAll(sent, now), "; ")))
 		}
 		return "not checked: whether the certificate is trusted is for client_auth to say", verified{chains: [][]*x509.Certificate{sent}}, err
 	}
-	var taken, refused []site
+	var taken, refused []site.Site
 	for _, s := range sites {
-		if !s.verifies() {
+		if !s.Verifies() {
 			continue
 		}
-		at, refusal := verifyChains(sent, s.policy.TLSConfig.ClientCAs, "client_auth", now)
+		at, refusal := verifyChains(sent, s.ClientCAs(), "client_auth", now)
 		if refusal != nil {
 			refused = append(refused, s)
 			err = refusal
@@ -101,13 +102,13 @@ func verifyAt(sites []site, sent []*x509.Certificate, now time.Time) (trust stri
 	}
 	switch {
 	case len(taken) > 0 && len(refused) > 0:
-		return fmt.Sprintf("checked against the client_auth of %s; that of %s ends the handshake", listOf(taken), listOf(refused)), v, nil
+		return fmt.Sprintf("checked against the client_auth of %s; that of %s ends the handshake", site.Names(taken), site.Names(refused)), v, nil
 	case len(taken) > 0:
-		return "checked against the client_auth of " + listOf(taken), v, nil
+		return "checked against the client_auth of " + site.Names(taken), v, nil
 	case len(refused) > 0:
-		return fmt.Sprintf("checked against the client_auth of %s, which ends the handshake", listOf(refused)), verified{}, err
+		return fmt.Sprintf("checked against the client_auth of %s, which ends the handshake", site.Names(refused)), verified{}, err
 	default:
-		return "not checked: no client_auth of " + listOf(sites) + " verifies", verified{}, refuseNobodyVerified()
+		return "not checked: no client_auth of " + site.Names(sites) + " verifies", verified{}, refuseNobodyVerified()
 	}
 }
 

@@ -113,7 +113,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		ks.shown.Store(true)
 		j.sets = append(j.sets, ks.keySet)
 	}
-	j.warnOfSites(app.(*App).sitesAround(ctx), ctx.Logger())
+	app.(*App).servers.Around(ctx).WarnOfJWKS(ctx.Logger())
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -186,7 +187,7 @@ type Handler struct {
 
 	noCredentialAPIs bool
 
-	sites *serverSites // around the handler
+	server *site.Server // around the handler
 
 	logger, audit *zap.Logger
 	warnings      warnings

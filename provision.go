@@ -77,8 +77,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.rewriter = newRewriter(profile.headers)
-	h.sites = h.app.sitesAround(ctx)
-	h.warnOfSites()
+	h.server = h.app.servers.Around(ctx)
+	h.server.WarnOfHandler(pool != nil, h.logger)
 	h.warnOfHeaders(profile.headers)
 	h.warnOfAmbiguity(&profile)
 	h.app.register(h)

@@ -1,4 +1,4 @@
-package esjwt
+package site
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// policyOf is the policy that Caddy takes for a host, found by asking one after the other.
+// policyOf returns the policy that Caddy chooses for a host, found by asking one after the other.
 func policyOf(policies caddytls.ConnectionPolicies, host string) *caddytls.ConnectionPolicy {
 	for _, policy := range policies {
 		names, _ := serverNames(policy)
@@ -50,13 +50,16 @@ func FuzzPoliciesAreFoundAsCaddyFindsThem(f *testing.F) {
 	})
 }
 
-// TestAPolicyForMoreThanANameHidesThoseBehindIt: whether Caddy takes it cannot be told.
-func TestAPolicyForMoreThanANameHidesThoseBehindIt(t *testing.T) {
-	named := func(name string) *caddytls.ConnectionPolicy {
-		return &caddytls.ConnectionPolicy{MatchersRaw: map[string]json.RawMessage{"sni": json.RawMessage(`["` + name + `"]`)}}
+// TestAPolicyWithAnotherMatcherHidesThoseBehindIt: it cannot be told whether Caddy would choose it.
+func TestAPolicyWithAnotherMatcherHidesThoseBehindIt(t *testing.T) {
+	matching := func(matcher, settings string) *caddytls.ConnectionPolicy {
+		return &caddytls.ConnectionPolicy{MatchersRaw: map[string]json.RawMessage{matcher: json.RawMessage(settings)}}
 	}
-	remote := &caddytls.ConnectionPolicy{MatchersRaw: map[string]json.RawMessage{"remote_ip": json.RawMessage(`{"ranges":["127.0.0.1"]}`)}}
-	index := indexPolicies(caddytls.ConnectionPolicies{named("a"), remote, named("b")})
+	index := indexPolicies(caddytls.ConnectionPolicies{
+		matching("sni", `["a"]`),
+		matching("remote_ip", `{"ranges":["127.0.0.1"]}`),
+		matching("sni", `["b"]`),
+	})
 	_, ok := index.site("a")
 	require.True(t, ok)
 	for _, host := range []string{"b", ""} {

@@ -1,0 +1,196 @@
+// Package site looks at the server around a handler: which hosts it has, and what each asks of a client in
+// the TLS handshake. Nothing here decides about a request. It is for warnings while a configuration is
+// loaded, so that the operator hears of a mistake before the first client is refused, and for the
+// explanation of a certificate.
+package site
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"go.uber.org/zap"
+)
+
+// Site is a host of a server, with the settings of its TLS handshake.
+type Site struct {
+	host            string                     // "" for every host that has no site of its own
+	policy          *caddytls.ConnectionPolicy // nil: no TLS
+	auth            tls.ClientAuthType         // what the site asks clients for
+	trustsTheSystem bool                       // the site trusts every authority that the system trusts
+}
+
+// Asks reports whether the site asks clients for a certificate.
+func (s Site) Asks() bool { return s.auth != tls.NoClientCert }
+
+// Verifies reports whether the site verifies the certificates that it gets.
+func (s Site) Verifies() bool { return s.auth >= tls.VerifyClientCertIfGiven }
+
+// requires reports whether the site ends the handshake with a client that has no certificate.
+func (s Site) requires() bool {
+	return s.auth == tls.RequireAnyClientCert || s.auth == tls.RequireAndVerifyClientCert
+}
+
+// ClientCAs returns the authorities that a verifying site trusts; nil means those of the system. They are
+// there once Caddy has provisioned the server.
+func (s Site) ClientCAs() *x509.CertPool { return s.policy.TLSConfig.ClientCAs }
+
+func (s Site) String() string {
+	if s.host == "" {
+		return "any other host"
+	}
+	return s.host
+}
+
+// Names lists sites by name, for a message.
+func Names(sites []Site) string {
+	names := make([]string, len(sites))
+	for i, s := range sites {
+		names[i] = s.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// Servers has the sites of each server of a configuration. All handlers of a server share them: a server
+// can have hundreds of sites with a handler in each, and if each handler looked at all sites, the work
+// would grow with the square of their number. The zero value is ready to use.
+type Servers struct {
+	mu    sync.Mutex
+	known map[*caddyhttp.Server]*Server
+}
+
+// Around returns the server that a handler is being provisioned for. The result has no sites if there is
+// no such server, as in a test.
+func (s *Servers) Around(ctx caddy.Context) *Server {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return new(Server)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.known[server]; ok {
+		return known
+	}
+	if s.known == nil {
+		s.known = make(map[*caddyhttp.Server]*Server)
+	}
+	s.known[server] = newServer(server)
+	return s.known[server]
+}
+
+// Server is a server and its sites.
+type Server struct {
+	server   *caddyhttp.Server
+	policies *policyIndex
+	sites    []Site // none if the policy of one of them cannot be told
+
+	mu     sync.Mutex
+	warned map[string]bool
+}
+
+// newServer finds the sites of a server. Caddy must not have provisioned its connection policies yet.
+func newServer(server *caddyhttp.Server) *Server {
+	s := &Server{server: server, policies: indexPolicies(server.TLSConnPolicies)}
+	for _, host := range hostsOf(server) {
+		site, ok := s.policies.site(host)
+		if !ok {
+			s.sites = nil
+			break
+		}
+		s.sites = append(s.sites, site)
+	}
+	return s
+}
+
+// hostsOf returns the hosts that a server has routes for.
+func hostsOf(server *caddyhttp.Server) []string {
+	hosts := make(map[string]bool)
+	for i := range server.Routes {
+		names := hostsOfRoute(&server.Routes[i])
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		for _, name := range names {
+			hosts[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(hosts))
+}
+
+// hostsOfRoute returns the hosts that a route matches; none if it matches every host.
+func hostsOfRoute(route *caddyhttp.Route) []string {
+	var hosts []string
+	for _, set := range route.MatcherSets {
+		for _, matcher := range set {
+			if names, ok := matcher.(*caddyhttp.MatchHost); ok {
+				hosts = append(hosts, *names...)
+			}
+		}
+	}
+	return hosts
+}
+
+// WarnOfHandler warns if the sites refuse every client of a handler, or trust too many authorities.
+// ownTrustPool says that the handler verifies certificates itself.
+func (s *Server) WarnOfHandler(ownTrustPool bool, logger *zap.Logger) {
+	switch {
+	case len(s.sites) == 0:
+	case !slices.ContainsFunc(s.sites, Site.Asks):
+		s.warnOnce(logger, "no site of this server asks clients for a certificate, so that nobody can have one: "+
+			"write `tls { client_auth { mode verify_if_given; trust_pool file clients-ca.pem } }` into the site, "+
+			"one setting a line")
+	case ownTrustPool:
+	case !slices.ContainsFunc(s.sites, Site.Verifies):
+		s.warnOnce(logger, "no site of this server verifies certificates, so that all clients with one will be refused: "+
+			"set client_auth { mode verify_if_given } with a trust_pool (the modes request and require verify nothing), "+
+			"or give elasticsearch_jwt a trust_pool of its own")
+	default:
+		s.warnOfPublicAuthorities(logger)
+	}
+}
+
+// warnOfPublicAuthorities warns of the sites that trust the authorities of the system.
+func (s *Server) warnOfPublicAuthorities(logger *zap.Logger) {
+	var trusting []string
+	for _, site := range s.sites {
+		if site.trustsTheSystem {
+			trusting = append(trusting, site.String())
+		}
+	}
+	if len(trusting) > 0 {
+		s.warnOnce(logger.With(zap.Strings("sites", trusting)), "client_auth has no trust_pool, "+
+			"so that a certificate of any public authority is a client: "+
+			"name the authority of your clients with `trust_pool file clients-ca.pem`")
+	}
+}
+
+// WarnOfJWKS warns if no site lets a client without a certificate in: nodes have none when they fetch the
+// JWKS.
+func (s *Server) WarnOfJWKS(logger *zap.Logger) {
+	if len(s.sites) == 0 || slices.ContainsFunc(s.sites, func(s Site) bool { return !s.requires() }) {
+		return
+	}
+	s.warnOnce(logger, "every site of this server insists on a client certificate, "+
+		"also of the nodes that fetch the JWKS, which have none: "+
+		"set client_auth { mode verify_if_given }, or put elasticsearch_jwks on a site of its own")
+}
+
+// warnOnce logs a warning about the server, unless another of its handlers has done so.
+func (s *Server) warnOnce(logger *zap.Logger, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.warned[message] {
+		return
+	}
+	if s.warned == nil {
+		s.warned = make(map[string]bool)
+	}
+	s.warned[message] = true
+	logger.Warn(message)
+}
