@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
@@ -60,8 +61,8 @@ type Transport struct {
 	// is a {file.*} or {env.*} placeholder; a changed file is noticed.
 	SharedSecret string `json:"shared_secret,omitempty"`
 
-	secret   *watch.Setting[string]
-	meetings meetings
+	secret *watch.Setting[string]
+	nodes  *retry.Transport
 }
 
 // CaddyModule returns the Caddy module information.
@@ -94,6 +95,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
 		return setting.WithRedactedURLs(err)
 	}
+	t.nodes = retry.New(&t.HTTPTransport, metrics.retries.Inc)
 	return nil
 }
 
@@ -112,7 +114,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		admitted.hideClientAuth(req.Header, ours.Header)
 	}
 	if requestSize(&ours) <= admitted.maxHeaderSize {
-		res, err := t.roundTripAgain(&ours, admitted)
+		node, _ := reverseproxy.GetDialInfo(req.Context())
+		res, err := t.nodes.Send(&ours, node.Address, admitted.kid)
 		if err == nil || !isHeaderListTooLarge(err) {
 			return res, err
 		}

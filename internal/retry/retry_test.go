@@ -1,0 +1,169 @@
+package retry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
+)
+
+// TestANodeLearnsAKeyForAMinute covers when a node is asked once more: for a minute after its first 401 to
+// a key, and not after it has accepted the key.
+func TestANodeLearnsAKeyForAMinute(t *testing.T) {
+	const refused, accepted = http.StatusUnauthorized, http.StatusOK
+	at := func(d time.Duration) time.Time { return time.Unix(1_700_000_000, 0).Add(d) }
+	key := nodeKey{"es1:9200", "kid"}
+
+	var k knowledge
+	require.True(t, k.mayNotKnow(key))
+	require.True(t, k.answered(key, refused, at(0)))
+	require.False(t, k.answered(key, http.StatusServiceUnavailable, at(time.Second)), "the node had no time for the token")
+	require.True(t, k.mayNotKnow(key))
+	require.True(t, k.answered(key, refused, at(59*time.Second)))
+	require.False(t, k.answered(key, refused, at(time.Minute)), "it is no matter of moments")
+	require.False(t, k.mayNotKnow(key))
+	require.False(t, k.answered(key, refused, at(time.Hour)))
+
+	require.True(t, k.mayNotKnow(nodeKey{"es2:9200", "kid"}), "each node learns by itself")
+	require.True(t, k.mayNotKnow(nodeKey{"es1:9200", "next"}), "and each key")
+	k.forget("es1:9200")
+	require.True(t, k.mayNotKnow(key), "a node that was away may have started anew")
+
+	require.False(t, k.answered(key, accepted, at(0)))
+	require.False(t, k.mayNotKnow(key))
+	require.False(t, k.answered(key, refused, at(time.Second)), "it knows the key")
+
+	for i := range 3 * maxRemembered {
+		k.answered(nodeKey{"es1:9200", fmt.Sprint(i)}, accepted, at(0))
+		require.LessOrEqual(t, len(k.refused), maxRemembered)
+	}
+}
+
+// TestTheSecondAttemptWaits for a moment, and for no client that is gone.
+func TestTheSecondAttemptWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		leaves time.Duration
+		want   []time.Duration // when the node was asked
+	}{
+		"who stays":  {time.Hour, []time.Duration{0, pauseTime}},
+		"who leaves": {pauseTime / 2, []time.Duration{0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				began := time.Now()
+				var asked []time.Duration
+				node := roundTripper(func(*http.Request) (*http.Response, error) {
+					asked = append(asked, time.Since(began))
+					return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
+				})
+				retries := 0
+				transport := New(node, func() { retries++ })
+				ctx, cancel := context.WithTimeout(t.Context(), c.leaves)
+				defer cancel()
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://es1:9200/", nil)
+				require.NoError(t, err)
+				res, err := transport.Send(req, "es1:9200", "kid")
+				require.Equal(t, c.want, asked)
+				require.Equal(t, len(c.want)-1, retries)
+				if len(c.want) == 1 {
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					return
+				}
+				require.NoError(t, err)
+				require.NoError(t, res.Body.Close())
+				require.Equal(t, http.StatusUnauthorized, res.StatusCode)
+			})
+		})
+	}
+}
+
+// TestWhatCannotBeSentTwiceIsSentOnce: neither a request without a token to learn a key for, nor an
+// upgrade, nor a body of which the node has not read all.
+func TestWhatCannotBeSentTwiceIsSentOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		kid, body string
+		upgrade   bool
+		reads     int64 // how much of the body the node reads
+		want      int
+	}{
+		"with a token":              {"kid", "body", false, 5, 2},
+		"without a token":           {"", "body", false, 5, 1},
+		"an upgrade":                {"kid", "", true, 0, 1},
+		"a body that is not read":   {"kid", "body", false, 3, 1},
+		"a body of maxBody":         {"kid", strings.Repeat("a", maxBody), false, maxBody + 1, 2},
+		"a body longer than that":   {"kid", strings.Repeat("a", maxBody+1), false, maxBody + 2, 1},
+		"no body is like one of 0B": {"kid", "", false, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				var bodies []string
+				node := roundTripper(func(r *http.Request) (*http.Response, error) {
+					var read strings.Builder
+					if r.Body != nil {
+						_, _ = io.CopyN(&read, r.Body, c.reads)
+					}
+					bodies = append(bodies, read.String())
+					return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
+				})
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/", strings.NewReader(c.body))
+				require.NoError(t, err)
+				if c.upgrade {
+					req.Header.Set("Upgrade", "websocket")
+				}
+				res, err := New(node, func() {}).Send(req, "es1:9200", c.kid)
+				require.NoError(t, err)
+				require.NoError(t, res.Body.Close())
+				require.Len(t, bodies, c.want)
+				if c.want == 2 {
+					require.Equal(t, []string{c.body, c.body}, bodies)
+				}
+			})
+		})
+	}
+}
+
+// TestANodeThatCannotBeReachedLearnsItsKeysAnew: it may have been restarted.
+func TestANodeThatCannotBeReachedLearnsItsKeysAnew(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		answers := []int{http.StatusOK, http.StatusUnauthorized, 0, http.StatusUnauthorized, http.StatusOK}
+		node := roundTripper(func(*http.Request) (*http.Response, error) {
+			status := answers[0]
+			answers = answers[1:]
+			if status == 0 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return &http.Response{StatusCode: status, Body: http.NoBody}, nil
+		})
+		transport := New(node, func() {})
+		send := func() (int, error) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://es1:9200/", nil)
+			require.NoError(t, err)
+			res, err := transport.Send(req, "es1:9200", "kid")
+			if err != nil {
+				return 0, err
+			}
+			return res.StatusCode, res.Body.Close()
+		}
+		for _, want := range []int{http.StatusOK, http.StatusUnauthorized, 0, http.StatusOK} {
+			status, err := send()
+			if want == 0 {
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, want, status)
+		}
+		require.Empty(t, answers)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
