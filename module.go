@@ -21,6 +21,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
@@ -207,7 +209,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	now := time.Now()
 	if !hasPath(r) {
 		h.rewriter.strip(r) // handle_errors sees the request, and may send it on
-		return h.refuse(r, refuseTarget(), nil)
+		return h.refuse(r, refuseNoPath(), nil)
 	}
 	if h.optional && hasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
@@ -243,6 +245,43 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.serveUpgraded(w, r, next, admitted)
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// hasPath reports whether a request is for a path, or is the OPTIONS of the whole server (RFC 9112 section
+// 3.2). net/http accepts two other forms. Caddy's matchers see no path in them, but a node does:
+//
+//	GET x:_search    the path is empty, and "_search" is sent on, which a node takes for /_search
+//	GET *            Elasticsearch takes this for its pattern of all indices
+//
+// A CONNECT without a path asks for a tunnel.
+func hasPath(r *http.Request) bool {
+	switch r.URL.Path {
+	case "": // as in https://es.example.com
+		return r.URL.Opaque == "" && r.Method != http.MethodConnect
+	case "*":
+		return r.Method == http.MethodOptions
+	default:
+		return true
+	}
+}
+
+func refuseNoPath() *Refusal {
+	return refuse(noPath, "the request's target is not a path: send it with one that begins with a slash")
+}
+
+// fits refuses a request whose headers a node would not read. size is that of the headers with ours.
+func (h *Handler) fits(size int, r *http.Request) error {
+	if headersize.Fits(size, r.Host, h.MaxHeaderSize) {
+		return nil
+	}
+	return refuseTooLarge(h.MaxHeaderSize)
+}
+
+func refuseTooLarge(limit int) *Refusal {
+	return refuse(tooLarge, "the headers of the request, with those that the proxy adds, "+
+		"would have more than the %d bytes that the cluster reads: "+
+		"send fewer or shorter ones, such as cookies; "+
+		"if http.max_header_size is larger, say so with max_header_size", limit)
 }
 
 // takeBack removes all that was injected, also when the next handler panics.
@@ -424,8 +463,8 @@ func (h *Handler) auditor(client *client) func(*signedToken) {
 			zap.String("issuer", h.Issuer),
 			zap.String("keys", h.Keys),
 			zap.String("kid", t.kid),
-			logTime("not_before", time.Unix(t.window.NotBefore(), 0)),
-			logTime("expires", time.Unix(t.window.Expires, 0)),
+			logfield.Time("not_before", time.Unix(t.window.NotBefore(), 0)),
+			logfield.Time("expires", time.Unix(t.window.Expires, 0)),
 		)
 	}
 }

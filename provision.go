@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/denylist"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
@@ -152,7 +153,7 @@ func (h *Handler) setDefaults() {
 		h.Lifetime = caddy.Duration(timing.DefaultLifetime)
 	}
 	if h.MaxHeaderSize == 0 {
-		h.MaxHeaderSize = defaultMaxHeaderSize
+		h.MaxHeaderSize = headersize.Default
 	}
 }
 
@@ -200,3 +201,17 @@ func (h *Handler) provisionSecret(app *App) error {
 		"log { format filter { wrap json fields { request>headers>Es-Client-Authentication delete } } }")
 	return nil
 }
+
+func checkMaxHeaderSize(limit int) error {
+	if err := headersize.Check(limit); err != nil {
+		return setting.In("max_header_size", err)
+	}
+	return nil
+}
+
+// othersSize is how much the headers of a client and of reverse_proxy may have beside those that we inject.
+// A certificate whose token leaves less is refused, whatever the request is.
+const othersSize = 2 << 10
+
+// maxInjected returns how many bytes of headers we add to a request at most.
+func (p *profile) maxInjected() int { return p.maxHeaderSize - othersSize }

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 )
 
 // headerTemplate is a header that the upstream gets.
@@ -128,7 +130,7 @@ func (rw *rewriter) strip(r *http.Request) (size int) {
 		if rw.protects(name) {
 			delete(r.Header, name)
 		} else {
-			size += linesSize(name, values)
+			size += headersize.Lines(name, values)
 		}
 	}
 	if r.Trailer != nil || r.Header["Trailer"] != nil {
@@ -175,7 +177,7 @@ func (rw *rewriter) inject(h http.Header, client *client, t *signedToken) (size 
 			value = rw.headers[i].withToken(t)
 		}
 		h[rw.headers[i].name] = []string{value}
-		size += lineSize(rw.headers[i].name, value)
+		size += headersize.Line(rw.headers[i].name, value)
 	}
 	return size
 }
@@ -238,10 +240,10 @@ func ownCredentials(h http.Header) (own credentials, ok bool) {
 // size.
 func (c credentials) set(h http.Header) (size int) {
 	h["Authorization"] = []string{c.authorization}
-	size = lineSize("Authorization", c.authorization)
+	size = headersize.Line("Authorization", c.authorization)
 	if c.clientAuth != "" {
 		h[clientAuthHeader] = []string{c.clientAuth}
-		size += lineSize(clientAuthHeader, c.clientAuth)
+		size += headersize.Line(clientAuthHeader, c.clientAuth)
 	}
 	return size
 }

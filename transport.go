@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -39,7 +40,7 @@ const (
 func setSharedSecret(h http.Header, secret string) (size int) {
 	value := "SharedSecret " + secret
 	h[clientAuthHeader] = []string{value}
-	return lineSize(clientAuthHeader, value)
+	return headersize.Line(clientAuthHeader, value)
 }
 
 // Transport is Caddy's http transport, with the same settings, made for the nodes of a cluster: it
@@ -103,7 +104,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	admitted, ok := caddyhttp.GetVar(req.Context(), authenticatedVar).(*admission)
 	if !ok || admitted.over.Load() {
-		admitted = &admission{maxHeaderSize: defaultMaxHeaderSize} // a health check, or one that passed no elasticsearch_jwt
+		admitted = &admission{maxHeaderSize: headersize.Default} // a health check, or one that passed no elasticsearch_jwt
 	}
 	ours := *req // the caller logs its own request: this one is ours
 	ours.Header = maps.Clone(req.Header)
@@ -113,7 +114,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if ok {
 		admitted.hideClientAuth(req.Header, ours.Header)
 	}
-	if requestSize(&ours) <= admitted.maxHeaderSize {
+	if headersize.Request(&ours) <= admitted.maxHeaderSize {
 		node, _ := reverseproxy.GetDialInfo(req.Context())
 		res, err := t.nodes.Send(&ours, node.Address, admitted.kid)
 		if err == nil || !isHeaderListTooLarge(err) {
@@ -122,7 +123,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	metrics.refused(tooLarge)
 	admitted.reason = string(tooLarge)
-	return answerTooLarge(req, admitted.maxHeaderSize), nil
+	return headersize.Refuse(req, refuseTooLarge(admitted.maxHeaderSize).Error()), nil
 }
 
 // hideClientAuth takes ES-Client-Authentication out of a request that reverse_proxy will log, of which

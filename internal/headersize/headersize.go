@@ -1,0 +1,99 @@
+// Package headersize counts the header lines of a request as a node does.
+//
+// Elasticsearch and OpenSearch read no more than http.max_header_size of them. They answer a request that
+// has more with 400, keep the connection open, and read nothing more from it: if the proxy sends another
+// client's request over that connection, it never gets an answer. So no node must get such a request.
+package headersize
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Default is http.max_header_size of a cluster that does not set it.
+const Default = 16 << 10
+
+const (
+	minLimit = 4 << 10
+	maxLimit = 1 << 20
+
+	// proxySize is more than reverse_proxy adds to a request, apart from the client's Host: X-Forwarded-For,
+	// X-Forwarded-Proto, Via, the node's Host, the length and the encoding.
+	proxySize = 768
+
+	// wireSize is more than net/http adds to a request: the length and the encoding.
+	wireSize = 96
+)
+
+// Check checks the limit of a cluster, as the setting max_header_size has it.
+func Check(limit int) error {
+	if limit < minLimit || limit > maxLimit {
+		return fmt.Errorf("%d bytes: use what the cluster has in http.max_header_size, "+
+			"4KiB to 1MiB (its 16kb is 16KiB)", limit)
+	}
+	return nil
+}
+
+// Line returns how many bytes a header line has in HTTP/1.1.
+func Line(name, value string) int { return len(name) + len(value) + len(": \r\n") }
+
+// Lines returns how many bytes the lines of one header have.
+func Lines(name string, values []string) int {
+	size := 0
+	for _, value := range values {
+		size += Line(name, value)
+	}
+	return size
+}
+
+// Request returns how many bytes of header lines a request has at most when net/http sends it.
+func Request(r *http.Request) int {
+	size := Line("Host", r.Host) + wireSize
+	if r.Host == "" {
+		size += len(r.URL.Host)
+	}
+	for name, values := range r.Header {
+		size += Lines(name, values)
+	}
+	return size
+}
+
+// Fits reports whether a node reads all headers of a client's request once reverse_proxy has added its own.
+// size is that of the headers so far. The client's Host is sent twice, as Host and as X-Forwarded-Host.
+func Fits(size int, host string, limit int) bool {
+	return size+proxySize+2*len(host) <= limit
+}
+
+// Refuse returns the answer to a request that is too large for a node, in the form of Elasticsearch's own
+// errors. A transport answers so instead of the node: an error would count as the node's failure, and
+// reverse_proxy would try the next node.
+func Refuse(r *http.Request, reason string) *http.Response {
+	const status = http.StatusRequestHeaderFieldsTooLarge
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+	type cause struct {
+		Type   string `json:"type"`
+		Reason string `json:"reason"`
+	}
+	type causes struct {
+		RootCause []cause `json:"root_cause"`
+		cause
+	}
+	why := cause{"too_long_http_header_exception", reason} // as Elasticsearch names it
+	body, _ := json.Marshal(map[string]any{"error": causes{[]cause{why}, why}, "status": status})
+	return &http.Response{
+		StatusCode:    status,
+		Status:        fmt.Sprintf("%d %s", status, http.StatusText(status)),
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        http.Header{"Content-Type": {"application/json"}},
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
+		Request:       r,
+	}
+}
