@@ -10,24 +10,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the collectors of this process. Each configuration has a registry of its own,
-// which they are registered with anew, so that a reload does not reset them. No label has a
-// value that a client can choose.
+// Every metric is named caddy_elasticsearch_jwt_…. No label has a value that a client can choose.
+const metricsNamespace, metricsSubsystem = "caddy", "elasticsearch_jwt"
+
+// metrics are the collectors of this process. Caddy gives each configuration a new registry; the same
+// collectors are registered with each of them, so that a reload does not reset what they count.
 var metrics = newCollectors()
 
 type collectors struct {
-	requests   *prometheus.CounterVec
-	signatures *prometheus.HistogramVec
-	failures   *prometheus.CounterVec
-	jwksVec    *prometheus.CounterVec
+	requests      *prometheus.CounterVec
+	signatures    *prometheus.HistogramVec
+	failures      *prometheus.CounterVec // of signatures
+	jwksRequests  *prometheus.CounterVec
+	retries       prometheus.Counter
+	cachedClients prometheus.Collector
 
-	retries prometheus.Counter
-
+	// What is counted for each request is looked up once.
 	authenticated, ownCredentials prometheus.Counter
 	jwks                          struct{ served, unavailable, methodNotAllowed prometheus.Counter }
 }
-
-const metricsNamespace, metricsSubsystem = "caddy", "elasticsearch_jwt"
 
 func newCollectors() *collectors {
 	const namespace, subsystem = metricsNamespace, metricsSubsystem
@@ -45,35 +46,43 @@ func newCollectors() *collectors {
 			Namespace: namespace, Subsystem: subsystem, Name: "signature_failures_total",
 			Help: "Signatures that failed, by algorithm.",
 		}, []string{"algorithm"}),
-		jwksVec: prometheus.NewCounterVec(prometheus.CounterOpts{
+		jwksRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "jwks_requests_total",
 			Help: "Requests for a JWKS by result: served, unavailable, method_not_allowed.",
 		}, []string{"result"}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "retries_total",
+			Help: "Requests that the transport sent once more, since a node refused a token whose key it may not have known yet.",
+		}),
+		cachedClients: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "cache_entries",
+			Help: "Clients whose tokens are remembered.",
+		}, countCachedClients),
 	}
-	c.retries = prometheus.NewCounter(prometheus.CounterOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: "retries_total",
-		Help: "Requests that the transport sent once more, since a node refused a token whose key it may not have known yet.",
-	})
-	// The children of the hot path are looked up once, and every reason shows from the start.
 	c.authenticated = c.requests.WithLabelValues("authenticated", "")
 	c.ownCredentials = c.requests.WithLabelValues("own_credentials", "")
 	for _, r := range reasons {
-		c.requests.WithLabelValues("refused", string(r))
+		c.requests.WithLabelValues("refused", string(r)) // every reason is shown from the start, as zero
 	}
-	c.jwks.served = c.jwksVec.WithLabelValues("served")
-	c.jwks.unavailable = c.jwksVec.WithLabelValues("unavailable")
-	c.jwks.methodNotAllowed = c.jwksVec.WithLabelValues("method_not_allowed")
+	c.jwks.served = c.jwksRequests.WithLabelValues("served")
+	c.jwks.unavailable = c.jwksRequests.WithLabelValues("unavailable")
+	c.jwks.methodNotAllowed = c.jwksRequests.WithLabelValues("method_not_allowed")
 	return c
 }
 
-// provisionMetrics registers the collectors, and those of a configuration alone, with its
-// registry.
+// all returns the collectors that are registered.
+func (c *collectors) all() []prometheus.Collector {
+	return []prometheus.Collector{c.requests, c.signatures, c.failures, c.jwksRequests, c.retries, c.cachedClients}
+}
+
+// provisionMetrics registers the collectors of the process, and own, which are those of a configuration
+// alone, with the configuration's registry.
 func provisionMetrics(ctx caddy.Context, own ...prometheus.Collector) error {
 	registry := ctx.GetMetricsRegistry()
 	if registry == nil {
 		return nil
 	}
-	for _, c := range append(own, metrics.requests, metrics.signatures, metrics.failures, metrics.jwksVec, metrics.retries, cacheEntries) {
+	for _, c := range append(own, metrics.all()...) {
 		if err := registry.Register(c); err != nil {
 			if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok {
 				return fmt.Errorf("registering metrics: %w", err)
@@ -83,6 +92,7 @@ func provisionMetrics(ctx caddy.Context, own ...prometheus.Collector) error {
 	return nil
 }
 
+// refused counts a request that was refused.
 func (c *collectors) refused(r reason) { c.requests.WithLabelValues("refused", string(r)).Inc() }
 
 // observeSignature counts a signature.
@@ -94,11 +104,8 @@ func observeSignature(alg jose.SignatureAlgorithm, took time.Duration, err error
 	metrics.signatures.WithLabelValues(string(alg)).Observe(took.Seconds())
 }
 
-// cacheEntries counts the clients whose tokens are remembered, over all key sets.
-var cacheEntries = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-	Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "cache_entries",
-	Help: "Clients whose tokens are remembered.",
-}, func() float64 {
+// countCachedClients counts the clients whose tokens are remembered, over all key sets of the process.
+func countCachedClients() float64 {
 	n := 0
 	setStates.Range(func(_, state any) bool {
 		if s, ok := state.(*setState); ok {
@@ -107,4 +114,38 @@ var cacheEntries = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		return true
 	})
 	return float64(n)
-})
+}
+
+// unusableSourcesDesc describes the metric that tells an operator that a changed file does not count, such
+// as a deny list with a bad line.
+var unusableSourcesDesc = prometheus.NewDesc(
+	prometheus.BuildFQName(metricsNamespace, metricsSubsystem, "unusable_sources"),
+	"Files, variables and URLs that a setting names and that cannot be read or used now; what was read before goes on.",
+	[]string{"setting"}, nil)
+
+// watchMetrics collects the metric of what a configuration watches.
+type watchMetrics struct{ app *App }
+
+// Describe implements [prometheus.Collector].
+func (watchMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- unusableSourcesDesc }
+
+// Collect implements [prometheus.Collector].
+func (m watchMetrics) Collect(ch chan<- prometheus.Metric) {
+	m.app.mu.Lock()
+	defer m.app.mu.Unlock()
+	unusable := make(map[string]float64)
+	for _, w := range m.app.watchers {
+		setting, usable := w.State()
+		if usable {
+			unusable[setting] += 0 // a setting without trouble is shown too, as zero
+		} else {
+			unusable[setting]++
+		}
+	}
+	for setting, n := range unusable {
+		ch <- prometheus.MustNewConstMetric(unusableSourcesDesc, prometheus.GaugeValue, n, setting)
+	}
+}
+
+// Interface guard
+var _ prometheus.Collector = watchMetrics{}
