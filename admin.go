@@ -23,13 +23,13 @@ func init() {
 // adminAPI serves, on Caddy's admin endpoint:
 //
 //	GET  /elasticsearch_jwt/keys                 every key set
-//	GET  /elasticsearch_jwt/keys/<set>           one of them
+//	GET  /elasticsearch_jwt/keys/<set>           one key set
 //	GET  /elasticsearch_jwt/keys/<set>/jwks      its JWK Set (RFC 7517)
-//	POST /elasticsearch_jwt/keys/<set>/rotate    the successor signs as soon as every cache can know it
+//	POST /elasticsearch_jwt/keys/<set>/rotate    the next key signs as soon as every cache can know it
 //	POST /elasticsearch_jwt/keys/<set>/revoke    {"kid": "…", "now": false} or {"all": true}
-//	POST /elasticsearch_jwt/explain              what each handler makes of the certificate in the body (PEM or DER)
+//	POST /elasticsearch_jwt/explain              who each handler takes the certificate in the body for (PEM or DER)
 //
-// Nothing private is in any answer.
+// No answer has anything private in it.
 type adminAPI struct {
 	running func() *App // the app of the configuration that runs, or nil
 }
@@ -44,8 +44,19 @@ const (
 func (*adminAPI) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "admin.api.elasticsearch_jwt",
-		New: func() caddy.Module { return &adminAPI{running: running.last} },
+		New: func() caddy.Module { return &adminAPI{running: runningApp} },
 	}
+}
+
+// runningApp returns the app of the configuration that runs, or nil. Caddy makes a configuration the active
+// one when all its apps have started, and stops the one before after that. So while a configuration is
+// loaded, and after it has failed to start, this is the app of the one before.
+func runningApp() *App {
+	app, err := caddy.ActiveContext().AppIfConfigured("elasticsearch_jwt")
+	if err != nil {
+		return nil // it is not configured: an app that fails keeps its configuration from running
+	}
+	return app.(*App)
 }
 
 // Routes implements [caddy.AdminRouter].

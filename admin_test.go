@@ -4,12 +4,15 @@ import (
 	"crypto/elliptic"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
@@ -228,6 +231,79 @@ func TestTheAdminAPIIsOfTheConfigurationThatRuns(t *testing.T) {
 	status, _, body := a.request(http.MethodGet, "/elasticsearch_jwt/keys", "")
 	require.Equal(t, http.StatusNotFound, status)
 	require.Contains(t, body, "the running configuration has no elasticsearch_jwt in it")
+}
+
+// startHook is an app that has a test do something while a configuration starts.
+type startHook struct{}
+
+var onStart func() error
+
+func init() { caddy.RegisterModule(startHook{}) }
+
+func (startHook) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "test_start", New: func() caddy.Module { return new(startHook) }}
+}
+func (startHook) Start() error { return onStart() }
+func (startHook) Stop() error  { return nil }
+
+// TestTheAdminAPIIsOfNoConfigurationThatDoesNotRun: while a configuration starts, and after it has failed to,
+// the one before runs.
+func TestTheAdminAPIIsOfNoConfigurationThatDoesNotRun(t *testing.T) {
+	info, err := caddy.GetModule("admin.api.elasticsearch_jwt")
+	require.NoError(t, err)
+	list := info.New().(caddy.AdminRouter).Routes()[0].Handler
+	sets := func() (names []string) { // asked directly: Caddy replaces its admin endpoint with each configuration
+		t.Helper()
+		answer := httptest.NewRecorder()
+		err := list.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/elasticsearch_jwt/keys", nil))
+		if refusal, ok := errors.AsType[caddy.APIError](err); ok {
+			require.Equal(t, http.StatusNotFound, refusal.HTTPStatus)
+			return nil
+		}
+		require.NoError(t, err)
+		var sets []esjwt.SetStatus
+		require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &sets))
+		for _, set := range sets {
+			names = append(names, set.Name)
+		}
+		return names
+	}
+	load := func(set string) error {
+		t.Helper()
+		config, err := json.Marshal(map[string]any{
+			"admin":   map[string]any{"disabled": true, "config": map[string]any{"persist": false}},
+			"logging": map[string]any{"logs": map[string]any{"default": map[string]any{"level": "FATAL"}}},
+			"storage": map[string]any{"module": "file_system", "root": folderOfCaddy(t)},
+			"apps": map[string]any{
+				"elasticsearch_jwt": map[string]any{"keys": map[string]any{set: map[string]any{"source": "storage"}}},
+				"test_start":        map[string]any{},
+			},
+		})
+		require.NoError(t, err)
+		return caddy.Load(config, true)
+	}
+	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
+
+	running := []string(nil) // before the first configuration
+	asked := func(err error) func() error {
+		return func() error {
+			require.Equal(t, running, sets(), "while another configuration starts")
+			return err
+		}
+	}
+	for _, set := range []string{"first", "second"} {
+		for range 10 { // the apps start in any order
+			onStart = asked(errors.New("this app does not start"))
+			require.ErrorContains(t, load("failing"), "this app does not start")
+			require.Equal(t, running, sets(), "after another configuration has failed to start")
+		}
+		onStart = asked(nil)
+		require.NoError(t, load(set))
+		running = []string{set}
+		require.Equal(t, running, sets())
+	}
+	require.NoError(t, caddy.Stop())
+	require.Nil(t, sets())
 }
 
 func TestTheAdminAPISaysWhatIsWrong(t *testing.T) {

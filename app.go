@@ -277,38 +277,6 @@ func errUnknownKeySet(name string, known iter.Seq[string]) error {
 	return fmt.Errorf("there is no key set %q: configure it in the global option elasticsearch_jwt with `keys %s storage`, or use one of %s", name, name, strings.Join(names, ", "))
 }
 
-// running are the apps that have been started, for the admin API: Caddy gives that the context of a
-// configuration before it is known whether it will run. The last one is of the configuration that
-// runs: one that another app keeps from running is stopped again.
-var running startedApps
-
-type startedApps struct {
-	mu   sync.Mutex
-	apps []*App
-}
-
-func (s *startedApps) add(a *App) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.apps = append(s.apps, a)
-}
-
-func (s *startedApps) remove(a *App) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.apps = slices.DeleteFunc(s.apps, func(other *App) bool { return other == a })
-}
-
-// last is the app of the configuration that runs, or nil.
-func (s *startedApps) last() *App {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.apps) == 0 {
-		return nil
-	}
-	return s.apps[len(s.apps)-1]
-}
-
 // Start begins to load and make keys. It does not wait for them: a storage that is out of
 // reach must not keep the other sites of this server from being served.
 func (a *App) Start() error {
@@ -317,7 +285,6 @@ func (a *App) Start() error {
 	for _, w := range a.watchers {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
-	running.add(a)
 	a.metrics.show(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
 		ks.signer.slots.Resize(a.CacheSize)
@@ -339,7 +306,6 @@ func (a *App) Stop() error {
 	}
 	a.stopped.Store(true)
 	a.cancel()
-	running.remove(a)
 	done := make(chan struct{})
 	go func() {
 		a.running.Wait()
