@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/dn"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
 // fieldValue is a value that a rule compares a field with: nil, bool, int64 or
@@ -72,15 +72,16 @@ func (v fieldValue) matchAny(value any) bool {
 	return v.value == value
 }
 
-// matchName compares a DN or a group: without regard to case, and as normalised
-// names where both are distinguished names. The pattern "*,<suffix>" is a
-// subtree.
+// matchName compares a DN or a group, without regard to case. Two distinguished
+// names are compared in their normal form. The pattern "*,<suffix>" is a
+// subtree: "*,OU=Eng" matches "cn=a, ou=eng".
 func (v fieldValue) matchName(s string) bool {
 	text, ok := v.value.(string)
 	if !ok {
 		return false
 	}
-	name, isName := dn.Normalize(s)
+	name, err := x500.Normalize(s)
+	isName := err == nil
 	if v.pattern == nil {
 		if strings.EqualFold(text, s) {
 			return true
@@ -88,7 +89,7 @@ func (v fieldValue) matchName(s string) bool {
 		if !isName {
 			return false
 		}
-		if want, ok := dn.Normalize(text); ok {
+		if want, err := x500.Normalize(text); err == nil {
 			return want == name
 		}
 		return strings.EqualFold(text, name)
@@ -101,6 +102,6 @@ func (v fieldValue) matchName(s string) bool {
 	if !isName || !subtree || strings.Contains(suffix, "*") {
 		return false
 	}
-	base, ok := dn.Normalize(suffix)
-	return ok && (strings.HasSuffix(name, ","+base) || (base == "" && name != ""))
+	base, err := x500.Normalize(suffix)
+	return err == nil && strings.HasSuffix(name, ","+base)
 }
