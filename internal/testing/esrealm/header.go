@@ -86,7 +86,7 @@ func checkUnusedMembers(members object) error {
 		if err != nil {
 			return err
 		}
-		if u != nil && !isURI(*u) {
+		if u != nil && !uri.MatchString(*u) {
 			return fmt.Errorf("%s is no URI", name)
 		}
 	}

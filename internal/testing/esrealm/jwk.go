@@ -86,7 +86,7 @@ func (k *jwk) parseMetadata(m object) (err error) {
 	if err := k.checkChain(m); err != nil {
 		return err
 	}
-	if u, err := m.string("x5u"); err != nil || (u != nil && !isURI(*u)) {
+	if u, err := m.string("x5u"); err != nil || (u != nil && !uri.MatchString(*u)) {
 		return errors.New("x5u is no URI")
 	}
 	return nil

@@ -85,8 +85,3 @@ func (s *keySet) candidates(h header) []*jwk {
 }
 
 func (s *keySet) equal(o *keySet) bool { return bytes.Equal(s.hash[:], o.hash[:]) }
-
-// isJavaWhitespace is Character.isWhitespace for what a document may hold.
-func isJavaWhitespace(r rune) bool {
-	return strings.ContainsRune("\t\n\v\f\r\x1c\x1d\x1e\x1f ", r)
-}

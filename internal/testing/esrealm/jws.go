@@ -54,6 +54,3 @@ func parseToken(credentials string, mode gson.Mode) (*token, error) {
 	t.principal = t.claims.principal()
 	return t, nil
 }
-
-// isJavaSpace is what String.trim removes.
-func isJavaSpace(r rune) bool { return r <= ' ' }

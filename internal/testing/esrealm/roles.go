@@ -13,11 +13,11 @@ import (
 type role struct {
 	cluster []string
 	indices []indexGrant
-	runAs   *pattern.Pattern
+	runAs   pattern.List
 }
 
 type indexGrant struct {
-	names      *pattern.Pattern
+	names      pattern.List
 	privileges []string
 }
 

@@ -3,8 +3,6 @@ package esrealm
 import (
 	"encoding/json"
 	"math"
-	"strings"
-	"unicode"
 )
 
 // user is an authenticated user. It is shared by requests and not changed once
@@ -77,11 +75,4 @@ func jsonNumber(v any) any {
 		return list
 	}
 	return v
-}
-
-// isBlank reports whether Java's Strings.hasText finds nothing in s.
-func isBlank(s string) bool {
-	return strings.TrimFunc(s, func(r rune) bool {
-		return isJavaWhitespace(r) || (unicode.IsSpace(r) && r > 0xff && r != '\u2007' && r != '\u202f')
-	}) == ""
 }

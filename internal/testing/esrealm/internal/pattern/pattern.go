@@ -1,20 +1,23 @@
-// Package pattern matches text against the patterns of Elasticsearch's
-// security settings: wildcards ("svc-*", "user-?") and, between slashes,
-// Lucene regular expressions ("/x[0-9]+/").
+// Package pattern matches text against the patterns of Elasticsearch's security
+// settings: wildcards ("svc-*", "user-?") and, between slashes, Lucene's regular
+// expressions ("/x[0-9]+/"), of which it knows what Go writes in the same way.
 //
-// Lucene's expressions are not Go's: they match the whole text and have
-// complement (~), intersection (&), intervals (<1-31>), any string (@) and
-// quoted text. They are matched by derivatives (Brzozowski 1964), which make
-// complement and intersection as simple as union.
+// Lucene's complement is known at the end of a pattern, after plain text:
+// "/nine~(-9.*)/" matches what begins with "nine" and does not go on with "-9".
 package pattern
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
 // Pattern is a compiled pattern. It is safe for concurrent use.
-type Pattern struct{ root node }
+type Pattern struct {
+	match  *regexp.Regexp
+	except *regexp.Regexp // what a complement takes out, or nil
+}
 
 // IsPattern reports whether a role-mapping rule takes s as a pattern rather
 // than as plain text.
@@ -25,59 +28,71 @@ func IsPattern(s string) bool {
 // Compile reads one pattern.
 func Compile(s string) (*Pattern, error) {
 	if !strings.HasPrefix(s, "/") {
-		return &Pattern{wildcard(s)}, nil
+		return &Pattern{match: wildcard(s)}, nil
 	}
 	if len(s) == 1 || !strings.HasSuffix(s, "/") {
 		return nil, fmt.Errorf("pattern %q starts a regular expression with / and must end with / as well", s)
 	}
-	root, err := parseRegexp(s[1 : len(s)-1])
-	if err != nil {
+	expr, complement, hasComplement := strings.Cut(s[1:len(s)-1], "~")
+	if strings.ContainsAny(expr+complement, `~&<>"@#`) || (hasComplement && regexp.QuoteMeta(expr) != expr) {
+		return nil, fmt.Errorf("pattern %q has an operator of Lucene that is not known here", s)
+	}
+	var p Pattern
+	var err error
+	if hasComplement {
+		if p.except, err = whole(expr + complement); err != nil {
+			return nil, fmt.Errorf("pattern %q: %w", s, err)
+		}
+		expr += ".*"
+	}
+	if p.match, err = whole(expr); err != nil {
 		return nil, fmt.Errorf("pattern %q: %w", s, err)
 	}
-	return &Pattern{root}, nil
+	return &p, nil
 }
 
-// CompileAll reads a list of patterns into one that matches what any of them
-// matches, and so nothing where the list is empty.
-func CompileAll(patterns []string) (*Pattern, error) {
-	union := none
-	for _, s := range patterns {
-		p, err := Compile(s)
-		if err != nil {
-			return nil, err
-		}
-		union = or(union, p.root)
-	}
-	return &Pattern{union}, nil
-}
+// whole compiles an expression that matches the whole text.
+func whole(expr string) (*regexp.Regexp, error) { return regexp.Compile(`(?s)\A(?:` + expr + `)\z`) }
 
 // Match reports whether the pattern matches the whole text.
 func (p *Pattern) Match(text string) bool {
-	n := p.root
-	for _, r := range text {
-		if n = n.derive(r); n == none {
-			return false
-		}
-	}
-	return n.nullable()
+	return p.match.MatchString(text) && (p.except == nil || !p.except.MatchString(text))
 }
 
 // wildcard reads * as any text, ? as any character and \ as an escape.
-func wildcard(s string) node {
-	n := empty
-	rs := []rune(s)
-	for i := 0; i < len(rs); i++ {
-		switch c := rs[i]; {
-		case c == '*':
-			n = concat(n, anyString)
-		case c == '?':
-			n = concat(n, anyChar)
-		case c == '\\' && i+1 < len(rs):
-			i++
-			n = concat(n, char(rs[i]))
-		default:
-			n = concat(n, char(c))
+func wildcard(s string) *regexp.Regexp {
+	expr := wildcardPart.ReplaceAllStringFunc(s, func(part string) string {
+		switch {
+		case part == "*":
+			return ".*"
+		case part == "?":
+			return "."
+		case len(part) > 1 && part[0] == '\\':
+			part = part[1:]
+		}
+		return regexp.QuoteMeta(part)
+	})
+	return regexp.MustCompile(`(?s)\A` + expr + `\z`)
+}
+
+var wildcardPart = regexp.MustCompile(`(?s)\\.|.`)
+
+// List is a list of patterns, which matches what any of them matches.
+type List []*Pattern
+
+// CompileAll reads a list of patterns.
+func CompileAll(patterns []string) (List, error) {
+	list := make(List, len(patterns))
+	for i, s := range patterns {
+		var err error
+		if list[i], err = Compile(s); err != nil {
+			return nil, err
 		}
 	}
-	return n
+	return list, nil
+}
+
+// Match reports whether any pattern matches the whole text.
+func (l List) Match(text string) bool {
+	return slices.ContainsFunc(l, func(p *Pattern) bool { return p.Match(text) })
 }

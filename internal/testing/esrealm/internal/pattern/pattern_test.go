@@ -1,10 +1,7 @@
 package pattern
 
 import (
-	"regexp"
-	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -29,15 +26,11 @@ func TestMatch(t *testing.T) {
 		{"/a?b/", []string{"b", "ab"}, []string{"aab"}},
 		{"/~(([.]|ilm-history-).*)/", []string{"logs", "ilm"}, []string{".security", "ilm-history-1"}},
 		{"/~a/", []string{"", "b", "aa"}, []string{"a"}},
-		{"/[a-z]+&~(admin|root)/", []string{"alice"}, []string{"admin", "root", "Alice"}},
-		{"/x<8-12>/", []string{"x8", "x12", "x009"}, []string{"x7", "x13"}},
-		{"/x<08-12>/", []string{"x08", "x12"}, []string{"x8", "x13"}},
-		{`/"a.b"@/`, []string{"a.b", "a.bxyz"}, []string{"axb"}},
+		{"/nine~(-9.*)/", []string{"nine", "nine-8", "nine\n"}, []string{"nine-9", "nine-9x", "eight"}},
 		{`/a\.b/`, []string{"a.b"}, []string{"axb"}},
 		{`/[^a-c\d]x/`, []string{"dx"}, []string{"ax", "1x"}},
 		{`/\w+\D[\S]/`, []string{"a_1-x"}, []string{"a-", "ab9 "}},
 		{`/[a-]/`, []string{"a", "-"}, []string{"b"}},
-		{"/#|a/", []string{"a"}, []string{"#"}},
 		{"//", []string{""}, []string{"x"}},
 		{"/()a/", []string{"a"}, nil},
 	} {
@@ -53,7 +46,10 @@ func TestMatch(t *testing.T) {
 }
 
 func TestCompileRefuses(t *testing.T) {
-	for _, s := range []string{"/", "/a", "/a(/", "/a)/", "/[a/", `/"a/`, "/a{/", "/a{2,1}/", "/a{99999}/", "/<a-b>/", "/<1-2/", "/<1-999999>/", `/\/`, "/[z-a]/", "/a|/", "/~/"} {
+	for _, s := range []string{
+		"/", "/a", "/a(/", "/a)/", "/[a/", "/a{2,1}/", "/a{99999}/", `/\/`, "/[z-a]/",
+		"/a&b/", `/"a"/`, "/<1-2>/", "/@/", "/#/", "/a*~b/", "/~a~b/", "/(~a)/",
+	} {
 		_, err := Compile(s)
 		require.Error(t, err, s)
 	}
@@ -72,31 +68,8 @@ func TestIsPattern(t *testing.T) {
 	}
 }
 
-// Where the syntaxes coincide, the verdicts do too.
-func FuzzAgainstGo(f *testing.F) {
-	f.Add("a(b|c)*[d-f]+", "abcde")
-	f.Add("(a?b){2,3}", "abab")
-	f.Fuzz(func(t *testing.T, expr, text string) {
-		if len(expr) > 24 || len(text) > 24 || !utf8.ValidString(expr) || !utf8.ValidString(text) || strings.Contains(expr, "(?") {
-			return
-		}
-		if strings.Trim(expr, "abcdef|()*?+") != "" || regexp.MustCompile(`[*?+][*?+]|(^|[(|])[|)*?+]`).MatchString(expr) {
-			return
-		}
-		re, err := regexp.Compile(`\A(?:` + expr + `)\z`)
-		if err != nil {
-			return
-		}
-		p, err := Compile("/" + expr + "/")
-		if err != nil {
-			return
-		}
-		require.Equal(t, re.MatchString(text), p.Match(text))
-	})
-}
-
 func FuzzCompile(f *testing.F) {
-	for _, s := range []string{"/~(a&b)/", "/<1-9>{2}/", `/[^\d]"x"@#/`, "a*?\\"} {
+	for _, s := range []string{"/~(a|b)/", `/[^\d]x{2}/`, "a*?\\"} {
 		f.Add(s, "text")
 	}
 	f.Fuzz(func(_ *testing.T, s, text string) {
