@@ -115,7 +115,7 @@ func (n *Node) authenticateBearer(ctx context.Context, uri, scheme, value, secre
 	if scheme != "Bearer" || value == "" || len(n.realms) == 0 {
 		return nil, "", &refusal{errors.New("no bearer token"), unauthenticated(reasonNobody, oauth2)}
 	}
-	t, err := parseToken(value, n.version.json())
+	t, err := parseToken(value, n.version.lenient)
 	if errors.Is(err, errHeaderNull) {
 		return nil, "", &refusal{err, unauthenticated(reasonError, "")}
 	}

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // claimsSet is a JWT claims set (RFC 7519 section 4): JSON values, where exp,
@@ -23,8 +21,8 @@ type date int64
 // parseClaims reads a payload. It refuses registered claims of a wrong type,
 // with two exceptions that real nodes make: a sub that is a number becomes
 // text, and numbers with a fraction are dates.
-func parseClaims(payload []byte, mode gson.Mode) (claimsSet, error) {
-	m, err := gson.ParseObject(gson.DecodeUTF8(payload), mode)
+func parseClaims(payload []byte, lenient bool) (claimsSet, error) {
+	m, err := parseObject(payload, lenient)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +42,7 @@ func parseClaims(payload []byte, mode gson.Mode) (claimsSet, error) {
 				return nil, err
 			}
 		case "exp", "nbf", "iat":
-			if v == nil && mode == gson.Strict { // the library of old insists on a number
+			if v == nil && !lenient { // the library of old insists on a number
 				continue
 			}
 			seconds, ok := seconds(v)
@@ -185,10 +183,27 @@ func (c claimsSet) metadata() map[string]any {
 	for name, v := range c {
 		list, isList := v.([]any)
 		if isScalar(v) || (isList && !slices.ContainsFunc(list, func(e any) bool { return !isScalar(e) })) {
-			m["jwt_claim_"+name] = v
+			m["jwt_claim_"+name] = finite(v)
 		}
 	}
 	return m
+}
+
+// finite writes an infinite number, which JSON has not, as text.
+func finite(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if math.IsInf(v, 0) {
+			return javaDouble(v)
+		}
+	case []any:
+		list := make([]any, len(v))
+		for i, e := range v {
+			list[i] = finite(e)
+		}
+		return list
+	}
+	return v
 }
 
 func isScalar(v any) bool {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // header is a JOSE header (RFC 7515 section 4), as far as it decides anything.
@@ -19,18 +17,11 @@ type header struct {
 	unencoded bool // b64 is false (RFC 7797)
 }
 
-// maxHeader is the length from which on a header is refused.
-const maxHeader = 20_000
-
 // parseHeader reads the header. It checks the types of the registered members
 // even where their values mean nothing to a realm.
-func parseHeader(text []byte, mode gson.Mode) (header, error) {
-	s := gson.DecodeUTF8(text)
-	if len([]rune(s)) > maxHeader {
-		return header{}, errors.New("too long")
-	}
-	m, err := gson.ParseObject(s, mode)
-	if errors.Is(err, gson.ErrNull) {
+func parseHeader(text []byte, lenient bool) (header, error) {
+	m, err := parseObject(text, lenient)
+	if errors.Is(err, errNull) {
 		return header{}, errHeaderNull
 	}
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // keySet are the usable keys of a JWK set, and the hash of the document, by
@@ -23,13 +21,12 @@ type keySet struct {
 // parseKeySet reads a JWK set (RFC 7517 section 5). A blank document is an
 // empty set. Keys of unknown types are left out, and so are those that none of
 // the algorithms can use; any malformed key refuses the set.
-func parseKeySet(document []byte, algorithms []string, mode gson.Mode) (*keySet, error) {
-	text := gson.DecodeUTF8(document)
-	set := &keySet{hash: sha256.Sum256([]byte(text))}
-	if strings.TrimFunc(text, isJavaWhitespace) == "" {
+func parseKeySet(document []byte, algorithms []string, lenient bool) (*keySet, error) {
+	set := &keySet{hash: sha256.Sum256(document)}
+	if strings.TrimFunc(string(document), isJavaWhitespace) == "" {
 		return set, nil
 	}
-	m, err := gson.ParseObject(text, mode)
+	m, err := parseObject(document, lenient)
 	if err != nil {
 		return nil, fmt.Errorf("JWK set: %w", err)
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // token is a bearer token that has the form of a signed JWT (RFC 7519). What
@@ -25,7 +23,7 @@ type token struct {
 var errHeaderNull = errors.New("the JOSE header is null")
 
 // parseToken reads a compact JWS (RFC 7515 section 3.1) with a claims set.
-func parseToken(credentials string, mode gson.Mode) (*token, error) {
+func parseToken(credentials string, lenient bool) (*token, error) {
 	parts := strings.Split(strings.TrimFunc(credentials, isJavaSpace), ".")
 	if len(parts) != 3 {
 		return nil, errors.New("not three parts")
@@ -38,11 +36,11 @@ func parseToken(credentials string, mode gson.Mode) (*token, error) {
 		hash:      sha256.Sum256([]byte(credentials)),
 	}
 	var err error
-	if t.header, err = parseHeader(decodeBase64(parts[0]), mode); err != nil {
+	if t.header, err = parseHeader(decodeBase64(parts[0]), lenient); err != nil {
 		return nil, fmt.Errorf("JOSE header: %w", err)
 	}
 	payload := decodeBase64(parts[1])
-	if t.claims, err = parseClaims(payload, mode); err != nil {
+	if t.claims, err = parseClaims(payload, lenient); err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
 	t.signingInput = []byte(parts[0] + ".")

@@ -76,7 +76,7 @@ func (r *realm) loadKeys(dir string, hosts map[string]string) error {
 	case r.HMACKey != "":
 		r.hmac = &keySet{keys: []*jwk{{key: []byte(r.HMACKey)}}}
 	case r.HMACJWKSet != "":
-		if r.hmac, err = parseKeySet([]byte(r.HMACJWKSet), r.AllowedSignatureAlgorithms, r.version.json()); err != nil {
+		if r.hmac, err = parseKeySet([]byte(r.HMACJWKSet), r.AllowedSignatureAlgorithms, r.version.lenient); err != nil {
 			return fmt.Errorf("[%s]: %w", r.setting("hmac_jwkset"), err)
 		}
 	}
@@ -86,7 +86,7 @@ func (r *realm) loadKeys(dir string, hosts map[string]string) error {
 	allowed := slices.DeleteFunc(slices.Clone(r.AllowedSignatureAlgorithms), func(a string) bool { return !slices.Contains(pkcAlgorithms, a) })
 	r.pkc = &keyLoader{
 		fetch:   r.fetcher(dir, hosts),
-		parse:   func(b []byte) (*keySet, error) { return parseKeySet(b, allowed, r.version.json()) },
+		parse:   func(b []byte) (*keySet, error) { return parseKeySet(b, allowed, r.version.lenient) },
 		changed: r.cache.clear,
 		sticks:  !strings.HasPrefix(r.PKCJWKSetPath, "https"),
 	}

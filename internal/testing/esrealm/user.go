@@ -1,10 +1,5 @@
 package esrealm
 
-import (
-	"encoding/json"
-	"math"
-)
-
 // user is an authenticated user. It is shared by requests and not changed once
 // it is made.
 type user struct {
@@ -46,33 +41,7 @@ func (a authentication) answer() any {
 		LookupRealm         realmRef       `json:"lookup_realm"`
 		AuthenticationType  string         `json:"authentication_type"`
 	}{
-		u.name, append([]string{}, u.roles...), u.fullName, u.email, jsonMetadata(u.metadata), true,
+		u.name, append([]string{}, u.roles...), u.fullName, u.email, u.metadata, true,
 		a.by.realm, u.realm, "realm",
 	}
-}
-
-// jsonMetadata writes numbers as Java does.
-func jsonMetadata(metadata map[string]any) map[string]any {
-	out := make(map[string]any, len(metadata))
-	for k, v := range metadata {
-		out[k] = jsonNumber(v)
-	}
-	return out
-}
-
-func jsonNumber(v any) any {
-	switch v := v.(type) {
-	case float64:
-		if math.IsInf(v, 0) {
-			return javaDouble(v)
-		}
-		return json.RawMessage(javaDouble(v))
-	case []any:
-		list := make([]any, len(v))
-		for i, e := range v {
-			list[i] = jsonNumber(e)
-		}
-		return list
-	}
-	return v
 }

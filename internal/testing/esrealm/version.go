@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/gson"
 )
 
 // version is a release of Elasticsearch.
 type version struct {
 	text         string
 	major, minor int
+	lenient      bool // reads JSON leniently
 }
 
 func parseVersion(s string) (version, error) {
@@ -30,15 +29,8 @@ func parseVersion(s string) (version, error) {
 	if v.major < 8 || (v.major == 8 && v.minor < 8) {
 		return v, fmt.Errorf("version %q is too old; 8.8.0 is the first whose behaviour is known", s)
 	}
+	v.lenient = v.major < 9
 	return v, nil
-}
-
-// json is how the release reads JSON.
-func (v version) json() gson.Mode {
-	if v.major < 9 {
-		return gson.Lenient
-	}
-	return gson.Strict
 }
 
 // acceptsAccessTokenType reports whether access_token realms take the typ

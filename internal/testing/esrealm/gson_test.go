@@ -1,4 +1,4 @@
-package gson
+package esrealm
 
 import (
 	"encoding/json"
@@ -28,8 +28,8 @@ func TestBothModesRead(t *testing.T) {
 		`[["a",1],["b",[2]]]`:            {"a": int64(1), "b": []any{int64(2)}},
 		`[]`:                             {},
 	} {
-		for _, mode := range []Mode{Strict, Lenient} {
-			got, err := ParseObject(text, mode)
+		for _, lenient := range []bool{false, true} {
+			got, err := parseObject([]byte(text), lenient)
 			require.NoError(t, err, text)
 			require.Equal(t, want, got, text)
 		}
@@ -42,13 +42,13 @@ func TestBothModesRefuse(t *testing.T) {
 		`{"a":1}x`, `{}{}`, `{"a":1,"a":1}`, `{"a":"\q"}`, `{"a":"\u12g4"}`, `{"a":"\u+123"}`, `{"a":"\u12`,
 		`{"a" "b"}`, `{"a":1 "b":2}`, `{"a":[1 2]}`, `{"a":]}`, `["a"]`, `[["a"]]`, `[["a",1,2]]`, `[["a",1],["a",1]]`, `[[{},1]]`, `{"a":"x`,
 	} {
-		for _, mode := range []Mode{Strict, Lenient} {
-			_, err := ParseObject(text, mode)
+		for _, lenient := range []bool{false, true} {
+			_, err := parseObject([]byte(text), lenient)
 			require.Error(t, err, text)
 		}
 	}
-	_, err := ParseObject("null", Strict)
-	require.ErrorIs(t, err, ErrNull)
+	_, err := parseObject([]byte("null"), false)
+	require.ErrorIs(t, err, errNull)
 }
 
 // What only the lenient mode takes, as Elasticsearch 8.17.0 was seen to do.
@@ -72,21 +72,21 @@ func TestOnlyLenientReads(t *testing.T) {
 		")]}'\n{}":                 {},
 		"{\"x\":\"a\tb\\'\\\nc\"}": {"x": "a\tb'\nc"},
 	} {
-		got, err := ParseObject(text, Lenient)
+		got, err := parseObject([]byte(text), true)
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
-		_, err = ParseObject(text, Strict)
+		_, err = parseObject([]byte(text), false)
 		require.Error(t, err, text)
 	}
 }
 
 func TestNestingIsLimitedInStrictMode(t *testing.T) {
-	nested := func(n int) string { return `{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}" }
-	_, err := ParseObject(nested(MaxDepth-1), Strict)
+	nested := func(n int) []byte { return []byte(`{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}") }
+	_, err := parseObject(nested(maxDepth-1), false)
 	require.NoError(t, err)
-	_, err = ParseObject(nested(MaxDepth), Strict)
+	_, err = parseObject(nested(maxDepth), false)
 	require.Error(t, err)
-	_, err = ParseObject(nested(5000), Lenient)
+	_, err = parseObject(nested(5000), true)
 	require.NoError(t, err)
 }
 
@@ -103,7 +103,7 @@ func TestDecodeUTF8(t *testing.T) {
 		"\xe0\x80\x80":     "\ufffd\ufffd\ufffd",
 		"a\xc3(":           "a\ufffd(",
 	} {
-		require.Equal(t, want, DecodeUTF8([]byte(in)), "%q", in)
+		require.Equal(t, want, decodeUTF8([]byte(in)), "%q", in)
 	}
 }
 
@@ -112,8 +112,8 @@ func FuzzParseObject(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		strict, err := ParseObject(text, Strict)
-		lenient, lerr := ParseObject(text, Lenient)
+		strict, err := parseObject([]byte(text), false)
+		lenient, lerr := parseObject([]byte(text), true)
 		if err == nil {
 			require.NoError(t, lerr, "lenient takes whatever strict takes")
 			require.Equal(t, strict, lenient)
@@ -127,7 +127,7 @@ func FuzzParseObject(f *testing.F) {
 func FuzzDecodeUTF8(f *testing.F) {
 	f.Add([]byte("\xe2\x82\xf0x"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		require.LessOrEqual(t, len(DecodeUTF8(b)), 3*len(b))
-		require.Equal(t, DecodeUTF8(b), DecodeUTF8([]byte(DecodeUTF8(b))))
+		require.LessOrEqual(t, len(decodeUTF8(b)), 3*len(b))
+		require.Equal(t, decodeUTF8(b), decodeUTF8([]byte(decodeUTF8(b))))
 	})
 }
