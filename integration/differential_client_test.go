@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"strings"
@@ -49,8 +48,8 @@ func TestOfficialClientsTakeEsrealmForElasticsearch(t *testing.T) {
 // officialOf is the client of the version, for a user of the file realm.
 func officialOf(t *testing.T, node *conformance.Realm, version, username, password string) official {
 	t.Helper()
-	address := node.Node.URL
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: node.Node.Certificate().Raw})
+	address := "https://" + node.Address
+	authority := node.Authority.PEM()
 	if strings.HasPrefix(version, "8.") {
 		client, err := elasticsearch8.NewClient(elasticsearch8.Config{
 			Addresses: []string{address}, CACert: authority, Username: username, Password: password,

@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"strings"
@@ -40,7 +39,7 @@ func realWorld(t *testing.T, version string) conformance.World {
 			HTTP:     nodeTLS(),
 			Settings: settings,
 			Files: map[string][]byte{
-				"certs/jwks-ca.crt":    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: keys.Authority.Raw}),
+				"certs/jwks-ca.crt":    keys.Authority.PEM(),
 				conformance.KeySetFile: []byte(conformance.KeySet()),
 			},
 			Logf: logToStandardError,
@@ -125,7 +124,7 @@ func realmSettings(t *testing.T, realms []esrealm.Realm) (lines string, secure m
 		if strings.HasPrefix(r.PKCJWKSetPath, "https") {
 			set("ssl.certificate_authorities", "certs/jwks-ca.crt")
 		}
-		if r.JWTCache.TTL < 0 {
+		if r.NoJWTCache {
 			fmt.Fprintf(&b, "%sjwt.cache.size: 0\n", prefix)
 		}
 	}

@@ -1,12 +1,9 @@
 package esrealm
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 )
 
 // apiError is an error as Elasticsearch's REST API tells it.
@@ -49,58 +46,29 @@ func (e *apiError) because(reason string) *apiError {
 }
 
 // object is the error without what surrounds it.
-func (e *apiError) object() members {
-	o := members{{"type", e.typ}, {"reason", e.reason}}
-	for _, name := range slices.Sorted(maps.Keys(e.more)) {
-		o = append(o, member{name, e.more[name]})
-	}
+func (e *apiError) object() map[string]any {
+	o := map[string]any{"type": e.typ, "reason": e.reason}
+	maps.Copy(o, e.more)
 	if e.challenge {
-		o = append(o, member{"header", map[string]any{"WWW-Authenticate": challenges}})
+		o["header"] = map[string]any{"WWW-Authenticate": challenges}
 	}
 	return o
 }
 
 func (e *apiError) write(w http.ResponseWriter) {
-	root, cause := e.object(), members(nil)
+	full, root := e.object(), e.object()
 	if e.root != nil {
 		root = e.root.object()
-		cause = members{{"caused_by", root}}
+		full["caused_by"] = root
 	}
+	full["root_cause"] = []any{root}
 	if e.challenge {
 		w.Header()["WWW-Authenticate"] = challenges
 	}
 	if e.security {
 		delete(w.Header(), productHeaderName)
 	}
-	full := slices.Concat(members{{"root_cause", []any{root}}}, e.object(), cause)
-	writeJSON(w, e.status, members{{"error", full}, {"status", e.status}})
-}
-
-// members is a JSON object whose members keep their order.
-type members []member
-
-type member struct {
-	name  string
-	value any
-}
-
-// MarshalJSON writes the members in their order.
-func (m members) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, e := range m {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, "%q:", e.name) // names are plain
-		value, err := json.Marshal(e.value)
-		if err != nil {
-			return nil, err
-		}
-		b.Write(value)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	writeJSON(w, e.status, map[string]any{"error": full, "status": e.status})
 }
 
 // productHeaderName is spelt as a node spells it.
@@ -108,9 +76,7 @@ const productHeaderName = "X-elastic-product"
 
 // writeJSON answers with a JSON body.
 func writeJSON(w http.ResponseWriter, status int, body any) {
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", "application/json")
-	}
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the client may be gone
 }

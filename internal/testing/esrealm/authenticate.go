@@ -16,18 +16,10 @@ const (
 	headerClientAuth    = "Es-Client-Authentication"
 	headerRunAs         = "Es-Security-Runas-User"
 	headerSecondary     = "Es-Secondary-Authorization"
-	headerSecondaryAuth = "Es-Secondary-X-Client-Authentication"
 )
 
 // credentials are the headers with which a user authenticates.
 type credentials struct{ authorization, client string }
-
-// refusal is the answer to credentials that nobody takes, and why, which a
-// real node tells its log alone.
-type refusal struct {
-	why    error
-	answer *apiError
-}
 
 const (
 	reasonNobody = "unable to authenticate with provided credentials and anonymous access is not allowed for this request"
@@ -40,7 +32,7 @@ func reasonUser(principal, uri string) string {
 }
 
 // authenticate decides who a request runs as.
-func (n *Node) authenticate(r *http.Request) (authentication, *refusal) {
+func (n *Node) authenticate(r *http.Request) (authentication, *apiError) {
 	uri := r.RequestURI
 	by, principal, refused := n.authenticateUser(r.Context(), uri, credentials{
 		r.Header.Get(headerAuthorization), r.Header.Get(headerClientAuth),
@@ -51,15 +43,14 @@ func (n *Node) authenticate(r *http.Request) (authentication, *refusal) {
 	auth := authentication{effective: by, by: by}
 	if target, ok := r.Header[headerRunAs]; ok {
 		if target[0] == "" {
-			return authentication{}, &refusal{errors.New("asks to run as nobody"), unauthenticated(reasonUser(principal, uri), "")}
+			return authentication{}, unauthenticated(reasonUser(principal, uri), "")
 		}
 		auth.effective = n.lookup(target[0])
 	}
 	if secondary := r.Header.Get(headerSecondary); secondary != "" {
 		_, _, refused := n.authenticateUser(r.Context(), uri, credentials{secondary, ""})
 		if refused != nil {
-			refused.answer = refused.answer.because("Failed to authenticate secondary user")
-			return authentication{}, refused
+			return authentication{}, refused.because("Failed to authenticate secondary user")
 		}
 	}
 	return auth, nil
@@ -77,7 +68,7 @@ func (n *Node) lookup(name string) *user {
 
 // authenticateUser asks the file realm and then the JWT realms, in their order.
 // It also returns how the credentials name their user.
-func (n *Node) authenticateUser(ctx context.Context, uri string, c credentials) (*user, string, *refusal) {
+func (n *Node) authenticateUser(ctx context.Context, uri string, c credentials) (*user, string, *apiError) {
 	scheme, value, _ := strings.Cut(c.authorization, " ")
 	switch {
 	case strings.EqualFold(scheme, "Basic") && value != "":
@@ -86,47 +77,50 @@ func (n *Node) authenticateUser(ctx context.Context, uri string, c credentials) 
 		return n.authenticateBearer(ctx, uri, scheme, value, clientSecret(c.client))
 	case strings.EqualFold(scheme, "ApiKey") && value != "":
 		id, _, _ := parseBasic(value) // which has the same form
-		return nil, "", &refusal{
-			errors.New("there are no API keys here"),
-			unauthenticated(reasonNobody, "API key: unable to find apikey with id "+id),
-		}
+		return nil, "", unauthenticated(reasonNobody, "API key: unable to find apikey with id "+id)
 	}
-	return nil, "", &refusal{
-		errors.New("no credentials"),
-		unauthenticated(fmt.Sprintf("missing authentication credentials for REST request [%s]", uri), ""),
-	}
+	return nil, "", unauthenticated(fmt.Sprintf("missing authentication credentials for REST request [%s]", uri), "")
 }
 
-func (n *Node) authenticateBasic(uri, value string) (*user, string, *refusal) {
+func (n *Node) authenticateBasic(uri, value string) (*user, string, *apiError) {
 	name, password, err := parseBasic(value)
 	if err != nil {
-		return nil, "", &refusal{err, unauthenticated(err.Error(), "")}
+		return nil, "", unauthenticated(err.Error(), "")
 	}
 	u, ok := n.users[name]
 	if !ok || subtle.ConstantTimeCompare([]byte(u.password), []byte(password)) != 1 {
-		return nil, "", &refusal{errors.New("no such user, or a wrong password"), unauthenticated(reasonUser(name, uri), "")}
+		return nil, "", unauthenticated(reasonUser(name, uri), "")
 	}
 	return u.user, name, nil
 }
 
 // authenticateBearer insists on the scheme's spelling, as JWT realms do.
-func (n *Node) authenticateBearer(ctx context.Context, uri, scheme, value, secret string) (*user, string, *refusal) {
+func (n *Node) authenticateBearer(ctx context.Context, uri, scheme, value, secret string) (*user, string, *apiError) {
 	value = strings.TrimFunc(value, isJavaSpace)
 	if scheme != "Bearer" || value == "" || len(n.realms) == 0 {
-		return nil, "", &refusal{errors.New("no bearer token"), unauthenticated(reasonNobody, oauth2)}
+		return nil, "", unauthenticated(reasonNobody, oauth2)
 	}
-	t, err := parseToken(value, n.version.lenient)
+	t, err := parseToken(value, n.lenient())
 	if errors.Is(err, errHeaderNull) {
-		return nil, "", &refusal{err, unauthenticated(reasonError, "")}
+		return nil, "", unauthenticated(reasonError, "")
 	}
 	if err != nil {
-		return nil, "", &refusal{fmt.Errorf("not a signed JWT: %w", err), unauthenticated(reasonNobody, oauth2)}
+		n.logf("not a signed JWT: %v", err)
+		return nil, "", unauthenticated(reasonNobody, oauth2)
 	}
 	u, err := n.askRealms(ctx, t, secret)
-	if err == nil {
-		return u, t.principal, nil
+	if err != nil {
+		n.logf("%v", err)
+		return nil, "", unauthenticated(reasonUser(t.principal, uri), oauth2)
 	}
-	return nil, "", &refusal{err, unauthenticated(reasonUser(t.principal, uri), oauth2)}
+	return u, t.principal, nil
+}
+
+// logf says why a token was refused, which a node tells nobody but its log.
+func (n *Node) logf(format string, args ...any) {
+	if n.config.Logf != nil {
+		n.config.Logf(format, args...)
+	}
 }
 
 // askRealms offers a token to each JWT realm until one takes it.

@@ -38,29 +38,28 @@ func (n *Node) bulk(w http.ResponseWriter, c *call) *apiError {
 	results, failed := make([]any, len(items)), false
 	for i, item := range items {
 		done, err := n.write(c.access, item)
+		result := done.body()
 		if err != nil {
 			failed = true
-			results[i] = map[string]any{item.op: item.failed(err)}
-			continue
+			result = map[string]any{"_index": item.index, "_id": item.id, "status": err.status, "error": err.object()}
+			if item.id == "" {
+				result["_id"] = nil
+			}
 		}
-		results[i] = map[string]any{item.op: done.body(done.status)}
+		results[i] = map[string]any{item.op: result}
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Errors bool  `json:"errors"`
-		Took   int   `json:"took"`
-		Items  []any `json:"items"`
-	}{failed, 0, results})
+	writeJSON(w, http.StatusOK, map[string]any{"errors": failed, "took": 0, "items": results})
 	return nil
 }
 
 // parseBulk reads lines of operations and documents.
 func parseBulk(body []byte, index string) ([]bulkItem, *apiError) {
-	if body[len(body)-1] != '\n' {
+	lines := bytes.Split(body, []byte("\n"))
+	if last := len(lines) - 1; len(lines[last]) > 0 {
 		return nil, badRequest("illegal_argument_exception", "The bulk request must be terminated by a newline [\\n]")
 	}
-	lines := bytes.Split(body[:len(body)-1], []byte("\n"))
 	var items []bulkItem
-	for i := 0; i < len(lines); i++ {
+	for i := 0; i < len(lines)-1; i++ {
 		if len(bytes.TrimSpace(lines[i])) == 0 {
 			continue
 		}
@@ -69,9 +68,7 @@ func parseBulk(body []byte, index string) ([]bulkItem, *apiError) {
 			return nil, err
 		}
 		if item.op != opDelete {
-			if i++; i == len(lines) {
-				return nil, badRequest("illegal_argument_exception", "the last action has no document")
-			}
+			i++ // the last line is empty, and no document
 			item.source = lines[i]
 		}
 		items = append(items, item)
@@ -84,11 +81,8 @@ func parseBulkAction(line []byte, number int, index string) (bulkItem, *apiError
 		Index string `json:"_index"`
 		ID    string `json:"_id"`
 	}
-	if err := json.Unmarshal(line, &action); err != nil {
-		return bulkItem{}, badRequest("x_content_parse_exception", err.Error())
-	}
-	if len(action) != 1 {
-		return bulkItem{}, badRequest("illegal_argument_exception", fmt.Sprintf("Malformed action/metadata line [%d], expected one action", number))
+	if err := json.Unmarshal(line, &action); err != nil || len(action) != 1 {
+		return bulkItem{}, badRequest("x_content_parse_exception", "an action is an object with one member")
 	}
 	item := bulkItem{index: index}
 	for name, target := range action {
@@ -98,22 +92,13 @@ func parseBulkAction(line []byte, number int, index string) (bulkItem, *apiError
 		}
 	}
 	if !slices.Contains([]string{opIndex, opCreate, opDelete}, item.op) {
-		return item, badRequest("illegal_argument_exception", fmt.Sprintf(
-			"Malformed action/metadata line [%d], expected field [create], [delete], [index] or [update] but found [%s]", number, item.op))
+		return item, badRequest("illegal_argument_exception", fmt.Sprintf("Malformed action/metadata line [%d], "+
+			"expected field [create], [delete], [index] or [update] but found [%s]", number, item.op))
 	}
 	if item.index == "" {
 		return item, badRequest("action_request_validation_exception", "Validation Failed: 1: index is missing;")
 	}
 	return item, nil
-}
-
-// failed is the result of an item that was refused.
-func (b bulkItem) failed(err *apiError) members {
-	var id any
-	if b.id != "" {
-		id = b.id
-	}
-	return members{{"_index", b.index}, {"_id", id}, {"status", err.status}, {"error", err.object()}}
 }
 
 // written is the result of a write.
@@ -123,27 +108,16 @@ type written struct {
 	status int
 }
 
-// writtenAnswer is the body of a write's answer.
-type writtenAnswer struct {
-	Index   string `json:"_index"`
-	ID      string `json:"_id"`
-	Version int64  `json:"_version"`
-	Result  string `json:"result"`
-	Shards  struct {
-		Total      int `json:"total"`
-		Successful int `json:"successful"`
-		Failed     int `json:"failed"`
-	} `json:"_shards"`
-	Seq    int64 `json:"_seq_no"`
-	Term   int   `json:"_primary_term"`
-	Status int   `json:"status,omitempty"`
-}
-
-// body is the answer; in a bulk request it also tells the status.
-func (w written) body(status int) writtenAnswer {
-	a := writtenAnswer{Index: w.index, ID: w.id, Version: w.version, Result: w.result, Seq: w.seq, Term: 1, Status: status}
-	a.Shards.Total, a.Shards.Successful = 2, 1
-	return a
+// body is the answer of a bulk request; that of a single write leaves the status
+// out.
+func (w written) body() map[string]any {
+	if w.document == nil {
+		return nil
+	}
+	return map[string]any{
+		"_index": w.index, "_id": w.id, "_version": w.version, "result": w.result, "status": w.status,
+		"_shards": map[string]any{"total": 2, "successful": 1, "failed": 0}, "_seq_no": w.seq, "_primary_term": 1,
+	}
 }
 
 // write carries out one operation: the right to create the index comes before
@@ -169,10 +143,7 @@ func (n *Node) write(a access, item bulkItem) (written, *apiError) {
 	}
 	if item.op == opDelete {
 		d, found := n.store.remove(item.index, item.id)
-		switch {
-		case d == nil:
-			return written{}, noSuchIndex(item.index)
-		case !found:
+		if !found {
 			return written{d, "not_found", http.StatusNotFound}, nil
 		}
 		return written{d, "deleted", http.StatusOK}, nil
@@ -181,18 +152,18 @@ func (n *Node) write(a access, item bulkItem) (written, *apiError) {
 }
 
 func (n *Node) put(item bulkItem) (written, *apiError) {
-	d, err := n.store.put(item.index, item.id, item.source, item.op == opCreate)
-	var conflict conflictError
-	switch {
-	case errors.As(err, &conflict):
+	d, isNew, err := n.store.put(item.index, item.id, item.source, item.op == opCreate)
+	if conflict, ok := errors.AsType[conflictError](err); ok {
 		return written{}, &apiError{
 			status: http.StatusConflict, typ: "version_conflict_engine_exception",
 			reason: fmt.Sprintf("[%s]: version conflict, document already exists (current version [%d])", item.id, conflict),
-			more:   map[string]any{"index": item.index, "index_uuid": n.store.uuid(item.index), "shard": "0"},
+			more:   map[string]any{"index": item.index, "index_uuid": indexUUID, "shard": "0"},
 		}
+	}
+	switch {
 	case err != nil:
 		return written{}, badRequest("document_parsing_exception", "failed to parse: "+err.Error())
-	case d.version == 1:
+	case isNew:
 		return written{d, "created", http.StatusCreated}, nil
 	}
 	return written{d, "updated", http.StatusOK}, nil

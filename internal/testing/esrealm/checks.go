@@ -39,10 +39,10 @@ func (r *realm) checks() ([]check, error) {
 	return checks, nil
 }
 
-// checkType takes JWT in any case and none at all, and at+jwt (RFC 9068) in an
-// access_token realm from 8.19 on.
+// checkType takes JWT in any case and none at all, and in an access_token
+// realm at+jwt (RFC 9068), which 8.17 does not know.
 func (r *realm) checkType(h header, _ claimsSet, _ time.Time) error {
-	accessToken := r.TokenType == AccessToken && r.version.acceptsAccessTokenType() && strings.EqualFold(h.typ, "at+jwt")
+	accessToken := r.TokenType == AccessToken && !r.lenient && strings.EqualFold(h.typ, "at+jwt")
 	if !h.hasType || strings.EqualFold(h.typ, "JWT") || accessToken {
 		return nil
 	}

@@ -1,41 +1,30 @@
 package esrealm
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"time"
 )
 
 // Config describes a node.
 type Config struct {
-	// Version is the release whose behaviour the node shows, which matters in
-	// a few corners. Default: [DefaultVersion].
+	// Version is the release whose behavior the node shows: that of 8.17 where
+	// it begins with "8.", or else that of 9.2. Default: [DefaultVersion].
 	Version string
-	// ClusterName is what GET / says. Default: "esrealm".
-	ClusterName string
 	// ConfigDir is the folder below which a realm's PKCJWKSetPath is looked up
 	// where it is no URL.
 	ConfigDir string
-	// Hosts are names and the addresses that they have for this node, as entries
-	// in /etc/hosts, where it fetches a JWK set. A proxy on this machine needs a
-	// name with a dot: see [Realm.PKCJWKSetPath].
-	Hosts map[string]string
 	// Realms are the JWT realms, in their order.
 	Realms []Realm
-	// FileRealm is the name of the realm that holds Users, which comes before
-	// the others. Default: "default_file".
-	FileRealm string
-	// Users authenticate with Basic credentials and are the only ones that
+	// Users are those of the file realm "default_file", which comes before the
+	// others. They authenticate with Basic credentials and are the only ones that
 	// others can run as.
 	Users []User
 	// Roles by name, beside the built-in superuser and viewer.
 	Roles map[string]Role
-	// RoleMappings by name; see [Node.SetRoleMappings].
+	// RoleMappings by name.
 	RoleMappings map[string]RoleMapping
-	// RecordLimit is how many requests [Node.Requests] remembers. Default: 1000.
-	RecordLimit int
-	// Now is the node's clock. Default: time.Now.
-	Now func() time.Time
+	// Logf, where it is set, is told why a token was refused.
+	Logf func(format string, args ...any)
 }
 
 // DefaultVersion is the release that a node imitates unless told otherwise.
@@ -54,7 +43,8 @@ const (
 )
 
 // Realm is a JWT realm. Each field is the setting of the same name below
-// xpack.security.authc.realms.jwt.<name>.
+// xpack.security.authc.realms.jwt.<name>. What a node would refuse to start with
+// is not looked for.
 type Realm struct {
 	Name string
 
@@ -86,16 +76,14 @@ type Realm struct {
 	PKCJWKSetPath string
 	// SSL are the settings ssl.*, for a PKCJWKSetPath that is a URL.
 	SSL SSL
-	// HTTPTimeout stands for http.connect_timeout, http.connection_read_timeout
-	// and http.socket_timeout. Default: 5 s.
-	HTTPTimeout time.Duration
 
 	// HMACKey is the UTF-8 text of a symmetric key.
 	HMACKey string
 	// HMACJWKSet is a JWK set of symmetric keys.
 	HMACJWKSet string
 
-	JWTCache JWTCache
+	// NoJWTCache stands for jwt.cache.size: 0.
+	NoJWTCache bool
 }
 
 // Claims names a token's claims, or gives the patterns for their values. A
@@ -128,7 +116,7 @@ type ClientAuthentication struct {
 	Type         ClientAuthenticationType
 	SharedSecret string
 	// RotationGracePeriod is how long the old secret works beside a new one;
-	// see [Node.SetSharedSecret]. Default: a minute; a negative one is none.
+	// see [Node.SetSharedSecret]. Default: a minute.
 	RotationGracePeriod time.Duration
 }
 
@@ -136,51 +124,36 @@ type ClientAuthentication struct {
 type SSL struct {
 	// CertificateAuthorities are trusted. Default: the system's.
 	CertificateAuthorities *x509.CertPool
-	// Certificate is presented if the server asks for one.
-	Certificate *tls.Certificate
-}
-
-// JWTCache are the settings jwt.cache.*.
-type JWTCache struct {
-	// TTL defaults to 20 minutes; a negative one turns the cache off.
-	TTL time.Duration
-	// Size defaults to 100,000 entries; a negative one turns the cache off.
-	Size int
 }
 
 // User is a user of the file realm.
 type User struct {
 	Name, Password string
 	Roles          []string
-	FullName       string
-	Email          string
-	Metadata       map[string]any
 }
 
 // Role is a role as roles.yml and the role API describe it, as far as this
 // package knows privileges.
 type Role struct {
-	// Cluster are cluster privileges: all, manage, manage_security or monitor.
-	Cluster []string `json:"cluster,omitempty" yaml:"cluster,omitempty"`
+	// Cluster are cluster privileges: all, manage or monitor.
+	Cluster []string `json:"cluster,omitempty"`
 	// Indices are privileges on indices.
-	Indices []IndexPrivileges `json:"indices,omitempty" yaml:"indices,omitempty"`
+	Indices []IndexPrivileges `json:"indices,omitempty"`
 	// RunAs are patterns of the users that a holder may run as.
-	RunAs []string `json:"run_as,omitempty" yaml:"run_as,omitempty"`
+	RunAs []string `json:"run_as,omitempty"`
 }
 
 // IndexPrivileges gives privileges on the indices whose names match a pattern:
-// all, manage, monitor, read, write, index, create, create_doc, delete,
-// create_index, delete_index, auto_configure or view_index_metadata.
+// all, manage, read, write, index, create, create_doc, delete, create_index,
+// delete_index, auto_configure, maintenance or view_index_metadata.
 type IndexPrivileges struct {
-	Names      []string `json:"names" yaml:"names"`
-	Privileges []string `json:"privileges" yaml:"privileges"`
+	Names      []string `json:"names"`
+	Privileges []string `json:"privileges"`
 }
 
 // RoleMapping gives roles to the users that its rules match.
 type RoleMapping struct {
-	// Disabled turns the mapping off.
-	Disabled bool
-	Roles    []string
+	Roles []string
 	// Rules is a rule as the role-mapping API takes it, for instance
 	// {"all":[{"field":{"realm.name":"jwt1"}},{"field":{"groups":"analysts"}}]}.
 	Rules []byte

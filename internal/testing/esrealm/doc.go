@@ -7,7 +7,7 @@
 // headers make a client somebody else, and in which words it refuses. It knows
 // enough of the index API for a client to write and search a few documents.
 //
-//	node, err := esrealm.New(esrealm.Config{
+//	node, err := esrealm.NewHandler(esrealm.Config{
 //		Realms: []esrealm.Realm{{
 //			Name:                 "jwt1",
 //			AllowedIssuer:        "https://proxy.example.com",

@@ -1,17 +1,14 @@
 package esrealm
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
-// maxBody bounds what a request may carry.
-const maxBody = 100 << 20
+// indexUUID is the id of each index in the text of errors.
+const indexUUID = "esrealm-gives-no-uuids"
 
 func (n *Node) getIndex(w http.ResponseWriter, c *call) *apiError {
 	name := c.params["index"]
@@ -24,11 +21,7 @@ func (n *Node) getIndex(w http.ResponseWriter, c *call) *apiError {
 	if !n.store.has(name) {
 		return noSuchIndex(name)
 	}
-	writeJSON(w, http.StatusOK, map[string]any{name: map[string]any{
-		"aliases":  map[string]any{},
-		"mappings": map[string]any{},
-		"settings": map[string]any{"index": map[string]any{"provided_name": name, "uuid": n.store.uuid(name)}},
-	}})
+	writeJSON(w, http.StatusOK, map[string]any{name: map[string]any{}})
 	return nil
 }
 
@@ -40,12 +33,11 @@ func (n *Node) createIndex(w http.ResponseWriter, c *call) *apiError {
 	if err := c.access.index(actionCreate, name); err != nil {
 		return err
 	}
-	i, created := n.store.create(name)
-	if !created {
+	if !n.store.create(name) {
 		return &apiError{
 			status: http.StatusBadRequest, typ: "resource_already_exists_exception",
-			reason: fmt.Sprintf("index [%s/%s] already exists", name, i.uuid),
-			more:   map[string]any{"index": name, "index_uuid": i.uuid},
+			reason: fmt.Sprintf("index [%s/%s] already exists", name, indexUUID),
+			more:   map[string]any{"index": name, "index_uuid": indexUUID},
 		}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"acknowledged": true, "shards_acknowledged": true, "index": name})
@@ -100,10 +92,9 @@ func (n *Node) writeDocument(w http.ResponseWriter, c *call, op string) *apiErro
 	if err != nil {
 		return err
 	}
-	if done.status == http.StatusCreated {
-		w.Header().Set("Location", "/"+url.PathEscape(done.index)+"/_doc/"+url.PathEscape(done.id))
-	}
-	writeJSON(w, done.status, done.body(0))
+	body := done.body()
+	delete(body, "status")
+	writeJSON(w, done.status, body)
 	return nil
 }
 
@@ -120,15 +111,9 @@ func (n *Node) getDocument(w http.ResponseWriter, c *call) *apiError {
 		writeJSON(w, http.StatusNotFound, map[string]any{"_index": name, "_id": id, "found": false})
 		return nil
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Index   string          `json:"_index"`
-		ID      string          `json:"_id"`
-		Version int64           `json:"_version"`
-		Seq     int64           `json:"_seq_no"`
-		Term    int             `json:"_primary_term"`
-		Found   bool            `json:"found"`
-		Source  json.RawMessage `json:"_source"`
-	}{name, id, d.version, d.seq, 1, true, d.source})
+	writeJSON(w, http.StatusOK, map[string]any{
+		"_index": name, "_id": id, "_version": d.version, "_seq_no": d.seq, "_primary_term": 1, "found": true, "_source": d.source,
+	})
 	return nil
 }
 
@@ -137,15 +122,12 @@ func (n *Node) refresh(w http.ResponseWriter, c *call) *apiError {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"_shards": map[string]any{"total": 2 * len(names), "successful": len(names), "failed": 0}})
+	writeJSON(w, http.StatusOK, map[string]any{"_shards": shards(len(names))})
 	return nil
 }
 
 func readBody(c *call) ([]byte, *apiError) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, c.Body, maxBody))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return nil, &apiError{status: http.StatusRequestEntityTooLarge, typ: "illegal_argument_exception", reason: "the body is too large"}
-	}
+	body, err := io.ReadAll(c.Body)
 	if err != nil {
 		return nil, badRequest("illegal_argument_exception", "the body cannot be read: "+err.Error())
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -15,7 +16,7 @@ import (
 // A realm with a symmetric key, a role mapping, and a token that it takes.
 func Example() {
 	key := []byte("a symmetric key of thirty-two bytes or more")
-	node, err := esrealm.New(esrealm.Config{
+	node, err := esrealm.NewHandler(esrealm.Config{
 		Realms: []esrealm.Realm{{
 			Name:                       "jwt1",
 			AllowedIssuer:              "https://issuer.example.com",
@@ -32,7 +33,6 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer node.Close()
 
 	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: key}, nil))
 	token := must(jwt.Signed(signer).Claims(map[string]any{
@@ -40,10 +40,10 @@ func Example() {
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
 	}).Serialize())
 
-	request := must(http.NewRequest(http.MethodGet, node.URL+"/_security/_authenticate", http.NoBody))
+	request := httptest.NewRequest(http.MethodGet, "/_security/_authenticate", http.NoBody)
 	request.Header.Set("Authorization", "Bearer "+token)
-	response := must(node.Client().Do(request))
-	defer response.Body.Close()
+	response := httptest.NewRecorder()
+	node.ServeHTTP(response, request)
 	var user struct {
 		Username string
 		Roles    []string
@@ -51,7 +51,7 @@ func Example() {
 	if err := json.NewDecoder(response.Body).Decode(&user); err != nil {
 		panic(err)
 	}
-	fmt.Println(response.StatusCode, user.Username, user.Roles)
+	fmt.Println(response.Code, user.Username, user.Roles)
 	// Output: 200 alice [viewer]
 }
 

@@ -15,9 +15,13 @@ import (
 	"time"
 )
 
+// fetchTimeout is the default of http.connect_timeout,
+// http.connection_read_timeout and http.socket_timeout.
+const fetchTimeout = 5 * time.Second
+
 // fetcher returns what reads the realm's JWK set: a file below the folder, or
 // a URL.
-func (r *realm) fetcher(dir string, hosts map[string]string) func(context.Context) ([]byte, error) {
+func (r *realm) fetcher(dir string) func(context.Context) ([]byte, error) {
 	if !strings.HasPrefix(r.PKCJWKSetPath, "https") {
 		path := r.PKCJWKSetPath
 		if !filepath.IsAbs(path) {
@@ -26,10 +30,10 @@ func (r *realm) fetcher(dir string, hosts map[string]string) func(context.Contex
 		return func(context.Context) ([]byte, error) { return os.ReadFile(path) }
 	}
 	client := &http.Client{
-		Timeout: r.HTTPTimeout,
+		Timeout: fetchTimeout,
 		Transport: &http.Transport{
 			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				return dialAsJava(ctx, network, address, hosts, r.SSL, r.HTTPTimeout)
+				return dialAsJava(ctx, network, address, r.SSL.CertificateAuthorities)
 			},
 			DisableCompression: true,
 		},
@@ -59,30 +63,19 @@ func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 // dialAsJava makes a TLS connection as Java does: HTTP/1.1 without ALPN, and no
 // server name indication for an address or for a name without a dot, such as
 // localhost or a compose service.
-func dialAsJava(ctx context.Context, network, address string, hosts map[string]string, ssl SSL, timeout time.Duration) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
+func dialAsJava(ctx context.Context, network, address string, roots *x509.CertPool) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	if ip, ok := hosts[host]; ok {
-		address = net.JoinHostPort(ip, port)
-	}
-	config := &tls.Config{
-		RootCAs:    ssl.CertificateAuthorities,
-		ServerName: host,
-		MinVersion: tls.VersionTLS12,
-	}
-	if ssl.Certificate != nil {
-		config.Certificates = []tls.Certificate{*ssl.Certificate}
-	}
+	config := &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
 	if !strings.Contains(host, ".") {
 		// Go verifies the name only where it also sends it.
 		config.ServerName = ""
 		config.InsecureSkipVerify = true
-		config.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, host, ssl.CertificateAuthorities) }
+		config.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, host, roots) }
 	}
-	dialer := &net.Dialer{Timeout: timeout}
-	plain, err := dialer.DialContext(ctx, network, address)
+	plain, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -84,10 +84,13 @@ func FuzzParseRules(f *testing.F) {
 }
 
 func FuzzParseQuery(f *testing.F) {
-	for _, s := range []string{`{"match":{"a":"b"}}`, `{"bool":{"must":[{"term":{"a":{"value":1}}}],"should":{"exists":{"field":"a"}}}}`, `{"terms":{"a":[1]}}`, `{"ids":{"values":["1"]}}`} {
+	for _, s := range []string{
+		`{"match":{"a":"b"}}`, `{"bool":{"must":[{"term":{"a":{"value":1}}}],"should":{"exists":{"field":"a"}}}}`,
+		`{"terms":{"a":[1]}}`, `{"ids":{"values":["1"]}}`,
+	} {
 		f.Add([]byte(s))
 	}
-	d := &document{id: "1", fields: map[string]any{"a": []any{"b", 1.0, map[string]any{"c": "d"}}}}
+	d := &document{id: "1", fields: map[string]any{"a": "b"}}
 	f.Fuzz(func(_ *testing.T, text []byte) {
 		if q, err := parseQuery(text); err == nil {
 			q(d)

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -139,55 +137,46 @@ func (s *jwksServer) handle(h http.HandlerFunc) {
 	s.handler = h
 }
 
-// newTestNode serves a node for the time of a test.
 func newTestNode(t testing.TB, config Config) *Node {
 	t.Helper()
-	n, err := New(config)
+	config.Logf = t.Logf
+	n, err := NewHandler(config)
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, n.Close()) })
 	return n
 }
 
-type response struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func (r response) json(t testing.TB) map[string]any {
-	t.Helper()
-	var m map[string]any
-	require.NoError(t, json.Unmarshal([]byte(r.body), &m), r.body)
-	return m
-}
-
-// do sends a request with a bearer token, or with "name:password".
-func do(t testing.TB, n *Node, credentials, method, path, body string) response {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, n.URL+path, strings.NewReader(body))
-	require.NoError(t, err)
+// do sends a request with a bearer token, or with "name:password", to a node that
+// is not served.
+func do(n *Node, credentials, method, path string, headers ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, path, http.NoBody)
 	if name, password, ok := strings.Cut(credentials, ":"); ok {
 		req.SetBasicAuth(name, password)
-	} else if credentials != "" {
+	} else {
 		req.Header.Set("Authorization", "Bearer "+credentials)
 	}
-	return send(t, n.Client(), req)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	res := httptest.NewRecorder()
+	n.ServeHTTP(res, req)
+	return res
 }
 
-func send(t testing.TB, client *http.Client, req *http.Request) response {
+func authenticate(n *Node, credentials string, headers ...string) *httptest.ResponseRecorder {
+	return do(n, credentials, http.MethodGet, "/_security/_authenticate", headers...)
+}
+
+// asked is the user that an answer of _security/_authenticate tells about.
+type asked struct {
+	Username string
+	Roles    []string
+	Realm    struct{ Name string } `json:"authentication_realm"`
+}
+
+func userOf(t testing.TB, res *httptest.ResponseRecorder) (u asked) {
 	t.Helper()
-	defer client.CloseIdleConnections()
-	res, err := client.Do(req)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	return response{res.StatusCode, res.Header, string(text)}
+	require.Equal(t, http.StatusOK, res.Code, res.Body)
+	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &u))
+	return u
 }
-
-func authenticate(t testing.TB, n *Node, credentials string) response {
-	t.Helper()
-	return do(t, n, credentials, http.MethodGet, "/_security/_authenticate", "")
-}
-
-var admin = User{Name: "admin", Password: "secret", Roles: []string{"superuser"}}

@@ -2,7 +2,6 @@ package esrealm
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,41 +19,19 @@ var singleValued = []string{
 	"es-secondary-x-client-authentication", "X-Opaque-Id", "X-elastic-product-origin", "traceparent",
 }
 
-// ServeHTTP answers a request as the node does.
-func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	seen := Request{
-		Time: n.config.Now(), Proto: r.Proto, Method: r.Method, Host: r.Host, URI: r.RequestURI,
-		Header: r.Header.Clone(), Status: http.StatusOK,
-	}
-	answer := &statusWriter{ResponseWriter: w, status: &seen.Status}
-	n.serve(answer, r, &seen)
-	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)) // trailers come after the body
-	seen.Trailer = r.Trailer.Clone()
-	n.record.add(seen)
-}
-
-// statusWriter notes the status of an answer.
-type statusWriter struct {
-	http.ResponseWriter
-	status *int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	*w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// serve passes a request through the checks in a node's order: the headers'
+// ServeHTTP passes a request through the checks in a node's order: the headers'
 // size and number, authentication, the route, the right to run as another, and
 // at last the handler, which checks the right to its action.
-func (n *Node) serve(w http.ResponseWriter, r *http.Request, seen *Request) {
+func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()[productHeaderName] = []string{"Elasticsearch"}
 	if len(r.Method)+len(r.RequestURI)+len(r.Proto)+2 > maxLineBytes {
-		badRequest("too_long_http_line_exception", fmt.Sprintf("An HTTP line is larger than %d bytes.", maxLineBytes)).write(w)
+		reason := fmt.Sprintf("An HTTP line is larger than %d bytes.", maxLineBytes)
+		badRequest("too_long_http_line_exception", reason).write(w)
 		return
 	}
 	if headerBytes(r) > maxHeaderBytes {
-		badRequest("too_long_http_header_exception", fmt.Sprintf("HTTP header is larger than %d bytes.", maxHeaderBytes)).write(w)
+		reason := fmt.Sprintf("HTTP header is larger than %d bytes.", maxHeaderBytes)
+		badRequest("too_long_http_header_exception", reason).write(w)
 		return
 	}
 	if err := checkSingleValues(r.Header); err != nil {
@@ -63,18 +40,16 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request, seen *Request) {
 	}
 	auth, refused := n.authenticate(r)
 	if refused != nil {
-		seen.Reason = refused.why.Error()
-		refused.answer.write(w)
+		refused.write(w)
 		return
 	}
-	seen.Username = auth.effective.name
 	route, params, unknown := n.match(r)
 	if unknown != nil {
 		unknown(w)
 		return
 	}
 	a := access{n, auth}
-	err := route.checkParameters(r)
+	err := checkParameters(r)
 	if err == nil {
 		err = a.runAs(route.action)
 	}
@@ -116,11 +91,10 @@ type route struct {
 	method string
 	path   []string // segments; one in braces is a parameter
 	action string
-	handle func(w http.ResponseWriter, c *call) *apiError
-	// parameters are those of the URL that the route knows, beside the common
-	// ones. Nil stands for any.
-	parameters []string
+	handle handler
 }
+
+type handler func(w http.ResponseWriter, c *call) *apiError
 
 // call is a request that has found its route.
 type call struct {
@@ -129,28 +103,21 @@ type call struct {
 	params map[string]string
 }
 
-func newRoute(method, path, action string, handle func(http.ResponseWriter, *call) *apiError) route {
-	return route{method: method, path: segments(path), action: action, handle: handle}
-}
-
-// knows lists the parameters of a route, of which others are refused.
-func (rt route) knows(parameters ...string) route {
-	rt.parameters = append([]string{}, parameters...)
-	return rt
-}
-
-func (rt *route) checkParameters(r *http.Request) *apiError {
-	if rt.parameters == nil {
+// checkParameters refuses what is no parameter of _security/_authenticate. Other
+// routes take any.
+func checkParameters(r *http.Request) *apiError {
+	if !strings.HasPrefix(r.URL.Path, "/_security/_authenticate") {
 		return nil
 	}
 	booleans := []string{"pretty", "human", "error_trace"}
-	known := slices.Concat(booleans, []string{"filter_path", "format"}, rt.parameters)
 	for name, values := range r.URL.Query() {
-		if !slices.Contains(known, name) {
-			return badRequest("illegal_argument_exception", fmt.Sprintf("request [%s] contains unrecognized parameter: [%s]", r.URL.Path, name))
+		if !slices.Contains(append(booleans, "filter_path", "format"), name) {
+			return badRequest("illegal_argument_exception",
+				fmt.Sprintf("request [%s] contains unrecognized parameter: [%s]", r.URL.Path, name))
 		}
-		if v := values[len(values)-1]; slices.Contains(booleans, name) && v != "" && v != "true" && v != "false" {
-			return badRequest("illegal_argument_exception", fmt.Sprintf("Failed to parse value [%s] as only [true] or [false] are allowed.", v))
+		if v := values[0]; slices.Contains(booleans, name) && v != "" && v != "true" && v != "false" {
+			return badRequest("illegal_argument_exception",
+				fmt.Sprintf("Failed to parse value [%s] as only [true] or [false] are allowed.", v))
 		}
 	}
 	return nil
@@ -177,12 +144,15 @@ func (n *Node) match(r *http.Request) (*route, map[string]string, func(http.Resp
 	}
 	return nil, nil, func(w http.ResponseWriter) {
 		if len(allowed) == 0 {
-			writeJSON(w, http.StatusBadRequest, map[string]any{"error": fmt.Sprintf("no handler found for uri [%s] and method [%s]", r.RequestURI, r.Method)})
+			writeJSON(w, http.StatusBadRequest, map[string]any{
+				"error": fmt.Sprintf("no handler found for uri [%s] and method [%s]", r.RequestURI, r.Method),
+			})
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ","))
 		writeJSON(w, http.StatusMethodNotAllowed, map[string]any{
-			"error":  fmt.Sprintf("Incorrect HTTP method for uri [%s] and method [%s], allowed: [%s]", r.RequestURI, r.Method, strings.Join(allowed, ", ")),
+			"error": fmt.Sprintf("Incorrect HTTP method for uri [%s] and method [%s], allowed: [%s]",
+				r.RequestURI, r.Method, strings.Join(allowed, ", ")),
 			"status": http.StatusMethodNotAllowed,
 		})
 	}

@@ -32,3 +32,30 @@ func FuzzURI(f *testing.F) {
 		}
 	})
 }
+
+func TestJavasRegularExpressions(t *testing.T) {
+	for _, c := range []struct {
+		expr, text, want string
+	}{
+		{"^(.*)$", "a\n", "a"},
+		{"^(.*)$", "a\r\n", "a"},
+		{"^(.*)$", "a\u2028", "a"},
+		{"^(a+)$|(b)", "aa\n", "aa"},
+		{`(a\$)`, "a$", "a$"},
+		{`([$]+)`, "$$", "$$"},
+		{"(.+)b", "a\rb", ""},
+		{`(a)\z`, "a\n", ""},
+		{"CN=(.*?)(?:,|$)", "CN=eve\n", "eve"},
+		{"(?i)cn=([^,]+)", "CN=x", "x"},
+	} {
+		re, err := compileJava(c.expr)
+		require.NoError(t, err)
+		got := ""
+		if m := re.FindStringSubmatch(c.text); m != nil {
+			got = m[1]
+		}
+		require.Equal(t, c.want, got, "%s on %q", c.expr, c.text)
+	}
+	_, err := compileJava("(?=x)")
+	require.Error(t, err, "Go has no look-ahead")
+}

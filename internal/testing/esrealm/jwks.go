@@ -1,7 +1,6 @@
 package esrealm
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -80,5 +79,3 @@ func (s *keySet) candidates(h header) []*jwk {
 		return (h.hasKeyID && k.kid != nil && *k.kid != h.kid) || (k.alg != nil && *k.alg != h.alg) || !k.fits(h.alg)
 	})
 }
-
-func (s *keySet) equal(o *keySet) bool { return bytes.Equal(s.hash[:], o.hash[:]) }

@@ -3,8 +3,9 @@ package esrealm
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // keyLoader holds a realm's JWK set and replaces it when asked to. Nothing
@@ -17,17 +18,10 @@ type keyLoader struct {
 	// sticks makes a reload that fails the last one: whoever asks for another
 	// waits for ever, as a node does whose JWK set is a file.
 	sticks bool
+	stuck  atomic.Bool
 
-	set atomic.Pointer[keySet]
-
-	mu      sync.Mutex
-	running *reload
-}
-
-// reload is one fetch, which any number of requests may wait for.
-type reload struct {
-	done chan struct{}
-	err  error
+	set     atomic.Pointer[keySet]
+	reloads singleflight.Group
 }
 
 func (l *keyLoader) current() *keySet { return l.set.Load() }
@@ -35,34 +29,21 @@ func (l *keyLoader) current() *keySet { return l.set.Load() }
 // reload fetches the set, or waits for the fetch that is under way. It fails
 // without effect where the set cannot be had.
 func (l *keyLoader) reload(ctx context.Context) error {
-	l.mu.Lock()
-	run := l.running
-	started := run == nil
-	if started {
-		run = &reload{done: make(chan struct{})}
-		l.running = run
-		go l.run(context.WithoutCancel(ctx), run) // others wait for it too
+	if l.stuck.Load() {
+		<-ctx.Done()
+		return ctx.Err()
 	}
-	l.mu.Unlock()
+	reload := l.reloads.DoChan("", func() (any, error) {
+		err := l.load(context.WithoutCancel(ctx)) // others wait for it too
+		l.stuck.Store(err != nil && l.sticks)
+		return nil, err
+	})
 	select {
-	case <-run.done:
-		if run.err != nil && l.sticks && !started {
-			<-ctx.Done()
-		}
-		return run.err
+	case done := <-reload:
+		return done.Err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func (l *keyLoader) run(ctx context.Context, run *reload) {
-	run.err = l.load(ctx)
-	l.mu.Lock()
-	if run.err == nil || !l.sticks {
-		l.running = nil
-	}
-	l.mu.Unlock()
-	close(run.done)
 }
 
 func (l *keyLoader) load(ctx context.Context) error {
@@ -74,7 +55,7 @@ func (l *keyLoader) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old := l.set.Load(); old == nil || !old.equal(fresh) {
+	if old := l.set.Load(); old == nil || old.hash != fresh.hash {
 		l.set.Store(fresh)
 		l.changed()
 	}

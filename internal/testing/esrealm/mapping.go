@@ -72,13 +72,13 @@ type userData struct {
 }
 
 // user maps the claims of a verified token.
-func (r *realm) user(c claimsSet) (*user, *userData, error) {
+func (r *realm) user(c claimsSet) (*user, error) {
 	principal, ok, err := r.principal.value(c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !ok || isBlank(principal) {
-		return nil, nil, fmt.Errorf("setting [%s]: the claim has no value", r.principal.setting)
+		return nil, fmt.Errorf("setting [%s]: the claim has no value", r.principal.setting)
 	}
 	data := &userData{username: principal, metadata: map[string]any{}, realm: r.Name}
 	if *r.PopulateUserMetadata {
@@ -86,7 +86,7 @@ func (r *realm) user(c claimsSet) (*user, *userData, error) {
 	}
 	data.metadata["jwt_token_type"] = string(r.TokenType)
 	if data.groups, err = r.groups.values(c); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	u := &user{name: principal, metadata: data.metadata, realm: realmRef{r.Name, "jwt"}}
 	for _, p := range []struct {
@@ -94,10 +94,11 @@ func (r *realm) user(c claimsSet) (*user, *userData, error) {
 		target **string
 	}{{r.dn, &data.dn}, {r.mail, &u.email}, {r.name, &u.fullName}} {
 		if v, ok, err := p.parser.value(c); err != nil {
-			return nil, nil, err
+			return nil, err
 		} else if ok {
 			*p.target = &v
 		}
 	}
-	return u, data, nil
+	u.roles = r.roles(data)
+	return u, nil
 }

@@ -14,31 +14,29 @@ import (
 // realm is a running JWT realm.
 type realm struct {
 	Realm
-	version version
-	now     func() time.Time
+	lenient bool
 	roles   func(*userData) []string
 
 	before []check // what is checked before the signature
 	hmac   *keySet
 	pkc    *keyLoader
-	cache  *jwtCache
+	cache  jwtCache
 	secret atomic.Pointer[sharedSecret]
 
 	principal, groups, name, mail, dn *claimParser
 }
 
+var (
+	hmacAlgorithms = []string{"HS256", "HS384", "HS512"}
+	rsaAlgorithms  = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+	ecAlgorithms   = []string{"ES256", "ES384", "ES512"}
+	pkcAlgorithms  = slices.Concat(rsaAlgorithms, ecAlgorithms)
+)
+
 // newRealm starts a realm, which fetches its JWK set: like a node it does not
 // start without.
 func newRealm(settings Realm, n *Node) (*realm, error) {
-	r := &realm{
-		Realm:   settings.withDefaults(),
-		version: n.version,
-		now:     n.config.Now,
-		roles:   n.mapRoles,
-	}
-	if err := r.validate(); err != nil {
-		return nil, err
-	}
+	r := &realm{Realm: settings.withDefaults(), lenient: n.lenient(), roles: n.mapRoles}
 	var err error
 	if r.before, err = r.checks(); err != nil {
 		return nil, fmt.Errorf("jwt realm %q: %w", r.Name, err)
@@ -46,52 +44,82 @@ func newRealm(settings Realm, n *Node) (*realm, error) {
 	if err := r.compileClaims(); err != nil {
 		return nil, fmt.Errorf("jwt realm %q: %w", r.Name, err)
 	}
-	r.cache = newJWTCache(r.JWTCache)
 	r.secret.Store(&sharedSecret{current: r.ClientAuthentication.SharedSecret})
-	if err := r.loadKeys(n.config.ConfigDir, n.config.Hosts); err != nil {
+	if err := r.loadKeys(n.config.ConfigDir); err != nil {
 		return nil, fmt.Errorf("jwt realm %q: %w", r.Name, err)
 	}
 	return r, nil
 }
 
-func (r *realm) compileClaims() error {
-	parsers := make([]*claimParser, 0, 5)
-	for _, c := range r.claimSettings() {
-		p := &claimParser{realm: r, setting: r.setting("claims." + c.name), claim: c.claim}
+// withDefaults fills in the defaults that the realm's settings have.
+func (r Realm) withDefaults() Realm {
+	setDefault(&r.TokenType, IDToken)
+	setDefault(&r.AllowedClockSkew, time.Minute)
+	setDefault(&r.ClientAuthentication.Type, ClientAuthenticationSharedSecret)
+	setDefault(&r.ClientAuthentication.RotationGracePeriod, time.Minute)
+	if len(r.AllowedSignatureAlgorithms) == 0 {
+		r.AllowedSignatureAlgorithms = []string{"RS256"}
+	}
+	if r.PopulateUserMetadata == nil {
+		r.PopulateUserMetadata = new(true)
+	}
+	r.AllowedClockSkew = max(r.AllowedClockSkew, 0)
+	return r
+}
+
+func setDefault[T comparable](p *T, value T) {
+	var zero T
+	if *p == zero {
+		*p = value
+	}
+}
+
+func (r *realm) compileClaims() (err error) {
+	for _, c := range []struct {
+		parser               **claimParser
+		name, claim, pattern string
+	}{
+		{&r.principal, "principal", r.Claims.Principal, r.ClaimPatterns.Principal},
+		{&r.groups, "groups", r.Claims.Groups, r.ClaimPatterns.Groups},
+		{&r.name, "name", r.Claims.Name, r.ClaimPatterns.Name},
+		{&r.mail, "mail", r.Claims.Mail, r.ClaimPatterns.Mail},
+		{&r.dn, "dn", r.Claims.DN, r.ClaimPatterns.DN},
+	} {
+		p := &claimParser{realm: r, setting: "claims." + c.name, claim: c.claim}
 		if c.pattern != "" {
-			var err error
 			if p.pattern, err = compileJava(c.pattern); err != nil {
-				return err
+				return fmt.Errorf("claim_patterns.%s: %w", c.name, err)
 			}
 		}
-		parsers = append(parsers, p)
+		*c.parser = p
 	}
-	r.principal, r.groups, r.name, r.mail, r.dn = parsers[0], parsers[1], parsers[2], parsers[3], parsers[4]
 	return nil
 }
 
-func (r *realm) loadKeys(dir string, hosts map[string]string) error {
+func (r *realm) loadKeys(dir string) error {
 	var err error
 	switch {
 	case r.HMACKey != "":
 		r.hmac = &keySet{keys: []*jwk{{key: []byte(r.HMACKey)}}}
 	case r.HMACJWKSet != "":
-		if r.hmac, err = parseKeySet([]byte(r.HMACJWKSet), r.AllowedSignatureAlgorithms, r.version.lenient); err != nil {
-			return fmt.Errorf("[%s]: %w", r.setting("hmac_jwkset"), err)
+		if r.hmac, err = parseKeySet([]byte(r.HMACJWKSet), r.AllowedSignatureAlgorithms, r.lenient); err != nil {
+			return fmt.Errorf("hmac_jwkset: %w", err)
 		}
 	}
 	if r.PKCJWKSetPath == "" {
 		return nil
 	}
-	allowed := slices.DeleteFunc(slices.Clone(r.AllowedSignatureAlgorithms), func(a string) bool { return !slices.Contains(pkcAlgorithms, a) })
+	allowed := slices.DeleteFunc(slices.Clone(r.AllowedSignatureAlgorithms), func(alg string) bool {
+		return !slices.Contains(pkcAlgorithms, alg)
+	})
 	r.pkc = &keyLoader{
-		fetch:   r.fetcher(dir, hosts),
-		parse:   func(b []byte) (*keySet, error) { return parseKeySet(b, allowed, r.version.lenient) },
+		fetch:   r.fetcher(dir),
+		parse:   func(b []byte) (*keySet, error) { return parseKeySet(b, allowed, r.lenient) },
 		changed: r.cache.clear,
 		sticks:  !strings.HasPrefix(r.PKCJWKSetPath, "https"),
 	}
 	if err := r.pkc.reload(context.Background()); err != nil {
-		return fmt.Errorf("[%s] %q: %w; it must answer before the node starts", r.setting("pkc_jwkset_path"), r.PKCJWKSetPath, err)
+		return fmt.Errorf("pkc_jwkset_path %q: %w; it must answer before the node starts", r.PKCJWKSetPath, err)
 	}
 	return nil
 }
@@ -103,8 +131,8 @@ func (r *realm) authenticate(ctx context.Context, t *token, clientSecret string)
 	if err := r.authenticateClient(clientSecret); err != nil {
 		return nil, err
 	}
-	now := r.now()
-	if u, ok := r.cache.get(t.hash, now, r.AllowedClockSkew); ok {
+	now := time.Now()
+	if u, ok := r.cache.get(t.hash, now.Add(-r.AllowedClockSkew)); ok {
 		return u, nil
 	}
 	for _, check := range r.before {
@@ -116,13 +144,14 @@ func (r *realm) authenticate(ctx context.Context, t *token, clientSecret string)
 		return nil, err
 	}
 	generation := r.cache.current()
-	u, data, err := r.user(t.claims)
+	u, err := r.user(t.claims)
 	if err != nil {
 		return nil, err
 	}
-	u.roles = r.roles(data)
-	expiry, _, _ := t.claims.time("exp") // there, or the checks had failed
-	r.cache.put(generation, &cachedUser{t.hash, u, expiry, now})
+	if !r.NoJWTCache {
+		expiry, _, _ := t.claims.time("exp") // there, or the checks had failed
+		r.cache.put(generation, t.hash, cachedUser{u, expiry})
+	}
 	return u, nil
 }
 
@@ -146,7 +175,7 @@ func (r *realm) verify(ctx context.Context, t *token) error {
 	if rerr := r.pkc.reload(ctx); rerr != nil {
 		return rerr
 	}
-	if fresh := r.pkc.current(); !fresh.equal(keys) {
+	if fresh := r.pkc.current(); fresh.hash != keys.hash {
 		return fresh.verify(t)
 	}
 	return err
@@ -162,7 +191,7 @@ func (r *realm) setSharedSecret(secret string) {
 	r.secret.Store(&sharedSecret{
 		current:  secret,
 		previous: r.secret.Load().current,
-		until:    r.now().Add(r.ClientAuthentication.RotationGracePeriod),
+		until:    time.Now().Add(r.ClientAuthentication.RotationGracePeriod),
 	})
 }
 
@@ -171,12 +200,11 @@ func (r *realm) authenticateClient(secret string) error {
 		return nil
 	}
 	s := r.secret.Load()
+	isIt := func(want string) bool { return subtle.ConstantTimeCompare([]byte(secret), []byte(want)) == 1 }
 	switch {
 	case strings.TrimSpace(secret) == "":
 		return errors.New("client authentication failed: the shared secret is missing")
-	case subtle.ConstantTimeCompare([]byte(secret), []byte(s.current)) == 1:
-		return nil
-	case s.previous != "" && r.now().Before(s.until) && subtle.ConstantTimeCompare([]byte(secret), []byte(s.previous)) == 1:
+	case isIt(s.current), isIt(s.previous) && time.Now().Before(s.until):
 		return nil
 	}
 	return errors.New("client authentication failed: the shared secret is wrong")

@@ -3,56 +3,43 @@ package esrealm
 import (
 	"cmp"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 )
 
 // store holds the node's indices in memory.
 type store struct {
-	mu      sync.RWMutex
+	mu      sync.Mutex
 	indices map[string]*index
 }
 
 type index struct {
-	name string
-	uuid string
-	docs map[string]*document
-	seq  int64
-	gone map[string]int64 // versions of deleted documents
+	docs     map[string]*document
+	versions map[string]int // of every document, also of those that are deleted
+	writes   int
 }
 
 // document is one version of a document.
 type document struct {
-	index   string
-	id      string
-	version int64
-	seq     int64
-	source  json.RawMessage
-	fields  map[string]any
+	index, id string
+	version   int
+	seq       int // counts the writes to the index
+	source    json.RawMessage
+	fields    map[string]any
 }
 
-func newStore() *store { return &store{indices: map[string]*index{}} }
-
-// create makes an index, and reports whether there was none. An index that
-// exists is returned as it is.
-func (s *store) create(name string) (*index, bool) {
+// create makes an index, and reports whether there was none.
+func (s *store) create(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.createLocked(name)
-}
-
-func (s *store) createLocked(name string) (*index, bool) {
-	if i, ok := s.indices[name]; ok {
-		return i, false
+	if s.indices[name] != nil {
+		return false
 	}
-	i := &index{name: name, uuid: newID(16), docs: map[string]*document{}, gone: map[string]int64{}}
-	s.indices[name] = i
-	return i, true
+	s.indices[name] = &index{docs: map[string]*document{}, versions: map[string]int{}}
+	return true
 }
 
 func (s *store) drop(name string) bool {
@@ -63,115 +50,78 @@ func (s *store) drop(name string) bool {
 	return ok
 }
 
-func (s *store) has(name string) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, ok := s.indices[name]
-	return ok
-}
+func (s *store) has(name string) bool { return slices.Contains(s.names(), name) }
 
 // names are those of all indices, sorted.
 func (s *store) names() []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.indices))
 }
 
-func (s *store) uuid(name string) string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if i, ok := s.indices[name]; ok {
-		return i.uuid
-	}
-	return "_na_"
+// write counts a write to a document.
+func (s *store) write(name, id string) (*index, *document) {
+	i := s.indices[name]
+	i.versions[id]++
+	i.writes++
+	return i, &document{index: name, id: id, version: i.versions[id], seq: i.writes - 1}
 }
 
 // conflictError is the version of a document that should have been created.
-type conflictError int64
+type conflictError int
 
-func (e conflictError) Error() string { return fmt.Sprintf("version %d exists", int64(e)) }
+func (e conflictError) Error() string { return fmt.Sprintf("version %d exists", int(e)) }
 
-// put writes a document into an index, which it creates if need be. With
-// create, a document that exists is left alone, and is a [conflictError].
-func (s *store) put(name, id string, source []byte, create bool) (*document, error) {
+// put writes a document into an index, which it creates if need be, and reports
+// whether it is a new one. With create, a document that exists is left alone,
+// and is a [conflictError].
+func (s *store) put(name, id string, source []byte, create bool) (d *document, isNew bool, err error) {
 	var fields map[string]any
 	if err := json.Unmarshal(source, &fields); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if id == "" {
-		id = newID(15)
+		id = rand.Text()
 	}
+	s.create(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, _ := s.createLocked(name)
-	d := &document{index: name, id: id, version: 1, seq: i.seq, source: slices.Clone(source), fields: fields}
-	if old, ok := i.docs[id]; ok {
-		if create {
-			return nil, conflictError(old.version)
-		}
-		d.version = old.version + 1
-	} else if v, ok := i.gone[id]; ok {
-		d.version = v + 1
+	old := s.indices[name].docs[id]
+	if old != nil && create {
+		return nil, false, conflictError(old.version)
 	}
-	i.seq++
+	i, d := s.write(name, id)
+	d.source, d.fields = source, fields
 	i.docs[id] = d
-	delete(i.gone, id)
-	return d, nil
+	return d, old == nil, nil
 }
 
 func (s *store) get(name, id string) *document {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if i, ok := s.indices[name]; ok {
-		return i.docs[id]
-	}
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.indices[name].docs[id]
 }
 
 // remove deletes a document; it returns the deletion as a version of its own.
 func (s *store) remove(name, id string) (d *document, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, ok := s.indices[name]
-	if !ok {
-		return nil, false
-	}
-	d = &document{index: name, id: id, version: 1, seq: i.seq}
-	if old, ok := i.docs[id]; ok {
-		d.version, found = old.version+1, true
-	} else if v, ok := i.gone[id]; ok {
-		d.version = v + 1
-	}
-	i.seq++
+	i, d := s.write(name, id)
+	_, found = i.docs[id]
 	delete(i.docs, id)
-	i.gone[id] = d.version
 	return d, found
 }
 
 // search returns the documents of the indices that the query matches, the
 // oldest first.
 func (s *store) search(names []string, q query) []*document {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var hits []*document
 	for _, name := range names {
-		i, ok := s.indices[name]
-		if !ok {
-			continue
-		}
-		start := len(hits)
-		for _, d := range i.docs {
-			if q(d) {
-				hits = append(hits, d)
-			}
-		}
-		slices.SortFunc(hits[start:], func(a, b *document) int { return cmp.Compare(a.seq, b.seq) })
+		found := slices.DeleteFunc(slices.Collect(maps.Values(s.indices[name].docs)), func(d *document) bool { return !q(d) })
+		slices.SortFunc(found, func(a, b *document) int { return cmp.Compare(a.seq, b.seq) })
+		hits = append(hits, found...)
 	}
 	return hits
-}
-
-func newID(bytes int) string {
-	b := make([]byte, bytes)
-	rand.Read(b)
-	return strings.TrimLeft(base64.RawURLEncoding.EncodeToString(b), "-_")
 }

@@ -89,7 +89,7 @@ func Realms(keyServer string, authorities *x509.CertPool) []esrealm.Realm {
 		{
 			Name: realmSubjects, Claims: mapped, AllowedSubjects: []string{"alice", "bob smith"}, AllowedSubjectPatterns: []string{"svc-*"},
 			RequiredClaims:   map[string][]string{"token_use": {"id"}, "version": {"1.0", "2.0"}},
-			AllowedClockSkew: -1, JWTCache: esrealm.JWTCache{TTL: -1},
+			AllowedClockSkew: -1, NoJWTCache: true,
 		},
 		{
 			Name: realmAccess, TokenType: esrealm.AccessToken, Claims: mapped,

@@ -7,14 +7,12 @@ import (
 	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
 	"sync"
-	"time"
 )
 
 // key signs tokens. Its public half may be in a JWK set.
@@ -122,33 +120,13 @@ func jwk(name string, more map[string]any) map[string]any {
 
 // certificate is a self-signed certificate for a key, as in the member x5c.
 func certificate(name string) string {
-	der, err := selfSigned(name, keys()[name].private)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+	private := keys()[name].private
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		panic(err)
 	}
 	return base64.StdEncoding.EncodeToString(der)
-}
-
-func selfSigned(name string, private crypto.Signer) ([]byte, error) {
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: name},
-		DNSNames:     []string{name},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		IsCA:         true, BasicConstraintsValid: true,
-	}
-	return x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-}
-
-func serverCertificate(name string) (tls.Certificate, error) {
-	private := keys()[keyES256].private
-	der, err := selfSigned(name, private)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}, err
 }
 
 // jwks is a JWK set's text.

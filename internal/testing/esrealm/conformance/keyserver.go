@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"maps"
 	"net"
@@ -11,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
 const (
@@ -24,8 +25,8 @@ const (
 type KeyServer struct {
 	// URL is where the server is. Its host is a name without a dot.
 	URL string
-	// Authority is the certificate that the server shows, and its own issuer.
-	Authority *x509.Certificate
+	// Authority has issued the server's certificate.
+	Authority *pki.CA
 
 	server   *httptest.Server
 	mu       sync.Mutex
@@ -45,14 +46,10 @@ type Document struct {
 
 // NewKeyServer starts a server whose changing set holds the good key.
 func NewKeyServer() (*KeyServer, error) {
-	cert, err := serverCertificate("localhost")
-	if err != nil {
-		return nil, err
-	}
-	s := &KeyServer{Authority: cert.Leaf, document: Document{Body: firstKeys()}}
+	s := &KeyServer{Authority: pki.NewCA("keys"), document: Document{Body: firstKeys()}}
 	s.server = httptest.NewUnstartedServer(s)
 	s.server.TLS = &tls.Config{
-		Certificates: []tls.Certificate{cert},
+		Certificates: []tls.Certificate{s.Authority.Server("localhost").TLS},
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

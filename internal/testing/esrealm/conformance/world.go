@@ -1,26 +1,30 @@
 package conformance
 
 import (
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
 // Realm is an [esrealm.Node] with the realms, users and roles of this package,
 // and its own key server.
 type Realm struct {
 	World
-	Node *esrealm.Node
+	// Authority has issued the node's certificate.
+	Authority *pki.CA
 
-	dir string
+	node *esrealm.Node
+	dir  string
 }
 
 // NewRealm starts one that behaves like a version.
-func NewRealm(version string, more ...esrealm.User) (_ *Realm, err error) {
-	r := &Realm{}
+func NewRealm(version string) (_ *Realm, err error) {
+	r := &Realm{Authority: pki.NewCA("esrealm")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -35,23 +39,28 @@ func NewRealm(version string, more ...esrealm.User) (_ *Realm, err error) {
 	if r.Keys, err = NewKeyServer(); err != nil {
 		return nil, err
 	}
-	authorities := x509.NewCertPool()
-	authorities.AddCert(r.Keys.Authority)
-	r.Node, err = esrealm.New(esrealm.Config{
+	r.node, err = esrealm.NewHandler(esrealm.Config{
 		Version:      version,
 		ConfigDir:    r.dir,
-		Realms:       Realms(r.Keys.URL, authorities),
-		Users:        append(Users(), more...),
+		Realms:       Realms(r.Keys.URL, r.Keys.Authority.Pool()),
+		Users:        Users(),
 		Roles:        Roles(),
 		RoleMappings: RoleMappings(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	trusted := x509.NewCertPool()
-	trusted.AddCert(r.Node.Certificate())
-	r.Target = Target{Address: r.Node.URL[len("https://"):], Authorities: trusted, Version: version}
-	r.SetSecret = r.Node.SetSharedSecret
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	certificate := r.Authority.Server("127.0.0.1").TLS
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	if err := r.node.Serve(listener, config); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	r.Target = Target{Address: listener.Addr().String(), Authorities: r.Authority.Pool(), Version: version}
+	r.SetSecret = r.node.SetSharedSecret
 	r.SetKeySet = r.setKeySet
 	return r, nil
 }
@@ -67,14 +76,11 @@ func (r *Realm) setKeySet(document string) error {
 // Close stops the node and its key server.
 func (r *Realm) Close() error {
 	var err error
-	if r.Node != nil {
-		err = r.Node.Close()
+	if r.node != nil {
+		err = r.node.Close()
 	}
 	if r.Keys != nil {
 		r.Keys.Close()
 	}
-	if r.dir != "" {
-		err = errors.Join(err, os.RemoveAll(r.dir))
-	}
-	return err
+	return errors.Join(err, os.RemoveAll(r.dir))
 }
