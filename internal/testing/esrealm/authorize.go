@@ -51,7 +51,6 @@ var indexActions = map[string][]string{
 	actionDrop:       {"delete_index", "manage", "all"},
 	actionGetIndex:   {"view_index_metadata", "manage", "all"},
 	actionRefresh:    {"maintenance", "manage", "all"},
-	"monitoring":     {"monitor"}, // a privilege for none of the actions here
 }
 
 // access is what one request may do.

@@ -2,7 +2,6 @@ package esrealm
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
@@ -63,22 +62,21 @@ func FuzzParseKeySet(f *testing.F) {
 	})
 }
 
-func FuzzParseRules(f *testing.F) {
+func FuzzParseRule(f *testing.F) {
 	for _, s := range []string{
 		`{"field":{"groups":["a","b*",null,1,true]}}`,
 		`{"all":[{"any":[{"field":{"dn":"*,OU=x"}}]},{"except":{"field":{"metadata.x":"/a.*/"}}}]}`,
 	} {
 		f.Add([]byte(s), "CN=a,OU=x")
 	}
-	f.Fuzz(func(t *testing.T, text []byte, value string) {
+	f.Fuzz(func(_ *testing.T, text []byte, value string) {
 		if len(text) > 200 || len(value) > 40 {
 			return
 		}
-		r, err := parseRules(text)
+		r, err := parseRule(text)
 		if err != nil {
 			return
 		}
-		require.True(t, json.Valid(text))
 		r.match(&userData{username: value, dn: &value, groups: []string{value}, metadata: map[string]any{"x": value}})
 	})
 }

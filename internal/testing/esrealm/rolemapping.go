@@ -8,13 +8,13 @@ import (
 // mapping is a compiled role mapping.
 type mapping struct {
 	roles []string
-	rule  rule
+	rule  *rule
 }
 
 func compileMappings(source map[string]RoleMapping) ([]mapping, error) {
 	var mappings []mapping
 	for name, m := range source {
-		r, err := parseRules(m.Rules)
+		r, err := parseRule(m.Rules)
 		if err != nil {
 			return nil, fmt.Errorf("role mapping %q: %w", name, err)
 		}

@@ -3,8 +3,6 @@ package esrealm
 import (
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
@@ -28,26 +26,21 @@ var builtInRoles = map[string]Role{
 		Indices: []IndexPrivileges{{Names: []string{"*"}, Privileges: []string{"all"}}},
 		RunAs:   []string{"*"},
 	},
-	"viewer": {
-		Indices: []IndexPrivileges{{Names: []string{"/~(([.]|ilm-history-).*)/"}, Privileges: []string{"read", "view_index_metadata"}}},
-	},
+	"viewer": {Indices: []IndexPrivileges{{
+		Names:      []string{"/~(([.]|ilm-history-).*)/"},
+		Privileges: []string{"read", "view_index_metadata"},
+	}}},
 }
 
 func compileRoles(roles map[string]Role) (map[string]*role, error) {
 	all := maps.Clone(builtInRoles)
-	for name, r := range roles {
-		if _, reserved := builtInRoles[name]; reserved {
-			return nil, fmt.Errorf("role %q is reserved", name)
-		}
-		all[name] = r
-	}
+	maps.Copy(all, roles)
 	compiled := make(map[string]*role, len(all))
 	for name, r := range all {
-		c, err := compileRole(r)
-		if err != nil {
+		var err error
+		if compiled[name], err = compileRole(r); err != nil {
 			return nil, fmt.Errorf("role %q: %w", name, err)
 		}
-		compiled[name] = c
 	}
 	return compiled, nil
 }
@@ -58,13 +51,7 @@ func compileRole(r Role) (*role, error) {
 	if c.runAs, err = pattern.CompileAll(r.RunAs); err != nil {
 		return nil, err
 	}
-	if err := knownPrivileges(r.Cluster, clusterActions); err != nil {
-		return nil, fmt.Errorf("cluster: %w", err)
-	}
 	for _, i := range r.Indices {
-		if err := knownPrivileges(i.Privileges, indexActions); err != nil {
-			return nil, fmt.Errorf("indices: %w", err)
-		}
 		names, err := pattern.CompileAll(i.Names)
 		if err != nil {
 			return nil, err
@@ -74,22 +61,7 @@ func compileRole(r Role) (*role, error) {
 	return c, nil
 }
 
-func knownPrivileges(privileges []string, actions map[string][]string) error {
-	known := map[string]bool{}
-	for _, granting := range actions {
-		for _, p := range granting {
-			known[p] = true
-		}
-	}
-	for _, p := range privileges {
-		if !known[p] {
-			return fmt.Errorf("the privilege %q is not among those known here: %s", p, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-		}
-	}
-	return nil
-}
-
-// rolesOf are the roles of a user that exist.
+// rolesOf are the roles of a user that exist, and the names of those that do not.
 func (n *Node) rolesOf(u *user) (found []*role, names, missing []string) {
 	for _, name := range u.roles {
 		if r, ok := n.roles[name]; ok {

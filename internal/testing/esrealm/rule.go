@@ -3,56 +3,73 @@ package esrealm
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// rule is an expression of the role-mapping API.
-type rule interface{ match(u *userData) bool }
+// rule is an expression of the role-mapping API, of which one member is set.
+type rule struct {
+	Any    []rule
+	All    []rule
+	Except *rule
+	Field  map[string]fieldValues
+}
 
-type (
-	anyRule    []rule
-	allRule    []rule
-	exceptRule struct{ of rule }
-	fieldRule  struct {
-		name   string
-		values []fieldValue
+func parseRule(text []byte) (*rule, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	r := &rule{}
+	return r, decoder.Decode(r)
+}
+
+func (r *rule) match(u *userData) bool {
+	switch {
+	case r.Any != nil:
+		return slices.ContainsFunc(r.Any, func(of rule) bool { return of.match(u) })
+	case r.All != nil:
+		return !slices.ContainsFunc(r.All, func(of rule) bool { return !of.match(u) })
+	case r.Except != nil:
+		return !r.Except.match(u)
 	}
-)
-
-func (a anyRule) match(u *userData) bool {
-	for _, r := range a {
-		if r.match(u) {
-			return true
-		}
+	for name, values := range r.Field {
+		return slices.ContainsFunc(values, func(v fieldValue) bool { return v.matchField(u, name) })
 	}
 	return false
 }
 
-func (a allRule) match(u *userData) bool {
-	for _, r := range a {
-		if !r.match(u) {
-			return false
-		}
+// fieldValues are the values that a rule compares a field with, of which any may
+// match.
+type fieldValues []fieldValue
+
+// UnmarshalJSON reads one value or a list of them.
+func (f *fieldValues) UnmarshalJSON(text []byte) error {
+	if text[0] != '[' {
+		*f = make(fieldValues, 1)
+		return (*f)[0].UnmarshalJSON(text)
 	}
-	return true
+	return json.Unmarshal(text, (*[]fieldValue)(f))
 }
 
-func (e exceptRule) match(u *userData) bool { return !e.of.match(u) }
-
-// match reports whether any value of the rule matches the user's field. A field
-// that the user does not have matches null alone.
-func (f fieldRule) match(u *userData) bool {
-	for _, v := range f.values {
-		if v.matchField(u, f.name) {
-			return true
-		}
-	}
-	return false
+// fieldValue is nil, a bool, a float64 or a string. A string may be a pattern.
+type fieldValue struct {
+	value   any
+	pattern *pattern.Pattern
 }
 
+// UnmarshalJSON reads the value.
+func (v *fieldValue) UnmarshalJSON(text []byte) error {
+	err := json.Unmarshal(text, &v.value)
+	if s, ok := v.value.(string); ok && pattern.IsPattern(s) {
+		v.pattern, err = pattern.Compile(s)
+	}
+	return err
+}
+
+// matchField compares one field of a user. A field that the user does not have
+// matches null alone.
 func (v fieldValue) matchField(u *userData, field string) bool {
 	switch field {
 	case "username":
@@ -61,7 +78,7 @@ func (v fieldValue) matchField(u *userData, field string) bool {
 		return v.matchExact(u.realm)
 	case "dn":
 		if u.dn == nil {
-			return v.null()
+			return v.value == nil
 		}
 		return v.matchName(*u.dn)
 	case "groups":
@@ -72,101 +89,61 @@ func (v fieldValue) matchField(u *userData, field string) bool {
 			return v.matchAny(value)
 		}
 	}
-	return v.null()
+	return v.value == nil
 }
 
-// maxRuleDepth bounds how deeply rules are nested.
-const maxRuleDepth = 100
-
-// parseRules reads {"any": […]}, {"all": […]} or {"field": {…}}, and within
-// "all" also {"except": {…}}.
-func parseRules(text []byte) (rule, error) {
-	return parseRule(text, false, 0)
+// matchExact compares a username, a realm's name or a metadata text, with
+// regard to case.
+func (v fieldValue) matchExact(s string) bool {
+	if v.pattern != nil {
+		return v.pattern.Match(s)
+	}
+	return v.value == s
 }
 
-func parseRule(text []byte, allowExcept bool, depth int) (rule, error) {
-	if depth > maxRuleDepth {
-		return nil, errors.New("rules are nested too deeply")
+// matchAny compares a metadata value; of a list, any element.
+func (v fieldValue) matchAny(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return v.matchExact(value)
+	case int64:
+		return v.value == float64(value)
+	case []any:
+		return slices.ContainsFunc(value, v.matchAny)
 	}
-	name, value, err := onlyMember(text)
-	if err != nil {
-		return nil, err
+	return v.value == value
+}
+
+// matchName compares a DN or a group, without regard to case. Two distinguished
+// names are compared in their normal form. The pattern "*,<suffix>" is a
+// subtree: "*,OU=Eng" matches "cn=a, ou=eng".
+func (v fieldValue) matchName(s string) bool {
+	text, ok := v.value.(string)
+	if !ok {
+		return false
 	}
-	switch name {
-	case "any":
-		rules, err := parseRuleList(value, false, depth)
-		return anyRule(rules), err
-	case "all":
-		rules, err := parseRuleList(value, true, depth)
-		return allRule(rules), err
-	case "field":
-		return parseField(value)
-	case "except":
-		if !allowExcept {
-			return nil, errors.New(`"except" is only allowed within "all"`)
+	name, err := x500.Normalize(s)
+	isName := err == nil
+	if v.pattern == nil {
+		if strings.EqualFold(text, s) {
+			return true
 		}
-		r, err := parseRule(value, false, depth+1)
-		return exceptRule{r}, err
-	}
-	return nil, fmt.Errorf("%q is neither any, all, field nor except", name)
-}
-
-func parseRuleList(text []byte, allowExcept bool, depth int) ([]rule, error) {
-	var list []json.RawMessage
-	if err := json.Unmarshal(text, &list); err != nil || list == nil {
-		return nil, errors.New("any and all take an array of rules")
-	}
-	rules := make([]rule, len(list))
-	for i, e := range list {
-		var err error
-		if rules[i], err = parseRule(e, allowExcept, depth+1); err != nil {
-			return nil, err
+		if !isName {
+			return false
 		}
-	}
-	return rules, nil
-}
-
-func parseField(text []byte) (rule, error) {
-	name, value, err := onlyMember(text)
-	if err != nil {
-		return nil, err
-	}
-	if name == "" {
-		return nil, errors.New("a field needs a name")
-	}
-	f := fieldRule{name: name}
-	var list []json.RawMessage
-	if value = bytes.TrimSpace(value); len(value) > 0 && value[0] == '[' {
-		if err := json.Unmarshal(value, &list); err != nil {
-			return nil, err
+		if want, err := x500.Normalize(text); err == nil {
+			return want == name
 		}
-	} else {
-		list = []json.RawMessage{value}
+		return strings.EqualFold(text, name)
 	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("the field %q needs a value", name)
+	if v.pattern.Match(s) || (isName && v.pattern.Match(name)) ||
+		v.pattern.Match(strings.ToLower(s)) || v.pattern.Match(strings.ToUpper(s)) {
+		return true
 	}
-	for _, e := range list {
-		v, err := parseFieldValue(e)
-		if err != nil {
-			return nil, fmt.Errorf("field %q: %w", name, err)
-		}
-		f.values = append(f.values, v)
+	suffix, subtree := strings.CutPrefix(text, "*,")
+	if !isName || !subtree || strings.Contains(suffix, "*") {
+		return false
 	}
-	return f, nil
-}
-
-// onlyMember reads an object that must have exactly one member.
-func onlyMember(text []byte) (string, json.RawMessage, error) {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(text, &m); err != nil {
-		return "", nil, fmt.Errorf("a rule is an object: %w", err)
-	}
-	if len(m) != 1 {
-		return "", nil, fmt.Errorf("a rule has one member, not %d", len(m))
-	}
-	for name, value := range m {
-		return name, value, nil
-	}
-	panic("unreachable")
+	base, err := x500.Normalize(suffix)
+	return err == nil && strings.HasSuffix(name, ","+base)
 }

@@ -28,7 +28,7 @@ func TestANodeDoesNotStart(t *testing.T) {
 	}
 	_, err := NewHandler(Config{Roles: map[string]Role{"r": {RunAs: []string{"/x"}}}})
 	require.ErrorContains(t, err, `pattern "/x"`)
-	_, err = NewHandler(Config{RoleMappings: map[string]RoleMapping{"m": {Rules: []byte(`{}`)}}})
+	_, err = NewHandler(Config{RoleMappings: map[string]RoleMapping{"m": {Rules: []byte(`{"no":1}`)}}})
 	require.ErrorContains(t, err, `role mapping "m"`)
 }
 

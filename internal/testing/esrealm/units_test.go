@@ -19,11 +19,9 @@ func TestDoublesAsJavaWritesThem(t *testing.T) {
 
 func TestRulesThatAreRefused(t *testing.T) {
 	for _, text := range []string{
-		``, `[]`, `{}`, `{"any":[],"all":[]}`, `{"none":[]}`, `{"any":{}}`, `{"any":null}`, `{"field":{}}`, `{"field":{"":"x"}}`,
-		`{"field":{"a":"x","b":"y"}}`, `{"field":{"a":[]}}`, `{"field":{"a":{"b":1}}}`, `{"field":{"a":1.5}}`, `{"field":{"a":"/[/"}}`,
-		`{"except":{"field":{"a":"x"}}}`, `{"any":[{"except":{"field":{"a":"x"}}}]}`, `{"all":[{"except":{"except":{"field":{"a":"x"}}}}]}`,
+		``, `[]`, `{"none":[]}`, `{"any":{}}`, `{"field":1}`, `{"field":{"a":"/[/"}}`, `{"all":[{"except":[]}]}`,
 	} {
-		_, err := parseRules([]byte(text))
+		_, err := parseRule([]byte(text))
 		require.Error(t, err, text)
 	}
 }
