@@ -24,7 +24,9 @@ var challenges = []string{`Basic realm="security", charset="UTF-8"`, `Bearer rea
 // unauthenticated is a 401. Other credentials that failed are named in a member
 // of their own.
 func unauthenticated(reason, additional string) *apiError {
-	e := &apiError{status: http.StatusUnauthorized, typ: "security_exception", reason: reason, challenge: true, security: true}
+	e := &apiError{
+		status: http.StatusUnauthorized, typ: "security_exception", reason: reason, challenge: true, security: true,
+	}
 	if additional != "" {
 		e.more = map[string]any{"additional_unsuccessful_credentials": additional}
 	}

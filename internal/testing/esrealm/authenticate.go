@@ -22,9 +22,10 @@ const (
 type credentials struct{ authorization, client string }
 
 const (
-	reasonNobody = "unable to authenticate with provided credentials and anonymous access is not allowed for this request"
-	reasonError  = "error attempting to authenticate request"
-	oauth2       = "oauth2 token: invalid token" // a node tries a bearer token as one of its own first
+	reasonNobody = "unable to authenticate with provided credentials " +
+		"and anonymous access is not allowed for this request"
+	reasonError = "error attempting to authenticate request"
+	oauth2      = "oauth2 token: invalid token" // a node tries a bearer token as one of its own first
 )
 
 func reasonUser(principal, uri string) string {

@@ -70,7 +70,8 @@ func (a access) runAs(action string) *apiError {
 	if target.realm.Name != "" && slices.ContainsFunc(roles, func(r *role) bool { return r.runAs.Match(target.name) }) {
 		return nil
 	}
-	return forbidden(fmt.Sprintf("action [%s] is unauthorized for user [%s]%s, because user [%s] is unauthorized to run as [%s]",
+	return forbidden(fmt.Sprintf(
+		"action [%s] is unauthorized for user [%s]%s, because user [%s] is unauthorized to run as [%s]",
 		action, by.name, a.node.effectiveRoles(by), by.name, target.name))
 }
 
@@ -81,7 +82,8 @@ func (a access) cluster(action string) *apiError {
 	if slices.ContainsFunc(roles, func(r *role) bool { return intersects(r.cluster, granting) }) {
 		return nil
 	}
-	return forbidden(a.subject(action) + ", this action is granted by the cluster privileges [" + strings.Join(granting, ",") + "]")
+	return forbidden(a.subject(action) +
+		", this action is granted by the cluster privileges [" + strings.Join(granting, ",") + "]")
 }
 
 // index checks an action on one index.
@@ -100,8 +102,10 @@ func (a access) denied(action, name string) *apiError {
 func (a access) anyIndex(action, on string) *apiError {
 	roles, _, _ := a.node.rolesOf(a.auth.effective)
 	for _, r := range roles {
-		if slices.ContainsFunc(r.indices, func(g indexGrant) bool { return intersects(g.privileges, indexActions[action]) }) {
-			return nil
+		for _, g := range r.indices {
+			if intersects(g.privileges, indexActions[action]) {
+				return nil
+			}
 		}
 	}
 	if on != "" {

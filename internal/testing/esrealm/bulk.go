@@ -156,8 +156,9 @@ func (n *Node) put(item bulkItem) (written, *apiError) {
 	if conflict, ok := errors.AsType[conflictError](err); ok {
 		return written{}, &apiError{
 			status: http.StatusConflict, typ: "version_conflict_engine_exception",
-			reason: fmt.Sprintf("[%s]: version conflict, document already exists (current version [%d])", item.id, conflict),
-			more:   map[string]any{"index": item.index, "index_uuid": indexUUID, "shard": "0"},
+			reason: fmt.Sprintf("[%s]: version conflict, document already exists (current version [%d])",
+				item.id, conflict),
+			more: map[string]any{"index": item.index, "index_uuid": indexUUID, "shard": "0"},
 		}
 	}
 	switch {

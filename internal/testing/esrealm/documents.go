@@ -112,7 +112,8 @@ func (n *Node) getDocument(w http.ResponseWriter, c *call) *apiError {
 		return nil
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"_index": name, "_id": id, "_version": d.version, "_seq_no": d.seq, "_primary_term": 1, "found": true, "_source": d.source,
+		"_index": name, "_id": id, "_version": d.version, "_seq_no": d.seq, "_primary_term": 1,
+		"found": true, "_source": d.source,
 	})
 	return nil
 }
@@ -140,7 +141,9 @@ func readBody(c *call) ([]byte, *apiError) {
 func noSuchIndex(name string) *apiError {
 	return &apiError{
 		status: http.StatusNotFound, typ: "index_not_found_exception", reason: fmt.Sprintf("no such index [%s]", name),
-		more: map[string]any{"resource.type": "index_or_alias", "resource.id": name, "index_uuid": "_na_", "index": name},
+		more: map[string]any{
+			"resource.type": "index_or_alias", "resource.id": name, "index_uuid": "_na_", "index": name,
+		},
 	}
 }
 
@@ -151,7 +154,8 @@ func checkIndexName(name string) *apiError {
 	case strings.ToLower(name) != name:
 		return invalidIndexName(name, "must be lowercase")
 	case strings.ContainsAny(name, ` "*,/<>?\|`):
-		return invalidIndexName(name, `must not contain the following characters [' ','"','*',',','/','<','>','?','\','|']`)
+		return invalidIndexName(name,
+			`must not contain the following characters [' ','"','*',',','/','<','>','?','\','|']`)
 	}
 	return nil
 }

@@ -31,7 +31,9 @@ func TestASetThatCannotBeHadStopsTheStart(t *testing.T) {
 			w.Header().Set("Content-Length", "9")
 			fmt.Fprint(w, "{")
 		},
-		"stopped after 10 re": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/jwks.json", http.StatusFound) },
+		"stopped after 10 re": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/jwks.json", http.StatusFound)
+		},
 	} {
 		t.Run(says, func(t *testing.T) {
 			server := newJWKSServer(t, "")
@@ -88,7 +90,8 @@ func TestNoServerNameForASingleLabel(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, hello.ServerName)
 		require.Empty(t, hello.SupportedProtos)
-		require.Equal(t, http.Header{"User-Agent": {"esrealm"}}, headers, "no Accept, no If-None-Match, no Accept-Encoding")
+		require.Equal(t, http.Header{"User-Agent": {"esrealm"}}, headers,
+			"no Accept, no If-None-Match, no Accept-Encoding")
 	}
 }
 

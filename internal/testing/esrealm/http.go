@@ -80,7 +80,8 @@ func checkSingleValues(h http.Header) *apiError {
 	for _, name := range singleValued {
 		values := h.Values(name)
 		if slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
-			return badRequest("illegal_argument_exception", fmt.Sprintf("multiple values for single-valued header [%s].", name))
+			return badRequest("illegal_argument_exception",
+				fmt.Sprintf("multiple values for single-valued header [%s].", name))
 		}
 	}
 	return nil

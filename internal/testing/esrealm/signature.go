@@ -44,7 +44,8 @@ func (k *jwk) verify(t *token) bool {
 	switch key := k.key.(type) {
 	case *rsa.PublicKey:
 		if t.header.alg[0] == 'P' {
-			return rsa.VerifyPSS(key, hash, digest, t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+			return rsa.VerifyPSS(key, hash, digest, t.signature,
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 		}
 		return rsa.VerifyPKCS1v15(key, hash, digest, t.signature) == nil
 	case *ecdsa.PublicKey:

@@ -119,7 +119,8 @@ func (s *store) search(names []string, q query) []*document {
 	defer s.mu.Unlock()
 	var hits []*document
 	for _, name := range names {
-		found := slices.DeleteFunc(slices.Collect(maps.Values(s.indices[name].docs)), func(d *document) bool { return !q(d) })
+		found := slices.DeleteFunc(slices.Collect(maps.Values(s.indices[name].docs)),
+			func(d *document) bool { return !q(d) })
 		slices.SortFunc(found, func(a, b *document) int { return cmp.Compare(a.seq, b.seq) })
 		hits = append(hits, found...)
 	}

@@ -28,8 +28,8 @@ func TestRulesThatAreRefused(t *testing.T) {
 
 func TestQueriesThatAreRefused(t *testing.T) {
 	for _, text := range []string{
-		`[]`, `{}`, `{"a":1,"b":2}`, `{"fuzzy":{}}`, `{"match":{}}`, `{"term":1}`, `{"exists":1}`, `{"ids":{"values":1}}`,
-		`{"bool":{"must":[{"x":1}]}}`, `{"bool":1}`,
+		`[]`, `{}`, `{"a":1,"b":2}`, `{"fuzzy":{}}`, `{"match":{}}`, `{"term":1}`, `{"exists":1}`,
+		`{"ids":{"values":1}}`, `{"bool":{"must":[{"x":1}]}}`, `{"bool":1}`,
 	} {
 		_, err := parseQuery([]byte(text))
 		require.NotNil(t, err, text)
@@ -60,7 +60,10 @@ func TestQueries(t *testing.T) {
 }
 
 func TestBlankAsJavaSeesIt(t *testing.T) {
-	for s, want := range map[string]bool{"": true, " \t\n\x1c": true, "\u2003": true, "\u00a0": false, "\u2007": false, "\x00": false, "x": false} {
+	for s, want := range map[string]bool{
+		"": true, " \t\n\x1c": true, "\u2003": true,
+		"\u00a0": false, "\u2007": false, "\x00": false, "x": false,
+	} {
 		require.Equal(t, want, isBlank(s), "%q", s)
 	}
 }

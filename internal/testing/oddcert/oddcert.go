@@ -66,8 +66,8 @@ func names(add adder, one issuer) {
 		one(subject(0x13, "alice_b")), one(subject(0x13, "alice@b")))
 	add("a PrintableString with `*` or `&`", true, Takes, one(subject(0x13, "a*b")), one(subject(0x13, "a&b")))
 	add("a name that is not UTF-8, ASCII or UTF-16, as its type says", true, NoHandshake,
-		one(subject(0x0c, "ali\xffce")), one(subject(0x16, "ali\xe9ce")), one(subject(0x1e, "\x00a\x00")), one(subject(0x1e, "\xd8\x00")),
-		one(subject(0x12, "alice")))
+		one(subject(0x0c, "ali\xffce")), one(subject(0x16, "ali\xe9ce")),
+		one(subject(0x1e, "\x00a\x00")), one(subject(0x1e, "\xd8\x00")), one(subject(0x12, "alice")))
 	add("a UniversalString, VisibleString, GeneralString or no string in a name", true, NoHandshake,
 		one(subject(0x1c, "\x00\x00\x00a")), one(subject(0x1a, "alice")), one(subject(0x1b, "alice")),
 		one(subject(0x02, "\x05")), one(subject(0x03, "\x00\x05")))
@@ -77,7 +77,8 @@ func names(add adder, one issuer) {
 func numbers(add adder, one, two issuer) {
 	add("a serial number below zero, or with a needless zero in front", true, NoHandshake,
 		one(serial(0x81)), one(serial(0, 0x11)), two(serial(0x81)))
-	add("the serial number 0, or one of 21 bytes", true, Takes, one(serial(0)), one(serial(append([]byte{1}, make([]byte, 20)...)...)))
+	add("the serial number 0, or one of 21 bytes", true, Takes, one(serial(0)),
+		one(serial(append([]byte{1}, make([]byte, 20)...)...)))
 	add("an end with a fraction of a second", true, NoHandshake, one(until(0x18, "20450101000000.5Z")))
 	add("an end without seconds, with a zone, or before 2050 as a GeneralizedTime", true, Takes,
 		one(until(0x17, "4501010000Z")), one(until(0x17, "450101000000+0100")), one(until(0x18, "20450101000000Z")))
@@ -95,21 +96,25 @@ func keys(add adder, one issuer) {
 
 func extensions(add adder, one issuer) {
 	add("a CRL distribution point whose name is relative to its issuer", true, NoHandshake,
-		one(with(extension(31, false, distributionPoint(tlv(0xa1, sequence(oid(2, 5, 4, 3), tlv(0x0c, []byte("x")))))))))
+		one(with(extension(31, false,
+			distributionPoint(tlv(0xa1, sequence(oid(2, 5, 4, 3), tlv(0x0c, []byte("x")))))))))
 	add("an alternative name for mail or DNS that is not ASCII", true, NoHandshake,
 		one(with(altName(0x81, "zo\xc3\xab@example.com"))), one(with(altName(0x82, "zo\xc3\xab.example.com"))))
 	add("an alternative name with an IP address of neither 4 nor 16 bytes", true, NoHandshake,
 		one(with(altName(0x87, "\x01\x02\x03\x04\x05"))), one(with(altName(0x87, "\x01\x02\x03\x04\xff\xff\xff\x00"))))
-	add("an alternative name with a URI whose host is none", true, NoHandshake, one(with(altName(0x86, "https://my host/"))))
+	add("an alternative name with a URI whose host is none", true, NoHandshake,
+		one(with(altName(0x86, "https://my host/"))))
 	add("alternative names that are empty, or a DNS name with a blank", true, Takes,
 		one(with(extension(17, false, sequence()))), one(with(altName(0x82, "my host"))))
 	add("an extension twice", false, NoHandshake, one(with(altName(0x82, "a.b"), altName(0x82, "a.b"))))
-	add("an unknown critical extension", false, Unverified, one(with(critical(oid(1, 3, 6, 1, 4, 1, 99999, 1), []byte{5, 0}))))
+	add("an unknown critical extension", false, Unverified,
+		one(with(critical(oid(1, 3, 6, 1, 4, 1, 99999, 1), []byte{5, 0}))))
 	add("critical CRL distribution points", false, Takes,
 		one(with(extension(31, true, distributionPoint(tlv(0xa0, tlv(0x86, []byte("http://a.b/c"))))))))
 	add("a key usage without `digitalSignature`", false, Takes, one(with(extension(15, true, []byte{3, 2, 5, 0x20}))))
 	add("an extended key usage that is empty", false, Takes, one(only(extension(37, false, sequence()))))
-	add("an extended key usage for servers alone", false, Unverified, one(only(extension(37, false, sequence(serverAuth)))))
+	add("an extended key usage for servers alone", false, Unverified,
+		one(only(extension(37, false, sequence(serverAuth)))))
 }
 
 func encodings(add adder, one issuer) {

@@ -128,7 +128,9 @@ func (ca *CA) Issue(template *x509.Certificate) Pair {
 // RevocationList signs a list of revoked certificates that is good for an hour, in DER.
 func (ca *CA) RevocationList(revoked ...Pair) []byte {
 	now := time.Now()
-	template := &x509.RevocationList{Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(time.Hour)}
+	template := &x509.RevocationList{
+		Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(time.Hour),
+	}
 	for _, pair := range revoked {
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: pair.Leaf.SerialNumber, RevocationTime: template.ThisUpdate})

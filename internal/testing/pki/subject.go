@@ -66,7 +66,8 @@ func (a Attribute) der() []byte {
 	if as == 0 {
 		as = UTF8
 	}
-	return element(asn1.TagSequence, true, append(must(asn1.Marshal(oid)), element(int(as), false, as.encode(a.Text))...))
+	return element(asn1.TagSequence, true,
+		append(must(asn1.Marshal(oid)), element(int(as), false, as.encode(a.Text))...))
 }
 
 // dotted yields the numbers of an OID.

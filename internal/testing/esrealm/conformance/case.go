@@ -80,7 +80,8 @@ func (c *Case) lines(host string, now time.Time) []string {
 		path = "/_security/_authenticate"
 	}
 	headers := c.Headers
-	named := slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(strings.ToLower(h), "authorization:") })
+	named := slices.ContainsFunc(headers,
+		func(h string) bool { return strings.HasPrefix(strings.ToLower(h), "authorization:") })
 	if !c.Anonymous && !named {
 		headers = append([]string{"Authorization: Bearer {{token}}"}, headers...)
 	}

@@ -5,10 +5,13 @@ package conformance
 func apiCases() []Case {
 	request := func(name, group, method, path, body string, status int, edits ...func(*Case)) Case {
 		return edited(Case{
-			Name:    "rights: " + name,
-			Token:   Token{Realm: realmTeleport, Claims: Members{"roles": []string{group}}},
-			Request: Request{Method: method, Path: path, Body: body, Headers: []string{"Content-Type: application/json"}},
-			Want:    Want{Status: status},
+			Name:  "rights: " + name,
+			Token: Token{Realm: realmTeleport, Claims: Members{"roles": []string{group}}},
+			Request: Request{
+				Method: method, Path: path, Body: body,
+				Headers: []string{"Content-Type: application/json"},
+			},
+			Want: Want{Status: status},
 		}, edits)
 	}
 	return []Case{
@@ -21,7 +24,8 @@ func apiCases() []Case {
 		request("a reader may not delete a document", "readers", "DELETE", "/logs-none/_doc/1", "", 403),
 		request("a reader may not create an index", "readers", "PUT", "/logs-none", "", 403),
 		request("a reader may not delete an index", "readers", "DELETE", "/logs-none", "", 403),
-		request("a reader may not send a bulk request", "readers", "POST", "/_bulk", "{\"index\":{\"_index\":\"logs-none\"}}\n{}\n", 403),
+		request("a reader may not send a bulk request", "readers", "POST", "/_bulk",
+			"{\"index\":{\"_index\":\"logs-none\"}}\n{}\n", 403),
 		request("a reader may not refresh", "readers", "POST", "/logs-none/_refresh", "", 403),
 		request("a reader may not see an index's settings", "readers", "GET", "/logs-none", "", 403),
 		request("a reader may not see the cluster's health", "readers", "GET", "/_cluster/health", "", 403),
@@ -40,8 +44,10 @@ func apiCases() []Case {
 		request("a name with a bad character", "admins", "PUT", "/lo,gs", "", 400, func(c *Case) { c.Loose = true }),
 		request("a name that starts with an underscore", "admins", "PUT", "/_logs", "", 400),
 		request("an unknown query", "admins", "GET", "/_search", `{"query":{"no_such_query":{}}}`, 400),
-		request("a bulk request without the last line's end", "admins", "POST", "/_bulk", "{\"index\":{\"_index\":\"logs-none\"}}\n{}", 400),
-		request("a bulk request with an unknown action", "admins", "POST", "/_bulk", "{\"push\":{\"_index\":\"logs-none\"}}\n{}\n", 400),
+		request("a bulk request without the last line's end", "admins", "POST", "/_bulk",
+			"{\"index\":{\"_index\":\"logs-none\"}}\n{}", 400),
+		request("a bulk request with an unknown action", "admins", "POST", "/_bulk",
+			"{\"push\":{\"_index\":\"logs-none\"}}\n{}\n", 400),
 		{
 			Name:    "rights: a role that does not exist gives none",
 			Request: Request{Path: "/logs-none/_search", Headers: []string{basic("nobody:nobody-password")}},

@@ -1,6 +1,9 @@
 package conformance
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // claimCases are about iss, sub, aud and jti in an id_token realm with the
 // defaults.
@@ -18,10 +21,12 @@ func claimCases() []Case {
 		notJWT("iss: an array", claims(Members{"iss": []string{issuer(realmTeleport)}})),
 
 		taken("sub: another", claims(Members{"sub": "bob"}), as("bob")),
-		taken("sub: with spaces and punctuation", claims(Members{"sub": "CN=Doe, John/ä 日本 😀"}), as("CN=Doe, John/ä 日本 😀")),
+		taken("sub: with spaces and punctuation", claims(Members{"sub": "CN=Doe, John/ä 日本 😀"}),
+			as("CN=Doe, John/ä 日本 😀")),
 		taken("sub: a number becomes text", claims(Members{"sub": 5}), as("5")),
 		taken("sub: a fraction becomes text", claims(Members{"sub": JSON("1.50")}), as("1.5")),
-		taken("sub: a large number becomes text", claims(Members{"sub": JSON("12345678901234567890")}), as("1.2345678901234567E19")),
+		taken("sub: a large number becomes text", claims(Members{"sub": JSON("12345678901234567890")}),
+			as("1.2345678901234567E19")),
 		taken("sub: a very long one", claims(Members{"sub": long}), as(long)),
 		refused("sub: absent", claims(Members{"sub": Absent})),
 		refused("sub: null", claims(Members{"sub": nil})),
@@ -34,11 +39,14 @@ func claimCases() []Case {
 		notJWT("sub: a boolean", claims(Members{"sub": true})),
 		notJWT("sub: an object", claims(Members{"sub": Members{"a": 1}})),
 
-		taken("aud: an array of one", claims(Members{"aud": []string{audience}}), metadata(map[string]any{"jwt_claim_aud": []string{audience}})),
-		taken("aud: a string", claims(Members{"aud": audience}), metadata(map[string]any{"jwt_claim_aud": []string{audience}})),
+		taken("aud: an array of one", claims(Members{"aud": []string{audience}}),
+			metadata(map[string]any{"jwt_claim_aud": []string{audience}})),
+		taken("aud: a string", claims(Members{"aud": audience}),
+			metadata(map[string]any{"jwt_claim_aud": []string{audience}})),
 		taken("aud: another of the allowed", claims(Members{"aud": "other audience"})),
 		taken("aud: one of several", claims(Members{"aud": []string{"https://elsewhere.example.com", audience}})),
-		taken("aud: null beside it", claims(Members{"aud": []any{nil, audience}}), metadata(map[string]any{"jwt_claim_aud": nil})),
+		taken("aud: null beside it", claims(Members{"aud": []any{nil, audience}}),
+			metadata(map[string]any{"jwt_claim_aud": nil})),
 		refused("aud: absent", claims(Members{"aud": Absent})),
 		refused("aud: null", claims(Members{"aud": nil})),
 		refused("aud: empty", claims(Members{"aud": ""})),
@@ -55,11 +63,11 @@ func claimCases() []Case {
 		taken("jti: a string", claims(Members{"jti": "x"}), metadata(map[string]any{"jwt_claim_jti": "x"})),
 		taken("jti: null", claims(Members{"jti": nil}), metadata(map[string]any{"jwt_claim_jti": nil})),
 		notJWT("jti: a number", claims(Members{"jti": 1})),
-		taken("claims: unknown ones", claims(Members{"azp": "x", "scope": "a b", "cnf": Members{"x5t#S256": "AAAA"}}), metadata(map[string]any{
-			"jwt_claim_azp": "x", "jwt_claim_scope": "a b", "jwt_claim_cnf": nil,
-		})),
+		taken("claims: unknown ones", claims(Members{"azp": "x", "scope": "a b", "cnf": Members{"x5t#S256": "AAAA"}}),
+			metadata(map[string]any{
+				"jwt_claim_azp": "x", "jwt_claim_scope": "a b", "jwt_claim_cnf": nil,
+			})),
 	})
 }
 
-const long = "a-very-long-name-" + "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789" +
-	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+var long = "a-very-long-name-" + strings.Repeat("0123456789", 20)

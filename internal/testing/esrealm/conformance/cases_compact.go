@@ -21,12 +21,15 @@ func compactCases() []Case {
 	return []Case{
 		taken("signature: padded", compact(func(s string) string { return s + "==" })),
 		taken("signature: with a character of no alphabet", compact(func(s string) string { return s + "!" })),
-		taken("signature: with a character of no alphabet inside", parts(func(h, p, s string) string { return h + "." + p + "." + s[:9] + "~" + s[9:] })),
-		taken("signature: with a space inside", parts(func(h, p, s string) string { return h + "." + p + "." + s[:9] + " " + s[9:] })),
+		taken("signature: with a character of no alphabet inside",
+			parts(func(h, p, s string) string { return h + "." + p + "." + s[:9] + "~" + s[9:] })),
+		taken("signature: with a space inside",
+			parts(func(h, p, s string) string { return h + "." + p + "." + s[:9] + " " + s[9:] })),
 		taken("signature: in the standard alphabet", parts(func(h, p, s string) string {
 			return h + "." + p + "." + strings.NewReplacer("-", "+", "_", "/").Replace(s)
 		})),
-		taken("signature: with unused bits set", parts(func(h, p, s string) string { return h + "." + p + "." + s[:len(s)-1] + string(s[len(s)-1]+1) })),
+		taken("signature: with unused bits set",
+			parts(func(h, p, s string) string { return h + "." + p + "." + s[:len(s)-1] + string(s[len(s)-1]+1) })),
 		refused("signature: one character more", compact(func(s string) string { return s + "A" })),
 		refused("signature: four characters more", compact(func(s string) string { return s + "AAAA" })),
 		refused("signature: four characters less", compact(func(s string) string { return s[:len(s)-4] })),
@@ -40,7 +43,8 @@ func compactCases() []Case {
 		notJWT("compact: the payload is empty", parts(func(h, _, s string) string { return h + ".." + s })),
 		notJWT("compact: the header is empty", parts(func(_, p, s string) string { return "." + p + "." + s })),
 		notJWT("compact: text", compact(func(string) string { return "garbage" })),
-		notJWT("compact: an opaque token", compact(func(string) string { return "46ToAxZVaXVVZTVKOVF5YU04ZFJVUDVSZlV3" })),
+		notJWT("compact: an opaque token",
+			compact(func(string) string { return "46ToAxZVaXVVZTVKOVF5YU04ZFJVUDVSZlV3" })),
 		refused("compact: another token's payload", compact(func(s string) string {
 			h, rest, _ := strings.Cut(s, ".")
 			_, sig, _ := strings.Cut(rest, ".")
@@ -52,12 +56,16 @@ func compactCases() []Case {
 			return b64([]byte(`{"alg":"RS256"}`)) + "." + rest
 		})),
 		taken("header: padded", encoded(func(h, p string) (string, string) { return h + "==", p })),
-		taken("header: with a character of no alphabet", encoded(func(h, p string) (string, string) { return h[:5] + "~" + h[5:], p })),
+		taken("header: with a character of no alphabet",
+			encoded(func(h, p string) (string, string) { return h[:5] + "~" + h[5:], p })),
 		taken("payload: padded", encoded(func(h, p string) (string, string) { return h, p + "=" })),
-		taken("payload: with a character of no alphabet", encoded(func(h, p string) (string, string) { return h, p[:7] + "*" + p[7:] })),
+		taken("payload: with a character of no alphabet",
+			encoded(func(h, p string) (string, string) { return h, p[:7] + "*" + p[7:] })),
 		taken("payload: in the standard alphabet", Token{
 			Realm: realmTeleport, Claims: Members{"x": "ÿ?>~~~???>>>ÿÿ"},
-			Encoded: func(h, p string) (string, string) { return h, strings.NewReplacer("-", "+", "_", "/").Replace(p) },
+			Encoded: func(h, p string) (string, string) {
+				return h, strings.NewReplacer("-", "+", "_", "/").Replace(p)
+			},
 		}),
 	}
 }

@@ -28,7 +28,8 @@ func headerCases() []Case {
 
 		notJWT("alg: none", header(Members{"alg": "none"})),
 		notJWT("alg: none with an empty signature", Token{
-			Realm: realmTeleport, Header: Members{"alg": "none"}, Compact: func(s string) string { return s[:strings.LastIndex(s, ".")+1] },
+			Realm: realmTeleport, Header: Members{"alg": "none"},
+			Compact: func(s string) string { return s[:strings.LastIndex(s, ".")+1] },
 		}),
 		refused("alg: NONE", header(Members{"alg": "NONE"})),
 		notJWT("alg: absent", header(Members{"alg": Absent})),
@@ -44,7 +45,8 @@ func headerCases() []Case {
 		notJWT("enc: beside RS256", header(Members{"enc": "A128GCM"})),
 		notJWT("enc: null", header(Members{"enc": nil})),
 		refused("alg: allowed by RFC 7518 but not by the realm", Token{Realm: realmTeleport, Alg: "RS384"}),
-		refused("alg: HS256 in a realm that has no symmetric key", Token{Realm: realmTeleport, Alg: "HS256", Key: keyHMAC256}),
+		refused("alg: HS256 in a realm that has no symmetric key",
+			Token{Realm: realmTeleport, Alg: "HS256", Key: keyHMAC256}),
 
 		taken("kid: absent", header(Members{"kid": Absent})),
 		taken("kid: null", header(Members{"kid": nil})),
@@ -94,7 +96,8 @@ func headerCases() []Case {
 		taken("jwk: another public key is ignored", header(Members{"jwk": jwk(keyRSAUnknown, nil)})),
 		taken("jwk: an EC key", header(Members{"jwk": jwk(keyES256, nil)})),
 		taken("jwk: null", header(Members{"jwk": nil})),
-		refused("jwk: does not make the key trusted", Token{Realm: realmTeleport, Key: keyRSAUnknown, Header: Members{"jwk": jwk(keyRSAUnknown, nil)}}),
+		refused("jwk: does not make the key trusted",
+			Token{Realm: realmTeleport, Key: keyRSAUnknown, Header: Members{"jwk": jwk(keyRSAUnknown, nil)}}),
 		notJWT("jwk: malformed", header(Members{"jwk": Members{"kty": "RSA"}})),
 		notJWT("jwk: a string", header(Members{"jwk": "x"})),
 		notJWT("jwk: symmetric", header(Members{"jwk": Members{"kty": "oct", "k": "AAAA"}})),
@@ -111,10 +114,17 @@ func headerCases() []Case {
 		notJWT("header: text after it", text(`{"alg":"RS256"}x`)),
 		taken("header: 8,000 bytes", text(`{"alg":"RS256","x":"`+strings.Repeat("x", 8000)+`"}`)),
 	}
-	for _, uri := range []string{"", "x", "%41", "a:b", "//h", "http://h:port/", "http://[::1]/", "a#b", "\u00e9", "a?b", "a?b?c", "file:///x", "mailto:a@b", "a/:b", "a@b", "~", "http://h:-1/", "?[x]", "#[x]", "a:[x]", "///"} {
+	for _, uri := range []string{
+		"", "x", "%41", "a:b", "//h", "http://h:port/", "http://[::1]/", "a#b", "\u00e9",
+		"a?b", "a?b?c", "file:///x", "mailto:a@b", "a/:b", "a@b", "~", "http://h:-1/", "?[x]", "#[x]", "a:[x]", "///",
+	} {
 		cases = append(cases, taken(fmt.Sprintf("jku: the URI %q", uri), header(Members{"jku": uri})))
 	}
-	for _, text := range []string{"%", "%zz", "%4", ":x", "//", "http://", "http://[::1", "[", "a#b#c", "\u00a0", "\u2028", "a|b", "{x}", "a^b", "a\u0085b", "\\", "http:", "1:2", "a:", "/[", "http://h/[x]", "http://h[::1]", "http://[::1]x/", "http://[x]/", "http://[]/", "x[y]:z?", "a b", "\"", "`", "\x7f"} {
+	for _, text := range []string{
+		"%", "%zz", "%4", ":x", "//", "http://", "http://[::1", "[", "a#b#c", "\u00a0", "\u2028", "a|b", "{x}", "a^b",
+		"a\u0085b", "\\", "http:", "1:2", "a:", "/[", "http://h/[x]", "http://h[::1]", "http://[::1]x/", "http://[x]/",
+		"http://[]/", "x[y]:z?", "a b", "\"", "`", "\x7f",
+	} {
 		cases = append(cases, notJWT(fmt.Sprintf("jku: %q is no URI", text), header(Members{"jku": text})))
 	}
 	null := notJWT("header: null", text(`null`))

@@ -35,7 +35,8 @@ func roleMappingCases() []Case {
 		group("regular expression", "probe-42", "p-group-prefix", "p-group-question-any", "p-group-regexp"),
 		group("complement", "nine-8", "p-group-regexp-not"),
 		group("complement, complemented", "nine-9x"),
-		group("regular expression tries lower case", "PROBE-42", "p-group-prefix", "p-group-question-any", "p-group-regexp"),
+		group("regular expression tries lower case", "PROBE-42", "p-group-prefix", "p-group-question-any",
+			"p-group-regexp"),
 		group("regular expression and case", "CaseABC", "p-group-regexp-case"),
 		group("regular expression and mixed case", "caseABC"),
 		group("list, first", "list one", "p-group-list"),
@@ -120,6 +121,7 @@ func roleMappingCases() []Case {
 		c("except any, not excepted", Members{"roles": "except any group"}, "p-except-any"),
 		c("except any, excepted", Members{"sub": "mallory", "roles": "except any group"}),
 		c("empty any and all", Members{"sub": "empty-rules"}, "p-empty-all"),
-		c("another realm's mappings do not count", Members{"roles": "probe-1"}, "p-group-prefix", "p-group-question-any"),
+		c("another realm's mappings do not count", Members{"roles": "probe-1"}, "p-group-prefix",
+			"p-group-question-any"),
 	}
 }

@@ -31,7 +31,8 @@ func signatureCases() []Case {
 	return []Case{
 		refused("RS256: a flipped bit", bytes("RS256", keyRSA, flip)),
 		refused("RS256: one byte less", bytes("RS256", keyRSA, func(s []byte) []byte { return s[1:] })),
-		refused("RS256: a zero in front", bytes("RS256", keyRSA, func(s []byte) []byte { return append([]byte{0}, s...) })),
+		refused("RS256: a zero in front",
+			bytes("RS256", keyRSA, func(s []byte) []byte { return append([]byte{0}, s...) })),
 		refused("RS256: all zero", bytes("RS256", keyRSA, func(s []byte) []byte { return make([]byte, len(s)) })),
 		refused("RS256: signed as RS512", signedAs("RS256", "RS512", keyRSAAnon)),
 		refused("RS256: signed as PS256", signedAs("RS256", "PS256", keyRSAAnon)),
@@ -41,14 +42,17 @@ func signatureCases() []Case {
 		refused("PS512: the salt of PS256", pss("PS512", sha256.Size)),
 		refused("PS384: a flipped bit", bytes("PS384", keyRSAAnon, flip)),
 		refused("ES256: a flipped bit", bytes("ES256", keyES256, flip)),
-		refused("ES256: in DER", Token{Realm: realmAlgorithms, Alg: "ES256", Key: keyES256, Signer: func(input, _ []byte) []byte {
-			digest := sha256.Sum256(input)
-			der, err := ecdsa.SignASN1(rand.Reader, keys()[keyES256].private.(*ecdsa.PrivateKey), digest[:])
-			if err != nil {
-				panic(err)
-			}
-			return der
-		}}),
+		refused("ES256: in DER", Token{
+			Realm: realmAlgorithms, Alg: "ES256", Key: keyES256,
+			Signer: func(input, _ []byte) []byte {
+				digest := sha256.Sum256(input)
+				der, err := ecdsa.SignASN1(rand.Reader, keys()[keyES256].private.(*ecdsa.PrivateKey), digest[:])
+				if err != nil {
+					panic(err)
+				}
+				return der
+			},
+		}),
 		refused("ES256: all zero", bytes("ES256", keyES256, func(s []byte) []byte { return make([]byte, len(s)) })),
 		refused("ES256: r is the order of the curve", bytes("ES256", keyES256, func(s []byte) []byte {
 			return append(elliptic.P256().Params().N.FillBytes(make([]byte, 32)), s[32:]...)

@@ -42,9 +42,11 @@ func timeCases() []Case {
 		refused("nbf: 90 s ahead", claims(Members{"nbf": 90 * s})),
 		notJWT("nbf: a string", claims(Members{"nbf": "1700000000"})),
 
-		taken("auth_time: past", claims(Members{"auth_time": 1700000000}), metadata(map[string]any{"jwt_claim_auth_time": 1700000000})),
+		taken("auth_time: past", claims(Members{"auth_time": 1700000000}),
+			metadata(map[string]any{"jwt_claim_auth_time": 1700000000})),
 		taken("auth_time: null", claims(Members{"auth_time": nil})),
-		taken("auth_time: with a fraction", claims(Members{"auth_time": 1.5}), metadata(map[string]any{"jwt_claim_auth_time": 1.5})),
+		taken("auth_time: with a fraction", claims(Members{"auth_time": 1.5}),
+			metadata(map[string]any{"jwt_claim_auth_time": 1.5})),
 		refused("auth_time: 90 s ahead", claims(Members{"auth_time": 90 * s})),
 		refused("auth_time: a string", claims(Members{"auth_time": "1700000000"})),
 		refused("auth_time: a list", claims(Members{"auth_time": []int{1700000000}})),

@@ -53,10 +53,12 @@ var goodTokens = map[string]struct {
 	realmFallback: {good(realmFallback, Members{
 		"sub": Absent, "aud": Absent, "client_id": "alice", "scope": audience, "token_use": "access",
 	}), keyRSA, "RS256"},
-	realmHMAC:     {good(realmHMAC, nil), keyHMAC, "HS256"},
-	realmHMACSet:  {good(realmHMACSet, nil), keyHMAC256, "HS256"},
-	realmSecret:   {good(realmSecret, nil), keyRSA, "RS256"},
-	realmDots:     {good(realmDots, Members{"user.name": "alice", "realm_access.roles": []string{"analysts"}}), keyRSA, "RS256"},
+	realmHMAC:    {good(realmHMAC, nil), keyHMAC, "HS256"},
+	realmHMACSet: {good(realmHMACSet, nil), keyHMAC256, "HS256"},
+	realmSecret:  {good(realmSecret, nil), keyRSA, "RS256"},
+	realmDots: {
+		good(realmDots, Members{"user.name": "alice", "realm_access.roles": []string{"analysts"}}), keyRSA, "RS256",
+	},
 	realmRotating: {good(realmRotating, nil), keyRSA, "RS256"},
 	realmFile:     {good(realmFile, nil), keyRSA, "RS256"},
 }
@@ -75,19 +77,23 @@ func Realms(keyServer string, authorities *x509.CertPool) []esrealm.Realm {
 	mapped := esrealm.Claims{Principal: "sub", Groups: "roles"}
 	all := esrealm.Claims{Principal: "sub", Groups: "roles", Name: "name", Mail: "mail", DN: "dn"}
 	none := esrealm.ClientAuthentication{Type: esrealm.ClientAuthenticationNone}
-	everyAlgorithm := []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"}
+	everyAlgorithm := []string{
+		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+	}
 	realms := []esrealm.Realm{
 		{Name: realmTeleport, Claims: mapped},
 		{Name: realmAlgorithms, Claims: all, AllowedSignatureAlgorithms: everyAlgorithm},
 		{
 			Name: realmPatterns, Claims: all, AllowedClockSkew: 5 * time.Minute,
 			ClaimPatterns: esrealm.Claims{
-				Principal: "(?:CN|cn)=([^,]*)", Groups: "^es-(.*)$", Name: "name: (.*)", Mail: "<(.+)>", DN: "^DN:(.*)$",
+				Principal: "(?:CN|cn)=([^,]*)", Groups: "^es-(.*)$",
+				Name: "name: (.*)", Mail: "<(.+)>", DN: "^DN:(.*)$",
 			},
 			PopulateUserMetadata: new(false),
 		},
 		{
-			Name: realmSubjects, Claims: mapped, AllowedSubjects: []string{"alice", "bob smith"}, AllowedSubjectPatterns: []string{"svc-*"},
+			Name: realmSubjects, Claims: mapped,
+			AllowedSubjects: []string{"alice", "bob smith"}, AllowedSubjectPatterns: []string{"svc-*"},
 			RequiredClaims:   map[string][]string{"token_use": {"id"}, "version": {"1.0", "2.0"}},
 			AllowedClockSkew: -1, NoJWTCache: true,
 		},
@@ -101,14 +107,23 @@ func Realms(keyServer string, authorities *x509.CertPool) []esrealm.Realm {
 			AllowedSubjectPatterns: []string{"*"},
 			RequiredClaims:         map[string][]string{"token_use": {"access", "service"}},
 		},
-		{Name: realmHMAC, Claims: mapped, HMACKey: string(keys()[keyHMAC].secret), AllowedSignatureAlgorithms: everyAlgorithm},
+		{
+			Name: realmHMAC, Claims: mapped, HMACKey: string(keys()[keyHMAC].secret),
+			AllowedSignatureAlgorithms: everyAlgorithm,
+		},
 		{
 			Name: realmHMACSet, Claims: mapped, AllowedSignatureAlgorithms: []string{"HS256", "HS384", "HS512"},
-			HMACJWKSet: jwks(jwk(keyHMAC256, nil), jwk(keyHMAC384, map[string]any{"alg": "HS384"}), jwk(keyHMAC512, map[string]any{"kid": nil})),
+			HMACJWKSet: jwks(
+				jwk(keyHMAC256, nil), jwk(keyHMAC384, map[string]any{"alg": "HS384"}),
+				jwk(keyHMAC512, map[string]any{"kid": nil}),
+			),
 		},
 		{
 			Name: realmSecret, Claims: mapped,
-			ClientAuthentication: esrealm.ClientAuthentication{SharedSecret: clientSecret, RotationGracePeriod: 3 * time.Second},
+			ClientAuthentication: esrealm.ClientAuthentication{
+				SharedSecret:        clientSecret,
+				RotationGracePeriod: 3 * time.Second,
+			},
 		},
 		{Name: realmDots, Claims: esrealm.Claims{Principal: "user.name", Groups: "realm_access.roles"}},
 		{Name: realmRotating, Claims: mapped, PKCJWKSetPath: keyServer + rotatingPath},
@@ -145,11 +160,20 @@ func Users() []esrealm.User {
 // Roles are the roles beside the built-in ones.
 func Roles() map[string]esrealm.Role {
 	return map[string]esrealm.Role{
-		"readers":  {Indices: []esrealm.IndexPrivileges{{Names: []string{"logs-*"}, Privileges: []string{"read"}}}},
-		"writers":  {Indices: []esrealm.IndexPrivileges{{Names: []string{"logs-*", "/x[0-9]/"}, Privileges: []string{"read", "write", "create_index"}}}},
-		"feeders":  {Indices: []esrealm.IndexPrivileges{{Names: []string{"logs-*"}, Privileges: []string{"create_doc"}}}},
-		"managers": {Cluster: []string{"monitor"}, Indices: []esrealm.IndexPrivileges{{Names: []string{"logs-*"}, Privileges: []string{"manage"}}}},
-		"runners":  {RunAs: []string{"bob*"}},
+		"readers": {Indices: []esrealm.IndexPrivileges{{Names: []string{"logs-*"}, Privileges: []string{"read"}}}},
+		"writers": {Indices: []esrealm.IndexPrivileges{{
+			Names:      []string{"logs-*", "/x[0-9]/"},
+			Privileges: []string{"read", "write", "create_index"},
+		}}},
+		"feeders": {Indices: []esrealm.IndexPrivileges{{
+			Names:      []string{"logs-*"},
+			Privileges: []string{"create_doc"},
+		}}},
+		"managers": {
+			Cluster: []string{"monitor"},
+			Indices: []esrealm.IndexPrivileges{{Names: []string{"logs-*"}, Privileges: []string{"manage"}}},
+		},
+		"runners": {RunAs: []string{"bob*"}},
 	}
 }
 

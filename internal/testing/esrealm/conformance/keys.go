@@ -57,7 +57,8 @@ var keys = sync.OnceValue(func() map[string]*key {
 	}
 	for name, curve := range map[string]elliptic.Curve{
 		keyES256: elliptic.P256(), keyES384: elliptic.P384(), keyES512: elliptic.P521(),
-		keyES256Enc: elliptic.P256(), keyES256Sign: elliptic.P256(), keyES256Verify: elliptic.P256(), keyES256Other: elliptic.P256(),
+		keyES256Enc: elliptic.P256(), keyES256Sign: elliptic.P256(),
+		keyES256Verify: elliptic.P256(), keyES256Other: elliptic.P256(),
 	} {
 		private, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
@@ -67,7 +68,9 @@ var keys = sync.OnceValue(func() map[string]*key {
 	}
 	var mu sync.Mutex
 	var wait sync.WaitGroup
-	for name, bits := range map[string]int{keyRSA: 2048, keyRSAAnon: 2048, keyRSASmall: 1024, keyRSAUnknown: 2048, keyRSANext: 2048} {
+	for name, bits := range map[string]int{
+		keyRSA: 2048, keyRSAAnon: 2048, keyRSASmall: 1024, keyRSAUnknown: 2048, keyRSANext: 2048,
+	} {
 		wait.Go(func() {
 			var private *rsa.PrivateKey
 			var err error
@@ -156,7 +159,10 @@ func staticKeys() string {
 		jwk(keyES256Verify, map[string]any{"key_ops": []string{"verify"}}),
 		jwk(keyES256Other, map[string]any{"alg": "ES384"}),
 		jwk(keyHMAC256, nil),
-		map[string]any{"kty": "OKP", "crv": "Ed25519", "kid": "okp", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+		map[string]any{
+			"kty": "OKP", "crv": "Ed25519", "kid": "okp",
+			"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+		},
 		map[string]any{"kty": "AKP", "kid": "from-the-future", "pub": "AAAA"},
 	)
 }

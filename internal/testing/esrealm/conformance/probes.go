@@ -52,8 +52,9 @@ func probes() map[string]any {
 		"p-any":                anyOf(field("username", "any-one"), field("groups", "any group")),
 		"p-all":                allOf(field("username", "all-one"), field("groups", "all group")),
 		"p-except":             allOf(field("groups", "except group"), except(field("username", "except-*"))),
-		"p-except-any":         allOf(field("groups", "except any group"), except(anyOf(field("username", "eve"), field("username", "mallory")))),
-		"p-empty-any":          allOf(field("username", "empty-rules"), anyOf()),
-		"p-empty-all":          allOf(field("username", "empty-rules"), allOf()),
+		"p-except-any": allOf(field("groups", "except any group"),
+			except(anyOf(field("username", "eve"), field("username", "mallory")))),
+		"p-empty-any": allOf(field("username", "empty-rules"), anyOf()),
+		"p-empty-all": allOf(field("username", "empty-rules"), allOf()),
 	}
 }

@@ -20,7 +20,8 @@ func Random(r *rand.Rand) Case {
 		t.Header[pick(r, randomHeaders)] = randomValue(r, 1)
 	}
 	if r.IntN(3) == 0 {
-		t.Realm, t.Claims = realmAlgorithms, Members{"roles": []string{randomName(r)}, "dn": randomName(r), "sub": randomName(r)}
+		t.Realm = realmAlgorithms
+		t.Claims = Members{"roles": []string{randomName(r)}, "dn": randomName(r), "sub": randomName(r)}
 	}
 	switch r.IntN(6) {
 	case 0:
@@ -42,14 +43,21 @@ var (
 		"iss", "sub", "aud", "exp", "iat", "nbf", "auth_time", "jti", "roles", "name", "mail", "dn",
 		"client_id", "scope", "token_use", "version", "user.name", "realm_access.roles", "x", "",
 	}
-	randomHeaders = []string{"alg", "typ", "kid", "crit", "b64", "jku", "x5u", "x5c", "x5t", "x5t#S256", "cty", "jwk", "enc", "zip", "x"}
-	randomTexts   = []string{
-		"", " ", "a", "alice", "svc-1", "x1", "JWT", "jwt", "at+jwt", "RS256", "RS512", "none", "rsa", "b64", "access", "id", "1.0", audience,
-		issuer(realmTeleport), "CN=alice,OU=x", "es-analysts", "analysts", "readers", "\u00a0", "\u2003", "é😀", "a\x00b", "https://x/y?z", "http://a b", "%", "AAAA",
+	randomHeaders = []string{
+		"alg", "typ", "kid", "crit", "b64", "jku", "x5u", "x5c", "x5t", "x5t#S256", "cty", "jwk",
+		"enc", "zip", "x",
+	}
+	randomTexts = []string{
+		"", " ", "a", "alice", "svc-1", "x1", "JWT", "jwt", "at+jwt", "RS256", "RS512", "none", "rsa", "b64",
+		"access", "id", "1.0", audience,
+		issuer(realmTeleport), "CN=alice,OU=x", "es-analysts", "analysts", "readers", "\u00a0", "\u2003", "é😀",
+		"a\x00b", "https://x/y?z", "http://a b", "%", "AAAA",
 	}
 	randomNumbers = []JSON{
-		"0", "-0", "1", "-1", "5", "1.5", "1e3", "1E-3", "0.1e1", "123456789012", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
-		"1e19", "1e300", "4102444800", "4102444800000", "1700000000.999", "0.0001", "12345678901234567890123", "-1e-7", "1.0", "10000000.0",
+		"0", "-0", "1", "-1", "5", "1.5", "1e3", "1E-3", "0.1e1", "123456789012", "9223372036854775807",
+		"9223372036854775808", "-9223372036854775808",
+		"1e19", "1e300", "4102444800", "4102444800000", "1700000000.999", "0.0001", "12345678901234567890123",
+		"-1e-7", "1.0", "10000000.0",
 	}
 )
 
@@ -99,9 +107,12 @@ func (r rawJSON) MarshalJSON() ([]byte, error) { return []byte(r), nil }
 // randomName is a name that may match a rule of the probes.
 func randomName(r *rand.Rand) string {
 	names := []string{
-		"Probe Group", "probe-1", "probe-42", "nine-8", "CN=Probe,OU=Groups,DC=example", `CN=Doe\, John,OU=Groups`, `CN="Doe, Jane",OU=Groups`,
-		"OU=b+CN=a,DC=multi", "x=y,OU=Sub Tree", "a=b,ou=low", "CN=x,DC=Star", "cn=x,dc=lower", "half,OU=dn", "CaseABC", "CN=semi;DC=colon",
-		"CN=Alice,OU=People,DC=example,DC=com", "cn=a1,ou=people,dc=x", "role=admin", "list-1", "probe*", "Probe User", "CN=#414243,OU=low", `CN=\41\42,ou=low`,
+		"Probe Group", "probe-1", "probe-42", "nine-8", "CN=Probe,OU=Groups,DC=example", `CN=Doe\, John,OU=Groups`,
+		`CN="Doe, Jane",OU=Groups`,
+		"OU=b+CN=a,DC=multi", "x=y,OU=Sub Tree", "a=b,ou=low", "CN=x,DC=Star", "cn=x,dc=lower", "half,OU=dn",
+		"CaseABC", "CN=semi;DC=colon",
+		"CN=Alice,OU=People,DC=example,DC=com", "cn=a1,ou=people,dc=x", "role=admin", "list-1", "probe*",
+		"Probe User", "CN=#414243,OU=low", `CN=\41\42,ou=low`,
 	}
 	name := pick(r, names)
 	for range r.IntN(3) {

@@ -33,7 +33,8 @@ func serving(d Document, s Step) Step {
 
 // firstStep makes the realm read the first set, whatever it has.
 func firstStep() Step {
-	return serving(Document{Body: firstKeys()}, step("an unknown key fetches the first set", fresh(keyRSAUnknown, "first"), 401, 1))
+	return serving(Document{Body: firstKeys()},
+		step("an unknown key fetches the first set", fresh(keyRSAUnknown, "first"), 401, 1))
 }
 
 // fetchScenarios are about when the JWK set is fetched.
@@ -51,9 +52,11 @@ func fetchScenarios() []Scenario {
 	for i := range 50 {
 		flood = append(flood, step("each bad token fetches", fresh(keyRSAUnknown, fmt.Sprint("flood", i)), 401, 1))
 	}
-	parallel := serving(Document{Body: firstKeys(), Delay: time.Second}, step("parallel failures fetch once", fresh(keyRSAUnknown, "p"), 401, 1))
+	parallel := serving(Document{Body: firstKeys(), Delay: time.Second},
+		step("parallel failures fetch once", fresh(keyRSAUnknown, "p"), 401, 1))
 	parallel.Parallel = 10
-	parallelNext := serving(Document{Body: both.Body, Delay: time.Second}, step("parallel first tokens of a new key fetch once", fresh(keyRSANext, "p"), 200, 1))
+	parallelNext := serving(Document{Body: both.Body, Delay: time.Second},
+		step("parallel first tokens of a new key fetch once", fresh(keyRSANext, "p"), 200, 1))
 	parallelNext.Parallel = 10
 	return []Scenario{
 		{"a new key is accepted on its first request", []Step{
@@ -90,12 +93,17 @@ func fetchScenarios() []Scenario {
 			firstStep(),
 			step("an unknown kid", fresh(keyRSAUnknown, "1"), 401, 1),
 			step("an empty kid", Token{Realm: realmRotating, Header: Members{"kid": ""}}, 401, 1),
-			step("a known kid with a bad signature", Token{Realm: realmRotating, Key: keyRSAUnknown, Header: Members{"kid": keyRSA}}, 401, 1),
+			step("a known kid with a bad signature",
+				Token{Realm: realmRotating, Key: keyRSAUnknown, Header: Members{"kid": keyRSA}}, 401, 1),
 			step("crit", Token{Realm: realmRotating, Header: Members{"crit": []string{"x"}, "x": 1}}, 401, 1),
-			step("groups come after the signature", Token{Realm: realmRotating, Key: keyRSAUnknown, Claims: Members{"roles": 1}}, 401, 1),
+			step("groups come after the signature",
+				Token{Realm: realmRotating, Key: keyRSAUnknown, Claims: Members{"roles": 1}}, 401, 1),
 		}},
 		{"every signature failure fetches, without a limit", flood},
-		{"parallel failures fetch once", []Step{firstStep(), parallel, serving(both, step("the set has not changed", fresh(keyRSA, "1"), 200, 0))}},
+		{
+			"parallel failures fetch once",
+			[]Step{firstStep(), parallel, serving(both, step("the set has not changed", fresh(keyRSA, "1"), 200, 0))},
+		},
 		{"parallel first tokens of a new key fetch once", []Step{firstStep(), parallelNext}},
 	}
 }
@@ -189,7 +197,10 @@ func keySetScenarios() []Scenario {
 		bad("x5t is a number", jwk(keyRSANext, map[string]any{"x5t": 1})),
 		bad("x5u is no URI", jwk(keyRSANext, map[string]any{"x5u": "a b"})),
 
-		good("OKP beside it", map[string]any{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}),
+		good("OKP beside it", map[string]any{
+			"kty": "OKP", "crv": "Ed25519",
+			"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+		}),
 		good("oct beside it", jwk(keyHMAC256, nil)),
 		good("an unknown type beside it", map[string]any{"kty": "AKP", "pub": "AAAA"}),
 		good("a short key beside it", jwk(keyRSASmall, nil)),
@@ -202,11 +213,18 @@ func keySetScenarios() []Scenario {
 		taken("a byte order mark", Document{Body: "\ufeff" + jwks(both...)}),
 		taken("white space", Document{Body: "\n\n " + jwks(both...) + "\n"}),
 		taken("more members", Document{Body: `{"x":1,` + jwks(both...)[1:]}),
-		taken("another media type", Document{Body: jwks(both...), Header: map[string]string{"Content-Type": "text/html"}}),
-		taken("a key in padded standard base64", Document{Body: jwks(jwk(keyRSA, nil), jwk(keyRSANext, map[string]any{"n": standardBase64(jwk(keyRSANext, nil)["n"])}))}),
+		taken("another media type", Document{
+			Body:   jwks(both...),
+			Header: map[string]string{"Content-Type": "text/html"},
+		}),
+		taken("a key in padded standard base64",
+			Document{Body: jwks(
+				jwk(keyRSA, nil), jwk(keyRSANext, map[string]any{"n": standardBase64(jwk(keyRSANext, nil)["n"])}),
+			)}),
 		Scenario{"keys of another algorithm only", []Step{
 			firstStep(),
-			serving(Document{Body: jwks(jwk(keyRSA, map[string]any{"alg": "RS512"}))}, step("the set is taken", fresh(keyRSAUnknown, "1"), 401, 1)),
+			serving(Document{Body: jwks(jwk(keyRSA, map[string]any{"alg": "RS512"}))},
+				step("the set is taken", fresh(keyRSAUnknown, "1"), 401, 1)),
 			step("and its key does not fit", fresh(keyRSA, "1"), 401, 1),
 		}},
 	)

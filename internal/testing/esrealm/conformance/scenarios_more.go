@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -22,13 +23,17 @@ func fileScenarios() []Scenario {
 		return s
 	}
 	secret := func(name, value string, status int) Step {
-		c := taken(name, Token{Realm: realmSecret, Claims: Members{"jti": name}}, with("ES-Client-Authentication: SharedSecret "+value))
+		c := taken(name, Token{Realm: realmSecret, Claims: Members{"jti": name}},
+			with("ES-Client-Authentication: SharedSecret "+value))
 		if status != 200 {
 			c = refused(name, c.Token, with(c.Headers...))
 		}
 		return Step{Case: c}
 	}
-	hang := Step{Case: Case{Name: "the next failure is never answered", Token: file(keyRSANext, "9"), Want: Want{Hangs: true}}}
+	hang := Step{Case: Case{
+		Name: "the next failure is never answered", Token: file(keyRSANext, "9"),
+		Want: Want{Hangs: true},
+	}}
 	rolled := secret("the next secret", nextSecret, 200)
 	rolled.Secret = nextSecret
 	over := secret("the first secret, when the grace period is over", clientSecret, 401)
@@ -80,6 +85,9 @@ func timeScenarios() []Scenario {
 	}
 }
 
+// ndjson is the body of a bulk request.
+func ndjson(lines ...string) string { return strings.Join(lines, "\n") + "\n" }
+
 // loose leaves the reason of an error out, which tells where a parser stopped.
 func loose(s Step) Step {
 	s.Loose = true
@@ -126,8 +134,10 @@ func documentScenarios() []Scenario {
 			do("readers", "POST", "/logs-a/_search", `{"query":{"terms":{"n":[2,3]}}}`, 200),
 			do("readers", "POST", "/logs-a/_search", `{"query":{"exists":{"field":"user"}}}`, 200),
 			do("readers", "POST", "/logs-a/_search", `{"query":{"ids":{"values":["2"]}}}`, 200),
-			do("readers", "POST", "/logs-a/_search", `{"query":{"bool":{"must":{"match":{"msg":"hello"}},"must_not":[{"term":{"n":1}}]}}}`, 200),
-			do("readers", "POST", "/logs-a/_search", `{"query":{"bool":{"should":[{"term":{"n":1}},{"term":{"n":5}}]}}}`, 200),
+			do("readers", "POST", "/logs-a/_search",
+				`{"query":{"bool":{"must":{"match":{"msg":"hello"}},"must_not":[{"term":{"n":1}}]}}}`, 200),
+			do("readers", "POST", "/logs-a/_search",
+				`{"query":{"bool":{"should":[{"term":{"n":1}},{"term":{"n":5}}]}}}`, 200),
 			do("readers", "POST", "/logs-a/_search", `{"query":{"bool":{"filter":[{"term":{"n":2}}]}}}`, 200),
 			do("readers", "GET", "/logs-a/_count", "", 200),
 			do("readers", "GET", "/logs-*/_count", "", 200),
@@ -151,10 +161,17 @@ func documentScenarios() []Scenario {
 			do("feeders", "PUT", "/logs-a/_create/9", `{"a":1}`, 201),
 			do("feeders", "PUT", "/logs-a/_doc/9", `{"a":1}`, 403),
 			do("feeders", "PUT", "/logs-c/_create/1", `{"a":1}`, 403),
-			do("writers", "POST", "/_bulk", "{\"index\":{\"_index\":\"logs-a\",\"_id\":\"b1\"}}\n{\"a\":1}\n{\"create\":{\"_index\":\"logs-a\",\"_id\":\"b1\"}}\n{\"a\":1}\n{\"delete\":{\"_index\":\"logs-a\",\"_id\":\"b1\"}}\n{\"delete\":{\"_index\":\"logs-a\",\"_id\":\"none\"}}\n", 200),
-			do("writers", "POST", "/_bulk", "{\"index\":{\"_index\":\"secret-a\",\"_id\":\"b1\"}}\n{\"a\":1}\n{\"index\":{\"_index\":\"logs-a\",\"_id\":\"b2\"}}\n{\"a\":1}\n", 200),
-			do("feeders", "POST", "/logs-a/_bulk", "{\"create\":{\"_id\":\"f1\"}}\n{\"a\":1}\n{\"index\":{\"_id\":\"f2\"}}\n{\"a\":1}\n{\"delete\":{\"_id\":\"f1\"}}\n", 200),
-			do("readers", "POST", "/_bulk", "{\"index\":{\"_index\":\"logs-a\",\"_id\":\"b1\"}}\n{\"a\":1}\n", 403),
+			do("writers", "POST", "/_bulk",
+				ndjson(`{"index":{"_index":"logs-a","_id":"b1"}}`, `{"a":1}`,
+					`{"create":{"_index":"logs-a","_id":"b1"}}`, `{"a":1}`, `{"delete":{"_index":"logs-a","_id":"b1"}}`,
+					`{"delete":{"_index":"logs-a","_id":"none"}}`), 200),
+			do("writers", "POST", "/_bulk",
+				ndjson(`{"index":{"_index":"secret-a","_id":"b1"}}`, `{"a":1}`,
+					`{"index":{"_index":"logs-a","_id":"b2"}}`, `{"a":1}`), 200),
+			do("feeders", "POST", "/logs-a/_bulk",
+				ndjson(`{"create":{"_id":"f1"}}`, `{"a":1}`, `{"index":{"_id":"f2"}}`, `{"a":1}`,
+					`{"delete":{"_id":"f1"}}`), 200),
+			do("readers", "POST", "/_bulk", ndjson(`{"index":{"_index":"logs-a","_id":"b1"}}`, `{"a":1}`), 403),
 			do("writers", "PUT", "/secret-a/_doc/2", `{"a":1}`, 403),
 			do("writers", "PUT", "/secret-a/_create/2", `{"a":1}`, 403),
 			do("writers", "POST", "/secret-a/_doc", `{"a":1}`, 403),
@@ -166,12 +183,14 @@ func documentScenarios() []Scenario {
 			do("feeders", "PUT", "/logs-a/_doc/10", `{"a":1}`, 403),
 			do("feeders", "PUT", "/logs-a/_doc/11?op_type=create", `{"a":1}`, 201),
 			do("feeders", "DELETE", "/logs-a/_doc/9", "", 403),
-			do("feeders", "POST", "/logs-none/_bulk", "{\"create\":{\"_id\":\"1\"}}\n{\"a\":1}\n", 200),
-			do("writers", "POST", "/_bulk", "{\"delete\":{\"_index\":\"logs-none\",\"_id\":\"1\"}}\n", 200),
-			do("writers", "POST", "/_bulk", "{\"delete\":{\"_index\":\"secret-a\",\"_id\":\"1\"}}\n{\"delete\":{\"_index\":\"secret-b\",\"_id\":\"1\"}}\n", 200),
-			do("writers", "POST", "/_bulk", "{\"create\":{\"_index\":\"Bad\",\"_id\":\"1\"}}\n{\"a\":1}\n", 200),
-			do("admins", "POST", "/_bulk", "{\"create\":{\"_index\":\"Bad\",\"_id\":\"1\"}}\n{\"a\":1}\n", 200),
-			do("admins", "POST", "/_bulk", "{\"index\":{\"_id\":\"1\"}}\n{\"a\":1}\n", 400),
+			do("feeders", "POST", "/logs-none/_bulk", ndjson(`{"create":{"_id":"1"}}`, `{"a":1}`), 200),
+			do("writers", "POST", "/_bulk", ndjson(`{"delete":{"_index":"logs-none","_id":"1"}}`), 200),
+			do("writers", "POST", "/_bulk",
+				ndjson(`{"delete":{"_index":"secret-a","_id":"1"}}`,
+					`{"delete":{"_index":"secret-b","_id":"1"}}`), 200),
+			do("writers", "POST", "/_bulk", ndjson(`{"create":{"_index":"Bad","_id":"1"}}`, `{"a":1}`), 200),
+			do("admins", "POST", "/_bulk", ndjson(`{"create":{"_index":"Bad","_id":"1"}}`, `{"a":1}`), 200),
+			do("admins", "POST", "/_bulk", ndjson(`{"index":{"_id":"1"}}`, `{"a":1}`), 400),
 			loose(do("admins", "POST", "/logs-a/_bulk", "not json\n", 400)),
 			do("admins", "PUT", "/logs-a/_doc/empty", "", 400),
 			do("managers", "DELETE", "/logs-b", "", 200),

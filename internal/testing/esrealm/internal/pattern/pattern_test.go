@@ -63,7 +63,9 @@ func TestAnEmptyListMatchesNothing(t *testing.T) {
 }
 
 func TestIsPattern(t *testing.T) {
-	for s, want := range map[string]bool{"a*": true, "/a/": true, "//": true, "/": false, "a?": false, "a": false, `a\b`: false} {
+	for s, want := range map[string]bool{
+		"a*": true, "/a/": true, "//": true, "/": false, "a?": false, "a": false, `a\b`: false,
+	} {
 		require.Equal(t, want, IsPattern(s), s)
 	}
 }
