@@ -10,23 +10,12 @@ import (
 	_ "crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
-	"slices"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
-// tlv is an ASN.1 value with its tag and its length.
-func tlv(tag byte, content ...[]byte) []byte {
-	body := slices.Concat(content...)
-	out := []byte{tag}
-	switch n := len(body); {
-	case n < 0x80:
-		out = append(out, byte(n))
-	case n < 0x100:
-		out = append(out, 0x81, byte(n))
-	default:
-		out = append(out, 0x82, byte(n>>8), byte(n))
-	}
-	return append(out, body...)
-}
+// tlv is an ASN.1 value: its tag, its length and its content.
+func tlv(tag byte, content ...[]byte) []byte { return pki.Element(tag, content...) }
 
 func sequence(content ...[]byte) []byte { return tlv(0x30, content...) }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"unicode/utf16"
 )
 
@@ -20,6 +21,11 @@ const (
 	IA5       StringType = asn1.TagIA5String
 	Universal StringType = 28 // UTF-32
 	BMP       StringType = asn1.TagBMPString
+)
+
+const (
+	tagSequence = 0x30
+	tagSet      = 0x31
 )
 
 // Attribute is a type, by its OID, and a value. The zero StringType is UTF8.
@@ -52,9 +58,9 @@ func Subject(rdns ...RDN) []byte {
 		for _, a := range rdn {
 			set = append(set, a.der()...)
 		}
-		name = append(name, element(asn1.TagSet, true, set)...)
+		name = append(name, Element(tagSet, set)...)
 	}
-	return element(asn1.TagSequence, true, name)
+	return Element(tagSequence, name)
 }
 
 func (a Attribute) der() []byte {
@@ -66,8 +72,7 @@ func (a Attribute) der() []byte {
 	if as == 0 {
 		as = UTF8
 	}
-	return element(asn1.TagSequence, true,
-		append(must(asn1.Marshal(oid)), element(int(as), false, as.encode(a.Text))...))
+	return Element(tagSequence, must(asn1.Marshal(oid)), Element(byte(as), as.encode(a.Text)))
 }
 
 // dotted yields the numbers of an OID.
@@ -110,6 +115,9 @@ func (s StringType) encode(text string) (encoded []byte) {
 	return encoded
 }
 
-func element(tag int, compound bool, content []byte) []byte {
-	return must(asn1.Marshal(asn1.RawValue{Tag: tag, IsCompound: compound, Bytes: content}))
+// Element is a value in DER: a tag of one byte, the content's length and the content.
+func Element(tag byte, content ...[]byte) []byte {
+	return must(asn1.Marshal(asn1.RawValue{
+		Class: int(tag >> 6), IsCompound: tag&0x20 != 0, Tag: int(tag & 0x1f), Bytes: slices.Concat(content...),
+	}))
 }
