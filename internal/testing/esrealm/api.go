@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// allRoutes is the part of the REST API that the node knows. More specific
-// paths come first.
+// allRoutes returns the routes of the REST API that the node knows, those with
+// more specific paths first.
 func (n *Node) allRoutes() (routes []route) {
 	for _, r := range []struct {
 		methods, path, action string
@@ -46,7 +46,7 @@ func (n *Node) whoAmI(w http.ResponseWriter, c *call) *apiError {
 	return nil
 }
 
-// info is what people look at first.
+// info answers GET /, which is what people try first.
 func (n *Node) info(w http.ResponseWriter, c *call) *apiError {
 	if err := c.access.cluster(actionMain); err != nil {
 		return err

@@ -6,23 +6,23 @@ import (
 	"net/http"
 )
 
-// apiError is an error as Elasticsearch's REST API tells it.
+// apiError is an error in the form of Elasticsearch's REST API.
 type apiError struct {
 	status int
 	typ    string
 	reason string
 	more   map[string]any // further members of the error
-	root   *apiError      // what it comes from, if not from itself
+	root   *apiError      // the error that caused this one, or nil
 
-	challenge bool // has WWW-Authenticate headers
-	security  bool // comes from the security layer, which leaves out X-elastic-product
+	challenge bool // whether it has WWW-Authenticate headers
+	security  bool // whether it is the security layer's, which does not send X-elastic-product
 }
 
 // challenges are the WWW-Authenticate headers of a refusal.
 var challenges = []string{`Basic realm="security", charset="UTF-8"`, `Bearer realm="security"`, "ApiKey"}
 
-// unauthenticated is a 401. Other credentials that failed are named in a member
-// of their own.
+// unauthenticated returns a 401. The additional text, if there is one, is about
+// another way in which the same credentials were tried.
 func unauthenticated(reason, additional string) *apiError {
 	e := &apiError{
 		status: http.StatusUnauthorized, typ: "security_exception", reason: reason, challenge: true, security: true,
@@ -33,7 +33,7 @@ func unauthenticated(reason, additional string) *apiError {
 	return e
 }
 
-// forbidden is a 403.
+// forbidden returns a 403.
 func forbidden(reason string) *apiError {
 	return &apiError{status: http.StatusForbidden, typ: "security_exception", reason: reason, security: true}
 }
@@ -42,12 +42,12 @@ func badRequest(typ, reason string) *apiError {
 	return &apiError{status: http.StatusBadRequest, typ: typ, reason: reason}
 }
 
-// because is an error of the security layer that comes from this one.
+// because returns an error of the security layer that this one has caused.
 func (e *apiError) because(reason string) *apiError {
 	return &apiError{status: e.status, typ: e.typ, reason: reason, root: e, security: true}
 }
 
-// object is the error without what surrounds it.
+// object returns the value of the answer's member "error", without the causes.
 func (e *apiError) object() map[string]any {
 	o := map[string]any{"type": e.typ, "reason": e.reason}
 	maps.Copy(o, e.more)
@@ -73,7 +73,7 @@ func (e *apiError) write(w http.ResponseWriter) {
 	writeJSON(w, e.status, map[string]any{"error": full, "status": e.status})
 }
 
-// productHeaderName is spelt as a node spells it.
+// productHeaderName has the spelling of a node, which Go would not choose.
 const productHeaderName = "X-elastic-product"
 
 // writeJSON answers with a JSON body.

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Headers by which a client says who it is, or wants to be.
+// The headers in which a client says who it is or who it wants to be.
 const (
 	headerAuthorization = "Authorization"
 	headerClientAuth    = "Es-Client-Authentication"
@@ -25,7 +25,7 @@ const (
 	reasonNobody = "unable to authenticate with provided credentials " +
 		"and anonymous access is not allowed for this request"
 	reasonError = "error attempting to authenticate request"
-	oauth2      = "oauth2 token: invalid token" // a node tries a bearer token as one of its own first
+	oauth2      = "oauth2 token: invalid token" // a node first takes a bearer token for one of its own
 )
 
 func reasonUser(principal, uri string) string {
@@ -57,9 +57,8 @@ func (n *Node) authenticate(r *http.Request) (authentication, *apiError) {
 	return auth, nil
 }
 
-// lookup finds the user to run as. JWT realms cannot look up anybody, so it is
-// one of the file realm; a name that is in no realm is a user whom nobody may
-// run as.
+// lookup finds the user to run as. It looks in the file realm only, because JWT
+// realms cannot look up users. Nobody may run as a user who is in no realm.
 func (n *Node) lookup(name string) *user {
 	if u, ok := n.users[name]; ok {
 		return u.user
@@ -68,7 +67,7 @@ func (n *Node) lookup(name string) *user {
 }
 
 // authenticateUser asks the file realm and then the JWT realms, in their order.
-// It also returns how the credentials name their user.
+// It also returns the name for the user in errors.
 func (n *Node) authenticateUser(ctx context.Context, uri string, c credentials) (*user, string, *apiError) {
 	scheme, value, _ := strings.Cut(c.authorization, " ")
 	switch {
@@ -77,7 +76,7 @@ func (n *Node) authenticateUser(ctx context.Context, uri string, c credentials) 
 	case strings.EqualFold(scheme, "Bearer") && value != "":
 		return n.authenticateBearer(ctx, uri, scheme, value, clientSecret(c.client))
 	case strings.EqualFold(scheme, "ApiKey") && value != "":
-		id, _, _ := parseBasic(value) // which has the same form
+		id, _, _ := parseBasic(value) // an API key has the same form as a password
 		return nil, "", unauthenticated(reasonNobody, "API key: unable to find apikey with id "+id)
 	}
 	return nil, "", unauthenticated(fmt.Sprintf("missing authentication credentials for REST request [%s]", uri), "")
@@ -95,7 +94,8 @@ func (n *Node) authenticateBasic(uri, value string) (*user, string, *apiError) {
 	return u.user, name, nil
 }
 
-// authenticateBearer insists on the scheme's spelling, as JWT realms do.
+// authenticateBearer authenticates with a token. Like a node, it does not take
+// the scheme "Bearer" in another case.
 func (n *Node) authenticateBearer(ctx context.Context, uri, scheme, value, secret string) (*user, string, *apiError) {
 	value = strings.TrimFunc(value, isJavaSpace)
 	if scheme != "Bearer" || value == "" || len(n.realms) == 0 {
@@ -117,7 +117,7 @@ func (n *Node) authenticateBearer(ctx context.Context, uri, scheme, value, secre
 	return u, t.principal, nil
 }
 
-// logf says why a token was refused, which a node tells nobody but its log.
+// logf logs why a token was refused. The client does not learn it.
 func (n *Node) logf(format string, args ...any) {
 	if n.config.Logf != nil {
 		n.config.Logf(format, args...)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Actions as the security layer calls them, with the privileges that grant each
-// in the order in which a refusal lists them.
+// The security layer's names of actions. The maps below list the privileges that
+// grant each of them, in the order of the error messages.
 const (
 	actionMain         = "cluster:monitor/main"
 	actionHealth       = "cluster:monitor/health"
@@ -53,14 +53,14 @@ var indexActions = map[string][]string{
 	actionRefresh:    {"maintenance", "manage", "all"},
 }
 
-// access is what one request may do.
+// access checks what one request may do.
 type access struct {
 	node *Node
 	auth authentication
 }
 
-// runAs checks that the one who authenticated may run as the other user, who
-// must exist.
+// runAs checks that the user who authenticated may run as the other one, and
+// that the other one exists.
 func (a access) runAs(action string) *apiError {
 	if !a.auth.runAs() {
 		return nil
@@ -98,7 +98,8 @@ func (a access) denied(action, name string) *apiError {
 	return forbidden(a.subject(action) + fmt.Sprintf(" on indices [%s]", name) + grantedBy(action))
 }
 
-// anyIndex checks an action that is looked at more closely for each index later.
+// anyIndex checks that the user may do the action on some index. Each index is
+// checked later.
 func (a access) anyIndex(action, on string) *apiError {
 	roles, _, _ := a.node.rolesOf(a.auth.effective)
 	for _, r := range roles {
@@ -139,7 +140,7 @@ func grantedBy(action string) string {
 	return ", this action is granted by the index privileges [" + strings.Join(indexActions[action], ",") + "]"
 }
 
-// effectiveRoles is how a refusal names a user's roles.
+// effectiveRoles is the part of an error message about a user's roles.
 func (n *Node) effectiveRoles(u *user) string {
 	_, names, missing := n.rolesOf(u)
 	slices.Sort(names)

@@ -2,9 +2,9 @@ package esrealm
 
 import "encoding/base64"
 
-// decodeBase64 decodes what a realm takes for base64url: either alphabet,
-// padded or not, and any other character in it ignored. So one signature has
-// many spellings, and it is the spelling that the JWT cache goes by.
+// decodeBase64 decodes base64url as a realm does: it takes both alphabets, with
+// and without padding, and ignores all other characters. So "AQID", "AQ~ID" and
+// "AQID=" are the same bytes. For the JWT cache, they are different tokens.
 func decodeBase64(s string) []byte {
 	clean := make([]byte, 0, len(s))
 	for i := range len(s) {
@@ -17,7 +17,7 @@ func decodeBase64(s string) []byte {
 			clean = append(clean, '_')
 		}
 	}
-	if len(clean)%4 == 1 { // six bits are no byte
+	if len(clean)%4 == 1 { // the last six bits are not a byte
 		clean = clean[:len(clean)-1]
 	}
 	out := make([]byte, base64.RawURLEncoding.DecodedLen(len(clean)))

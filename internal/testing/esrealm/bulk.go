@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// The operations of a bulk request that are known here.
+// The supported operations of a bulk request.
 const (
 	opIndex  = "index"
 	opCreate = "create"
@@ -68,7 +68,7 @@ func parseBulk(body []byte, index string) ([]bulkItem, *apiError) {
 			return nil, err
 		}
 		if item.op != opDelete {
-			i++ // the last line is empty, and no document
+			i++ // there is always a next line: the last one is empty
 			item.source = lines[i]
 		}
 		items = append(items, item)
@@ -108,8 +108,8 @@ type written struct {
 	status int
 }
 
-// body is the answer of a bulk request; that of a single write leaves the status
-// out.
+// body returns the answer to the operation in a bulk request. The answer to a
+// single write has no status.
 func (w written) body() map[string]any {
 	if w.document == nil {
 		return nil
@@ -120,8 +120,8 @@ func (w written) body() map[string]any {
 	}
 }
 
-// write carries out one operation: the right to create the index comes before
-// the right to write to it.
+// write carries out one operation. It checks the right to create the index
+// before the right to write to it.
 func (n *Node) write(a access, item bulkItem) (written, *apiError) {
 	if !n.store.has(item.index) {
 		if item.op == opDelete {

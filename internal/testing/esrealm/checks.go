@@ -10,11 +10,10 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
 
-// check is one of the checks that a realm makes before it looks at the
-// signature.
+// check is one of a realm's checks before it verifies the signature.
 type check func(h header, c claimsSet, now time.Time) error
 
-// checks builds a realm's checks in their order: typ, issuer, subject,
+// checks returns a realm's checks in their order: typ, issuer, subject,
 // audience, alg, the dates and the required claims.
 func (r *realm) checks() ([]check, error) {
 	subjects, err := r.checkSubject()
@@ -30,7 +29,7 @@ func (r *realm) checks() ([]check, error) {
 		r.checkPast("iat", true),
 		r.checkExpiry,
 	}
-	if r.TokenType == IDToken { // an access_token realm does not look at these
+	if r.TokenType == IDToken { // an access_token realm does not check these
 		checks = append(checks, r.checkPast("nbf", false), r.checkPast("auth_time", false))
 	}
 	for name, values := range r.RequiredClaims {
@@ -39,7 +38,7 @@ func (r *realm) checks() ([]check, error) {
 	return checks, nil
 }
 
-// checkType takes JWT in any case and none at all, and in an access_token
+// checkType accepts no typ, JWT in upper or lower case, and in an access_token
 // realm at+jwt (RFC 9068), which 8.17 does not know.
 func (r *realm) checkType(h header, _ claimsSet, _ time.Time) error {
 	accessToken := r.TokenType == AccessToken && !r.lenient && strings.EqualFold(h.typ, "at+jwt")
@@ -60,8 +59,8 @@ func (r *realm) checkIssuer(_ header, c claimsSet, _ time.Time) error {
 	return nil
 }
 
-// checkSubject takes the subjects that are listed or match a pattern. An
-// id_token realm with neither takes any.
+// checkSubject accepts the listed subjects and those that match a pattern. An
+// id_token realm with neither list nor patterns accepts any subject.
 func (r *realm) checkSubject() (check, error) {
 	patterns := r.AllowedSubjectPatterns
 	if r.TokenType == IDToken && len(r.AllowedSubjects)+len(patterns) == 0 {
@@ -94,7 +93,7 @@ func (r *realm) checkAlgorithm(h header, _ claimsSet, _ time.Time) error {
 	return nil
 }
 
-// checkPast checks a date that must be before now, with the skew.
+// checkPast checks that a date is in the past, within the allowed clock skew.
 func (r *realm) checkPast(name string, required bool) check {
 	return func(_ header, c claimsSet, now time.Time) error {
 		t, ok, err := c.time(name)
@@ -125,7 +124,7 @@ func (r *realm) checkExpiry(_ header, c claimsSet, now time.Time) error {
 	return nil
 }
 
-// checkOneOf checks a claim that must be, or hold, one of the values.
+// checkOneOf checks that a claim is one of the values, or a list with one of them.
 func checkOneOf(name string, values []string) check {
 	return func(_ header, c claimsSet, _ time.Time) error {
 		got, ok, err := c.list(name)
@@ -146,8 +145,8 @@ func mismatch(name string, there bool) error {
 	return fmt.Errorf("string claim [%s] does not match the allowed values", name)
 }
 
-// actualName is the claim to look at instead of sub or aud: the fallback claim
-// of an access_token realm where the claim itself is absent.
+// actualName returns the claim that stands for sub or aud. It is the fallback
+// claim if the realm has one and the token does not have sub or aud itself.
 func (r *realm) actualName(c claimsSet, name string) string {
 	fallback := map[string]string{"sub": r.FallbackClaims.Sub, "aud": r.FallbackClaims.Aud}[name]
 	if fallback == "" || c[name] != nil {

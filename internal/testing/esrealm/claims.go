@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// claimsSet is a JWT claims set (RFC 7519 section 4): JSON values, where exp,
-// nbf and iat are a date and aud is a list.
+// claimsSet is a JWT claims set (RFC 7519 section 4). The values are those of
+// parseObject, but exp, nbf and iat are a date and aud is a list.
 type claimsSet map[string]any
 
-// date is a NumericDate that was recognised as one.
+// date is a NumericDate, in seconds since 1970.
 type date int64
 
-// parseClaims reads a payload. It refuses registered claims of a wrong type,
-// with two exceptions that real nodes make: a sub that is a number becomes
-// text, and numbers with a fraction are dates.
+// parseClaims reads a payload. It refuses registered claims of a wrong type.
+// Like real nodes, it accepts a number as sub, which becomes text, and a number
+// with a fraction as a date.
 func parseClaims(payload []byte, lenient bool) (claimsSet, error) {
 	m, err := parseObject(payload, lenient)
 	if err != nil {
@@ -42,7 +42,7 @@ func parseClaims(payload []byte, lenient bool) (claimsSet, error) {
 				return nil, err
 			}
 		case "exp", "nbf", "iat":
-			if v == nil && !lenient { // the library of old insists on a number
+			if v == nil && !lenient { // the library in 8.x does not accept null
 				continue
 			}
 			seconds, ok := seconds(v)
@@ -84,7 +84,7 @@ func audience(v any) (any, error) {
 	return nil, errors.New("aud is neither a string nor an array")
 }
 
-// seconds is Java's Number.longValue.
+// seconds converts a number as Java's Number.longValue does.
 func seconds(v any) (int64, bool) {
 	switch v := v.(type) {
 	case date:
@@ -103,8 +103,8 @@ func seconds(v any) (int64, bool) {
 	return 0, false
 }
 
-// time returns a claim that must be a date where it is there. A date is a
-// number of milliseconds to Java, and overflows as one.
+// time returns a claim that is a date or absent. Java counts in milliseconds, so
+// a very large number of seconds overflows.
 func (c claimsSet) time(name string) (t time.Time, ok bool, err error) {
 	if c[name] == nil {
 		return t, false, nil
@@ -116,7 +116,7 @@ func (c claimsSet) time(name string) (t time.Time, ok bool, err error) {
 	return time.UnixMilli(s * 1000), true, nil
 }
 
-// string returns a claim that must be a string where it is there.
+// string returns a claim that is a string or absent.
 func (c claimsSet) string(name string) (string, bool, error) {
 	switch v := c[name].(type) {
 	case nil:
@@ -127,8 +127,8 @@ func (c claimsSet) string(name string) (string, bool, error) {
 	return "", false, fmt.Errorf("cannot parse string claim [%s] as string", name)
 }
 
-// list returns a claim that is a string or an array of strings. A null in the
-// array is left out: no value is equal to it.
+// list returns a claim that is a string, an array of strings or absent. It
+// leaves out a null in the array, which is equal to no value.
 func (c claimsSet) list(name string) (values []string, ok bool, err error) {
 	switch v := c[name].(type) {
 	case nil:
@@ -150,8 +150,8 @@ func (c claimsSet) list(name string) (values []string, ok bool, err error) {
 	return nil, false, fmt.Errorf("cannot parse string claim [%s] as string array", name)
 }
 
-// principal names the token in refusals and logs by all of its textual claims,
-// so no secret belongs into one.
+// principal is the name for the token in errors. It consists of all claims that
+// are text: 'iss:https://issuer.example.com' 'sub:alice'.
 func (c claimsSet) principal() string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(c)) {
@@ -176,8 +176,8 @@ func (c claimsSet) principal() string {
 	return strings.Join(parts, " ")
 }
 
-// metadata are the claims that become a user's metadata: scalars and lists of
-// scalars, but no dates.
+// metadata returns the claims that become a user's metadata: scalars and lists
+// of scalars, but not the dates.
 func (c claimsSet) metadata() map[string]any {
 	m := map[string]any{}
 	for name, v := range c {
@@ -189,7 +189,7 @@ func (c claimsSet) metadata() map[string]any {
 	return m
 }
 
-// finite writes an infinite number, which JSON has not, as text.
+// finite turns infinite numbers, which JSON does not have, into text.
 func finite(v any) any {
 	switch v := v.(type) {
 	case float64:
@@ -214,7 +214,7 @@ func isScalar(v any) bool {
 	return false
 }
 
-// javaDouble is Java's Double.toString.
+// javaDouble formats a number as Java's Double.toString does.
 func javaDouble(f float64) string {
 	switch a := math.Abs(f); {
 	case math.IsInf(f, 1):

@@ -7,27 +7,26 @@ import (
 
 // Config describes a node.
 type Config struct {
-	// Version is the release whose behavior the node shows: that of 8.17 where
-	// it begins with "8.", or else that of 9.2. Default: [DefaultVersion].
+	// Version is the release that the node imitates. If it begins with "8.", the
+	// node behaves like 8.17, otherwise like 9.2. Default: [DefaultVersion].
 	Version string
-	// ConfigDir is the folder below which a realm's PKCJWKSetPath is looked up
-	// where it is no URL.
+	// ConfigDir is the folder for a realm's PKCJWKSetPath that is a relative path.
 	ConfigDir string
 	// Realms are the JWT realms, in their order.
 	Realms []Realm
-	// Users are those of the file realm "default_file", which comes before the
-	// others. They authenticate with Basic credentials and are the only ones that
-	// others can run as.
+	// Users are the users of the file realm "default_file", which comes before
+	// the JWT realms. They authenticate with Basic credentials. Others can run as
+	// them, and as nobody else.
 	Users []User
-	// Roles by name, beside the built-in superuser and viewer.
+	// Roles by name. There are also the built-in superuser and viewer.
 	Roles map[string]Role
 	// RoleMappings by name.
 	RoleMappings map[string]RoleMapping
-	// Logf, where it is set, is told why a token was refused.
+	// Logf, if it is set, is called with the reason when a token is refused.
 	Logf func(format string, args ...any)
 }
 
-// DefaultVersion is the release that a node imitates unless told otherwise.
+// DefaultVersion is the release that a node imitates by default.
 const DefaultVersion = "9.2.0"
 
 // TokenType is a realm's setting token_type.
@@ -37,14 +36,13 @@ type TokenType string
 const (
 	// IDToken is an OpenID Connect ID token. It is the default.
 	IDToken TokenType = "id_token"
-	// AccessToken is an OAuth2 access token, of which only some subjects are
-	// allowed.
+	// AccessToken is an OAuth2 access token. Its realm allows only some subjects.
 	AccessToken TokenType = "access_token"
 )
 
 // Realm is a JWT realm. Each field is the setting of the same name below
-// xpack.security.authc.realms.jwt.<name>. What a node would refuse to start with
-// is not looked for.
+// xpack.security.authc.realms.jwt.<name>. A real node does not start with some
+// combinations of settings; this package does not look for them.
 type Realm struct {
 	Name string
 
@@ -56,25 +54,26 @@ type Realm struct {
 	AllowedSubjectPatterns []string
 	// AllowedSignatureAlgorithms defaults to RS256 alone.
 	AllowedSignatureAlgorithms []string
-	// AllowedClockSkew defaults to a minute; a negative one is none.
+	// AllowedClockSkew defaults to a minute. A negative value means none.
 	AllowedClockSkew time.Duration
 
 	Claims        Claims
 	ClaimPatterns Claims
 	// FallbackClaims are for an [AccessToken] realm.
 	FallbackClaims FallbackClaims
-	// RequiredClaims are more claims and the values of which each must have one.
+	// RequiredClaims are further claims that a token must have, with the allowed
+	// values of each.
 	RequiredClaims map[string][]string
 	// PopulateUserMetadata defaults to true.
 	PopulateUserMetadata *bool
 
 	ClientAuthentication ClientAuthentication
 
-	// PKCJWKSetPath is an https URL, or a file below [Config.ConfigDir]. As Java
-	// does, a realm sends no server name for a host without a dot or for an
-	// address, at which a server that wants one refuses it.
+	// PKCJWKSetPath is an https URL or a file; see [Config.ConfigDir]. Like Java, a
+	// realm sends no server name in the TLS handshake if the host is an address or
+	// a name without a dot. Some servers refuse such a handshake.
 	PKCJWKSetPath string
-	// SSL are the settings ssl.*, for a PKCJWKSetPath that is a URL.
+	// SSL are the settings ssl.* for a PKCJWKSetPath that is a URL.
 	SSL SSL
 
 	// HMACKey is the UTF-8 text of a symmetric key.
@@ -86,15 +85,14 @@ type Realm struct {
 	NoJWTCache bool
 }
 
-// Claims names a token's claims, or gives the patterns for their values. A
-// pattern is a regular expression whose first group is the value; it may match
-// anywhere.
+// Claims are the names of a token's claims, or the patterns for their values. A
+// pattern is a regular expression that matches anywhere in the text, and its
+// first group is the value.
 type Claims struct {
 	Principal, Groups, Name, Mail, DN string
 }
 
-// FallbackClaims are the claims that stand in for sub and aud where a token has
-// none.
+// FallbackClaims are the claims that are used if a token has no sub or aud.
 type FallbackClaims struct {
 	Sub, Aud string
 }
@@ -104,10 +102,10 @@ type ClientAuthenticationType string
 
 // The ways in which a realm authenticates the client that presents a token.
 const (
-	// ClientAuthenticationSharedSecret wants the shared secret in the header
+	// ClientAuthenticationSharedSecret requires the shared secret in the header
 	// ES-Client-Authentication. It is the default.
 	ClientAuthenticationSharedSecret ClientAuthenticationType = "shared_secret"
-	// ClientAuthenticationNone wants nothing.
+	// ClientAuthenticationNone requires nothing.
 	ClientAuthenticationNone ClientAuthenticationType = "none"
 )
 
@@ -115,14 +113,15 @@ const (
 type ClientAuthentication struct {
 	Type         ClientAuthenticationType
 	SharedSecret string
-	// RotationGracePeriod is how long the old secret works beside a new one;
-	// see [Node.SetSharedSecret]. Default: a minute.
+	// RotationGracePeriod is how long the old secret works after
+	// [Node.SetSharedSecret]. Default: a minute.
 	RotationGracePeriod time.Duration
 }
 
-// SSL is how a realm talks to the server of its JWK set.
+// SSL are the settings ssl.*, for the connection to the server of the JWK set.
 type SSL struct {
-	// CertificateAuthorities are trusted. Default: the system's.
+	// CertificateAuthorities may issue the server's certificate. Default: the
+	// system's.
 	CertificateAuthorities *x509.CertPool
 }
 
@@ -132,20 +131,20 @@ type User struct {
 	Roles          []string
 }
 
-// Role is a role as roles.yml and the role API describe it, as far as this
-// package knows privileges.
+// Role is a role. Its JSON is that of the role API and, as YAML, of roles.yml.
 type Role struct {
 	// Cluster are cluster privileges: all, manage or monitor.
 	Cluster []string `json:"cluster,omitempty"`
 	// Indices are privileges on indices.
 	Indices []IndexPrivileges `json:"indices,omitempty"`
-	// RunAs are patterns of the users that a holder may run as.
+	// RunAs are patterns for the names of users that one may run as.
 	RunAs []string `json:"run_as,omitempty"`
 }
 
-// IndexPrivileges gives privileges on the indices whose names match a pattern:
-// all, manage, read, write, index, create, create_doc, delete, create_index,
-// delete_index, auto_configure, maintenance or view_index_metadata.
+// IndexPrivileges are privileges on the indices whose names match a pattern. The
+// node knows all, manage, read, write, index, create, create_doc, delete,
+// create_index, delete_index, auto_configure, maintenance and
+// view_index_metadata.
 type IndexPrivileges struct {
 	Names      []string `json:"names"`
 	Privileges []string `json:"privileges"`
@@ -154,7 +153,7 @@ type IndexPrivileges struct {
 // RoleMapping gives roles to the users that its rules match.
 type RoleMapping struct {
 	Roles []string
-	// Rules is a rule as the role-mapping API takes it, for instance
+	// Rules is a rule in the JSON of the role-mapping API, for instance
 	// {"all":[{"field":{"realm.name":"jwt1"}},{"field":{"groups":"analysts"}}]}.
 	Rules []byte
 }

@@ -1,11 +1,11 @@
-// Package esrealm is an in-process Elasticsearch with JWT realms, for tests and
-// demonstrations that should not need a Java runtime.
+// Package esrealm imitates an Elasticsearch node with JWT realms in this process,
+// for tests and demonstrations that should run without Java.
 //
-// A [Node] decides about a request as a real node does: which tokens a realm
-// takes and what it makes of their claims, when it fetches its JWK set and what
-// it does when that fails, what the role mappings and roles give a user, which
-// headers make a client somebody else, and in which words it refuses. It knows
-// enough of the index API for a client to write and search a few documents.
+// A [Node] answers a request as a real node does. It imitates which tokens a
+// realm accepts and how it maps their claims, when it fetches its JWK set and
+// what happens if that fails, the role mappings, the roles, the headers by which
+// a client becomes somebody else, and the error messages. It knows enough of the
+// index API for a client to write and search a few documents.
 //
 //	node, err := esrealm.NewHandler(esrealm.Config{
 //		Realms: []esrealm.Realm{{
@@ -20,7 +20,8 @@
 //
 // The names of [Realm]'s fields follow the realm's settings in elasticsearch.yml.
 //
-// The package conformance holds several hundred requests with the verdicts of
-// real nodes, and the integration suite sends them to a node of each version
-// and to this package: both must give the same answer.
+// The package conformance has several hundred requests with the answers of real
+// nodes. This package has what they need, and no more. The integration suite
+// sends them to a real node of each version and to this package, and compares
+// the answers.
 package esrealm

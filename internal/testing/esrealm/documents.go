@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// indexUUID is the id of each index in the text of errors.
+// indexUUID is the id of every index. It appears in errors.
 const indexUUID = "esrealm-gives-no-uuids"
 
 func (n *Node) getIndex(w http.ResponseWriter, c *call) *apiError {
@@ -71,8 +71,8 @@ func (n *Node) deleteDocument(w http.ResponseWriter, c *call) *apiError {
 	return n.writeDocument(w, c, opDelete)
 }
 
-// writeDocument carries out one write as a bulk request of one item, as a node
-// does too.
+// writeDocument writes one document as a bulk request with one operation, which
+// is what a node does too.
 func (n *Node) writeDocument(w http.ResponseWriter, c *call, op string) *apiError {
 	item := bulkItem{op: op, index: c.params["index"], id: c.params["id"]}
 	action := actionIndex

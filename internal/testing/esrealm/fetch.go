@@ -19,8 +19,7 @@ import (
 // http.connection_read_timeout and http.socket_timeout.
 const fetchTimeout = 5 * time.Second
 
-// fetcher returns what reads the realm's JWK set: a file below the folder, or
-// a URL.
+// fetcher returns a function that reads the realm's JWK set from its file or URL.
 func (r *realm) fetcher(dir string) func(context.Context) ([]byte, error) {
 	if !strings.HasPrefix(r.PKCJWKSetPath, "https") {
 		path := r.PKCJWKSetPath
@@ -41,8 +40,8 @@ func (r *realm) fetcher(dir string) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) { return get(ctx, client, r.PKCJWKSetPath) }
 }
 
-// get fetches with no header but Host and User-Agent. Any status but 200 is an
-// error, after redirects.
+// get fetches a URL. It sends no headers but Host and User-Agent and follows
+// redirects. Any other status than 200 is an error.
 func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -60,9 +59,9 @@ func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	return io.ReadAll(res.Body)
 }
 
-// dialAsJava makes a TLS connection as Java does: HTTP/1.1 without ALPN, and no
-// server name indication for an address or for a name without a dot, such as
-// localhost or a compose service.
+// dialAsJava makes a TLS connection as Java does: without ALPN, and without the
+// server's name if the host is an address or a name without a dot, such as
+// localhost.
 func dialAsJava(ctx context.Context, network, address string, roots *x509.CertPool) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -70,7 +69,7 @@ func dialAsJava(ctx context.Context, network, address string, roots *x509.CertPo
 	}
 	config := &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
 	if !strings.Contains(host, ".") {
-		// Go verifies the name only where it also sends it.
+		// Go verifies only a name that it also sends.
 		config.ServerName = ""
 		config.InsecureSkipVerify = true
 		config.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, host, roots) }
@@ -79,14 +78,14 @@ func dialAsJava(ctx context.Context, network, address string, roots *x509.CertPo
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(plain, config) // tls.Dialer would fill in the server's name
+	conn := tls.Client(plain, config) // a tls.Dialer would add the server's name
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(err, plain.Close())
 	}
 	return conn, nil
 }
 
-// verifyServer does what crypto/tls would have done.
+// verifyServer verifies the server's certificate as crypto/tls does.
 func verifyServer(state tls.ConnectionState, host string, roots *x509.CertPool) error {
 	options := x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: x509.NewCertPool()}
 	for _, cert := range state.PeerCertificates[1:] {

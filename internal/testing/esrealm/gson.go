@@ -11,22 +11,23 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deeply objects and arrays may be nested where JSON is read
-// strictly.
+// maxDepth is how deeply objects and arrays may be nested in strict mode.
 const maxDepth = 255
 
 // errNull is returned for the document null.
 var errNull = errors.New("the document is null")
 
-// parseObject reads a JSON object as Elasticsearch's JWT library does, which
-// leaves JOSE headers, claims sets and JWK sets to Gson. Values are nil, bool,
-// string, int64, float64, []any and map[string]any.
+// parseObject reads a JOSE header, a claims set or a JWK set. Elasticsearch's JWT
+// library reads them with Gson, which differs from encoding/json:
 //
-// It differs from encoding/json where a verdict depends on it: a member of the
-// outermost object must not come twice, while of a nested one the last counts;
-// integers keep all 64 bits; and [["a",1]] is another spelling of {"a":1}.
+//   - Two members of the outermost object must not have the same name. In a nested
+//     object, the last one counts.
+//   - Integers keep all 64 bits.
+//   - [["a",1]] is another spelling of {"a":1}.
+//   - In the lenient mode, it reads much that is not JSON; see [strict].
 //
-// Elasticsearch 9 reads strictly. The library in 8.x is lenient: see [strict].
+// Elasticsearch 8 uses the lenient mode, Elasticsearch 9 the strict one. Values
+// are nil, bool, string, int64, float64, []any and map[string]any.
 func parseObject(document []byte, lenient bool) (map[string]any, error) {
 	text := strings.TrimPrefix(decodeUTF8(document), "\ufeff")
 	if lenient {
@@ -55,7 +56,7 @@ func parseObject(document []byte, lenient bool) (map[string]any, error) {
 	return nil, errors.New("expected an object")
 }
 
-// ofPairs is the object that an array of [name, value] pairs stands for.
+// ofPairs makes an object of [name, value] pairs.
 func ofPairs(pairs []any) (map[string]any, error) {
 	members := map[string]any{}
 	for _, e := range pairs {
@@ -77,7 +78,7 @@ type jsonDecoder struct {
 	lenient bool
 }
 
-// value reads a value that is inside so many objects and arrays.
+// value reads a value. The depth is the number of objects and arrays around it.
 func (d jsonDecoder) value(depth int) (any, error) {
 	token, err := d.Token()
 	if err != nil {
@@ -118,7 +119,7 @@ func (d jsonDecoder) object(depth int) (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		name, _ := token.(string) // of an object, the decoder takes nothing else
+		name, _ := token.(string) // the decoder accepts nothing else here
 		v, err := d.value(depth)
 		if err != nil {
 			return nil, err
@@ -144,7 +145,7 @@ func (d jsonDecoder) number(n json.Number) (any, error) {
 }
 
 var (
-	// lenientToken is what Gson reads at once: nothing, a string, a sign, or text without quotes.
+	// lenientToken matches space or a comment, a string, a sign, or text without quotes.
 	lenientToken = regexp.MustCompile(`^(?s:[ \t\r\n]+|/\*.*?\*/|(?://|#)[^\r\n]*` +
 		`|("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')` +
 		`|(=>|[{}\[\]:,;=])` +
@@ -154,24 +155,28 @@ var (
 	stringSpecial = regexp.MustCompile(`(?s)\\.|["\x00-\x1f]`)
 )
 
-// strict rewrites what Gson takes in its lenient mode as JSON: comments, single
-// quotes, text without quotes, ";" for ",", "=" and "=>" for ":", empty slots in
-// arrays. So {a=[b,'c',]} /**/ becomes {"a":["b","c",null]}. What is wrong for
-// Gson too is left for the decoder to find.
+// strict turns what Gson reads in its lenient mode into JSON. It knows comments,
+// single quotes, text without quotes, ";" for ",", "=" and "=>" for ":", and
+// missing elements of arrays:
+//
+//	{a=[b,'c',]} /* comment */    becomes    {"a":["b","c",null]}
+//
+// It does not look for errors, which the decoder will find.
 func strict(text string) (string, error) {
-	text = strings.TrimPrefix(text, ")]}'\n") // keeps JSON from being run as a script
-	var out, open []byte                      // open are the brackets around what comes next
+	text = strings.TrimPrefix(text, ")]}'\n") // a guard against JSON as a script
+	var out []byte
+	var open []byte // the brackets that are open
 	in := func(bracket byte) bool { return len(open) > 0 && open[len(open)-1] == bracket }
 	after := func(signs string) bool { return len(out) > 0 && strings.IndexByte(signs, out[len(out)-1]) >= 0 }
 	for text != "" {
 		token := lenientToken.FindStringSubmatch(text)
 		if token == nil {
-			return "", errors.New("neither JSON nor what Gson takes for it")
+			return "", errors.New("not even Gson reads this")
 		}
 		text = text[len(token[0]):]
 		switch quoted, sign, unquoted := token[1], token[2], token[3]; {
 		case quoted != "":
-			out = append(out, ' ') // between two values that have no sign between them
+			out = append(out, ' ') // or two numbers with a space between them would become one
 			out = append(out, requote(quoted[1:len(quoted)-1])...)
 		case unquoted != "":
 			isName := in('{') && after("{,")
@@ -193,7 +198,7 @@ func strict(text string) (string, error) {
 	return string(out), nil
 }
 
-// requote writes what was between quotes of either kind between double ones.
+// requote puts the content of a string between double quotes.
 func requote(content string) string {
 	return `"` + stringSpecial.ReplaceAllStringFunc(content, func(s string) string {
 		switch {
@@ -208,8 +213,8 @@ func requote(content string) string {
 	}) + `"`
 }
 
-// literal writes a text without quotes: a keyword or a number as it is, and
-// anything else, or a member's name, as a string.
+// literal turns text without quotes into JSON. It is a keyword, a number or,
+// like all names of members, a string.
 func literal(text string, isName bool) string {
 	switch keyword := strings.ToLower(text); {
 	case isName:
@@ -222,15 +227,15 @@ func literal(text string, isName bool) string {
 	return string(quoted)
 }
 
-// decodeUTF8 turns bytes into text as Java's decoder does: each maximal
-// malformed subpart becomes one U+FFFD (Unicode 3.9, "substitution of maximal
-// subparts"), where Go would write one for each byte. So "\xe2\x82x" is "\ufffdx".
+// decodeUTF8 decodes UTF-8 as Java does. The beginning of a character whose end is
+// missing becomes one U+FFFD, while Go makes one of each byte: "\xe2\x82x" becomes
+// "\ufffdx".
 func decodeUTF8(b []byte) string {
 	var out strings.Builder
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		if r == utf8.RuneError && n == 1 {
-			for n < len(b) && !utf8.FullRune(b[:n+1]) { // nor is it malformed yet
+			for n < len(b) && !utf8.FullRune(b[:n+1]) { // with the next byte, it could still become a character
 				n++
 			}
 		}

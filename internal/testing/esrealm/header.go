@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// header is a JOSE header (RFC 7515 section 4), as far as it decides anything.
+// header has the members of a JOSE header (RFC 7515 section 4) that a realm uses.
 type header struct {
 	alg       string
 	typ       string
@@ -17,8 +17,8 @@ type header struct {
 	unencoded bool // b64 is false (RFC 7797)
 }
 
-// parseHeader reads the header. It checks the types of the registered members
-// even where their values mean nothing to a realm.
+// parseHeader reads a header. Like the library, it also checks the types of
+// registered members that the realm does not use.
 func parseHeader(text []byte, lenient bool) (header, error) {
 	m, err := parseObject(text, lenient)
 	if errors.Is(err, errNull) {
@@ -109,7 +109,7 @@ func checkUnusedMembers(members object) error {
 // object is a JSON object.
 type object map[string]any
 
-// string returns a member that must be a string where it is there and not null.
+// string returns a member that is a string, or nil if it is null or absent.
 func (o object) string(name string) (*string, error) {
 	switch v := o[name].(type) {
 	case nil:
@@ -120,8 +120,8 @@ func (o object) string(name string) (*string, error) {
 	return nil, fmt.Errorf("%s is no string", name)
 }
 
-// strings returns a member that must be an array of strings where it is there
-// and not null. A null in it counts as an empty string.
+// strings returns a member that is an array of strings, or nil if it is null or
+// absent. A null in the array becomes an empty string.
 func (o object) strings(name string) ([]string, error) {
 	v, ok := o[name]
 	if !ok || v == nil {

@@ -12,16 +12,17 @@ const (
 	maxLineBytes   = 4 * 1024  // http.max_initial_line_length
 )
 
-// singleValued are the headers that a request may repeat only with the same
-// value, as the error spells them.
+// singleValued are the headers that must not have two different values, in the
+// spelling of the error message.
 var singleValued = []string{
 	"Authorization", "ES-Client-Authentication", "es-security-runas-user", "es-secondary-authorization",
 	"es-secondary-x-client-authentication", "X-Opaque-Id", "X-elastic-product-origin", "traceparent",
 }
 
-// ServeHTTP passes a request through the checks in a node's order: the headers'
-// size and number, authentication, the route, the right to run as another, and
-// at last the handler, which checks the right to its action.
+// ServeHTTP answers a request. The checks have the order of a real node: the size
+// of the headers, repeated headers, authentication, the route, its parameters,
+// and the right to run as another user. Then the handler checks the right to the
+// action.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()[productHeaderName] = []string{"Elasticsearch"}
 	if len(r.Method)+len(r.RequestURI)+len(r.Proto)+2 > maxLineBytes {
@@ -61,8 +62,9 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// headerBytes is the size of the header lines as Netty counts them: without
-// line ends. Go keeps Host apart, and does not keep the spaces around a value.
+// headerBytes is the size of the header lines without line ends, which is what
+// Netty counts. Go has Host in another place, and has removed the spaces around
+// values.
 func headerBytes(r *http.Request) int {
 	size := len("Host: ") + len(r.Host)
 	for name, values := range r.Header {
@@ -90,22 +92,22 @@ func checkSingleValues(h http.Header) *apiError {
 // route is one method and path of the REST API.
 type route struct {
 	method string
-	path   []string // segments; one in braces is a parameter
+	path   []string // segments; those in braces are parameters
 	action string
 	handle handler
 }
 
 type handler func(w http.ResponseWriter, c *call) *apiError
 
-// call is a request that has found its route.
+// call is a request with what its route needs.
 type call struct {
 	*http.Request
 	access access
 	params map[string]string
 }
 
-// checkParameters refuses what is no parameter of _security/_authenticate. Other
-// routes take any.
+// checkParameters refuses unknown parameters of _security/_authenticate. Other
+// routes accept any parameter.
 func checkParameters(r *http.Request) *apiError {
 	if !strings.HasPrefix(r.URL.Path, "/_security/_authenticate") {
 		return nil
@@ -128,7 +130,8 @@ func segments(path string) []string {
 	return slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" })
 }
 
-// match finds the route of a request, or the answer to one that has none.
+// match finds the route of a request. If there is none, it returns a function
+// that answers the request.
 func (n *Node) match(r *http.Request) (*route, map[string]string, func(http.ResponseWriter)) {
 	var allowed []string
 	path := segments(r.URL.Path)
@@ -159,9 +162,9 @@ func (n *Node) match(r *http.Request) (*route, map[string]string, func(http.Resp
 	}
 }
 
-// matchPath compares a path segment by segment. A parameter takes no segment
-// that starts with an underscore, except where the whole path is one segment,
-// which is then an index with an invalid name.
+// matchPath compares a path with the route's, segment by segment. An index must
+// not start with an underscore, with two exceptions: _all, and a path of one
+// segment, which is an index with an invalid name.
 func (rt *route) matchPath(path []string) (map[string]string, bool) {
 	if len(path) != len(rt.path) {
 		return nil, false

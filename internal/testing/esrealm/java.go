@@ -9,8 +9,8 @@ import (
 )
 
 // compileJava compiles a regular expression of java.util.regex, whose first
-// group is the value. As in Java, a dollar sign also finds the place before a
-// last line end: "^es-(.*)$" finds "a" in "es-a\n".
+// group is the value. As in Java, $ also matches before a line end that ends the
+// text: "^es-(.*)$" finds "a" in "es-a\n".
 func compileJava(expr string) (*regexp.Regexp, error) {
 	expr = dollar.ReplaceAllStringFunc(expr, func(part string) string {
 		if part == "$" {
@@ -18,13 +18,14 @@ func compileJava(expr string) (*regexp.Regexp, error) {
 		}
 		return part
 	})
-	return pattern.Compile("(?-i)" + expr) // patterns ignore case there
+	return pattern.Compile("(?-i)" + expr) // without this flag, it would ignore case
 }
 
-// dollar finds dollar signs, and what may hold one that is only a character.
+// dollar matches a dollar sign. It also matches escapes and character classes, in
+// which a dollar sign is an ordinary character.
 var dollar = regexp.MustCompile(`(?s)\\.|\[(?:\\.|[^\]])*\]|\$`)
 
-// The parts of a URI (RFC 2396). Java also takes most characters beyond ASCII.
+// The parts of a URI (RFC 2396). Java also allows most characters beyond ASCII.
 const (
 	uriMore   = `@&=+$,;]|%[[:xdigit:]]{2}|[^\x00-\x{9f}\pZ])`
 	uriWord   = `(?:[\w\-.!~'()*` + uriMore
@@ -36,8 +37,7 @@ const (
 	uriHost   = `(?:` + uriChar + `+|(?:[^\[/?#]*@)?\[[[:xdigit:]:.]+\][:0-9]*)`
 )
 
-// uri is what java.net.URI takes for a URI, which decides about the members jku
-// and x5u.
+// uri matches what java.net.URI accepts, as the values of jku and x5u.
 var uri = regexp.MustCompile(`^(?:` +
 	uriScheme + uriOpaque + uriAny + // mailto:a@b
 	`|(?:` + uriScheme + `)?//` + uriHost + `(?:/` + uriPath + `)?(?:\?` + uriAny + `)?` + // https://h:1/a?b
@@ -52,10 +52,10 @@ func isBlank(s string) bool {
 	}) == ""
 }
 
-// isJavaWhitespace is Character.isWhitespace for what a document may hold.
+// isJavaWhitespace is Java's Character.isWhitespace for ASCII.
 func isJavaWhitespace(r rune) bool {
 	return strings.ContainsRune("\t\n\v\f\r\x1c\x1d\x1e\x1f ", r)
 }
 
-// isJavaSpace is what String.trim removes.
+// isJavaSpace reports whether Java's String.trim removes a character.
 func isJavaSpace(r rune) bool { return r <= ' ' }

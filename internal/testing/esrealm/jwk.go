@@ -13,23 +13,21 @@ import (
 	"strings"
 )
 
-// jwk is a JSON Web Key (RFC 7517) that a realm can use. For any other type of
-// key, key is nil.
+// jwk is a JSON Web Key (RFC 7517).
 type jwk struct {
 	kid     *string
 	alg     *string
 	use     *string
 	ops     []string
 	hasOps  bool
-	key     crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or []byte
-	private bool             // has private members, or is symmetric
+	key     crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or []byte; nil for other types
+	private bool             // whether it is private or symmetric
 }
 
-// errKeyType is a key of a type that nobody knows, which a set may hold.
+// errKeyType is the error for a key of an unknown type. A set may have such keys.
 var errKeyType = errors.New("unsupported key type")
 
-// parseJWK reads one key. A malformed key of a known type is an error, which
-// refuses its whole set.
+// parseJWK reads one key.
 func parseJWK(m object) (*jwk, error) {
 	kty, err := m.string("kty")
 	if err != nil {
@@ -92,8 +90,8 @@ func (k *jwk) parseMetadata(m object) (err error) {
 	return nil
 }
 
-// checkChain refuses certificates that cannot be read, and a first one that is
-// for another key.
+// checkChain refuses certificates that cannot be parsed, and a first certificate
+// that is for another key.
 func (k *jwk) checkChain(m object) error {
 	chain, err := m.strings("x5c")
 	if err != nil {
@@ -111,7 +109,7 @@ func (k *jwk) checkChain(m object) error {
 	return nil
 }
 
-// checkOps refuses operations that are unknown or at odds with the key's use.
+// checkOps refuses operations that are unknown or contradict the key's use.
 func (k *jwk) checkOps() error {
 	signing, encryption := []string{"sign", "verify"}, []string{"encrypt", "decrypt", "wrapKey", "unwrapKey"}
 	known := slices.Concat(signing, encryption, []string{"deriveKey", "deriveBits"})
@@ -188,7 +186,7 @@ func checkOKP(m object) error {
 	return err
 }
 
-// bytes returns a member that must be there, in base64url.
+// bytes returns a member that is required, in base64url.
 func (o object) bytes(name string) ([]byte, error) {
 	s, err := o.string(name)
 	if err != nil {
@@ -200,8 +198,7 @@ func (o object) bytes(name string) ([]byte, error) {
 	return decodeBase64(*s), nil
 }
 
-// integer returns a member that must be there, a Base64urlUInt (RFC 7518
-// section 2).
+// integer returns a member that is required, a Base64urlUInt (RFC 7518 section 2).
 func (o object) integer(name string) (*big.Int, error) {
 	b, err := o.bytes(name)
 	if err != nil {

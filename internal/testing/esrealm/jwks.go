@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// keySet are the usable keys of a JWK set, and the hash of the document, by
-// which a realm decides whether a set is a new one.
+// keySet has the keys of a JWK set that the realm can use. The hash is that of
+// the document: if it changes, the set is a new one.
 type keySet struct {
 	keys []*jwk
 	hash [sha256.Size]byte
 }
 
-// parseKeySet reads a JWK set (RFC 7517 section 5). A blank document is an
-// empty set. Keys of unknown types are left out, and so are those that none of
-// the algorithms can use; any malformed key refuses the set.
+// parseKeySet reads a JWK set (RFC 7517 section 5). A blank document is an empty
+// set. Keys of unknown types and keys for none of the algorithms are left out. A
+// malformed key is an error.
 func parseKeySet(document []byte, algorithms []string, lenient bool) (*keySet, error) {
 	set := &keySet{hash: sha256.Sum256(document)}
 	if strings.TrimFunc(string(document), isJavaWhitespace) == "" {
@@ -52,13 +52,13 @@ func parseKeySet(document []byte, algorithms []string, lenient bool) (*keySet, e
 	return set, nil
 }
 
-// verifies reports whether the key is one for checking signatures.
+// verifies reports whether the key may be used to verify signatures.
 func (k *jwk) verifies() bool {
 	return (k.use == nil || *k.use == "sig") && (!k.hasOps || slices.Contains(k.ops, "verify"))
 }
 
-// fits reports whether the key is of the type and strength for an algorithm.
-// The key's own "alg" plays no part here.
+// fits reports whether the key has the type and size for an algorithm. It does
+// not look at the key's "alg".
 func (k *jwk) fits(alg string) bool {
 	switch key := k.key.(type) {
 	case *rsa.PublicKey:
@@ -73,7 +73,7 @@ func (k *jwk) fits(alg string) bool {
 	return false
 }
 
-// candidates are the keys to try on a token.
+// candidates returns the keys that may have signed a token.
 func (s *keySet) candidates(h header) []*jwk {
 	return slices.DeleteFunc(slices.Clone(s.keys), func(k *jwk) bool {
 		return (h.hasKeyID && k.kid != nil && *k.kid != h.kid) || (k.alg != nil && *k.alg != h.alg) || !k.fits(h.alg)

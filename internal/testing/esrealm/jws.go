@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// token is a bearer token that has the form of a signed JWT (RFC 7519). What
-// has not is no token at all to a JWT realm.
+// token is a bearer token that has the form of a signed JWT (RFC 7519). JWT
+// realms ignore all others.
 type token struct {
 	header       header
 	claims       claimsSet
 	signingInput []byte
 	signature    []byte
 	hash         [sha256.Size]byte // of the compact form, the key of the JWT cache
-	principal    string            // how refusals call it
+	principal    string            // its name in errors
 }
 
-// errHeaderNull is a JOSE header of "null", at which a node's authentication
-// trips instead of passing the token over.
+// errHeaderNull is the error for the JOSE header "null". A node does not ignore
+// such a token: its authentication fails with an internal error.
 var errHeaderNull = errors.New("the JOSE header is null")
 
 // parseToken reads a compact JWS (RFC 7515 section 3.1) with a claims set.

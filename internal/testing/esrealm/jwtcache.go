@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// jwtCache remembers whom a token authenticates, by the hash of the token's
-// text.
+// jwtCache has the users of tokens that were accepted, by the hash of the token.
 type jwtCache struct {
 	mu         sync.Mutex
 	entries    map[[sha256.Size]byte]cachedUser
@@ -19,7 +18,7 @@ type cachedUser struct {
 	expiry time.Time // of the token
 }
 
-// get returns the user of a token that had not expired at some time.
+// get returns the user of a token that expires after some time.
 func (c *jwtCache) get(hash [sha256.Size]byte, at time.Time) (*user, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,14 +26,14 @@ func (c *jwtCache) get(hash [sha256.Size]byte, at time.Time) (*user, bool) {
 	return e.user, ok && e.expiry.After(at)
 }
 
-// current is the generation to hand to put, taken before the user is made.
+// current returns the generation for put. Call it before the user is made.
 func (c *jwtCache) current() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.generation
 }
 
-// put remembers a user, unless the cache was cleared since the generation.
+// put adds a user, unless the cache has been cleared since the generation.
 func (c *jwtCache) put(generation int, hash [sha256.Size]byte, e cachedUser) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

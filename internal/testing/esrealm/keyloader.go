@@ -8,15 +8,14 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// keyLoader holds a realm's JWK set and replaces it when asked to. Nothing
-// reloads it by itself.
+// keyLoader has a realm's JWK set. It does not reload the set by itself.
 type keyLoader struct {
 	fetch   func(context.Context) ([]byte, error)
 	parse   func([]byte) (*keySet, error)
-	changed func() // called when another document has replaced the set
+	changed func() // called after a new document has replaced the set
 
-	// sticks makes a reload that fails the last one: whoever asks for another
-	// waits for ever, as a node does whose JWK set is a file.
+	// sticks means that no reload ends after one has failed, and that requests
+	// which need it get no answer. This is what nodes do if the set is a file.
 	sticks bool
 	stuck  atomic.Bool
 
@@ -26,15 +25,15 @@ type keyLoader struct {
 
 func (l *keyLoader) current() *keySet { return l.set.Load() }
 
-// reload fetches the set, or waits for the fetch that is under way. It fails
-// without effect where the set cannot be had.
+// reload fetches the set, or waits for a fetch that is already running. If that
+// fails, the old set stays.
 func (l *keyLoader) reload(ctx context.Context) error {
 	if l.stuck.Load() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	reload := l.reloads.DoChan("", func() (any, error) {
-		err := l.load(context.WithoutCancel(ctx)) // others wait for it too
+		err := l.load(context.WithoutCancel(ctx)) // others may wait for it too
 		l.stuck.Store(err != nil && l.sticks)
 		return nil, err
 	})

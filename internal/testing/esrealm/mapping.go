@@ -5,8 +5,8 @@ import (
 	"regexp"
 )
 
-// claimParser takes one property of a user from a token's claims, as the
-// settings claims.* and claim_patterns.* say.
+// claimParser reads one property of a user from a token's claims. It implements
+// the settings claims.* and claim_patterns.*.
 type claimParser struct {
 	realm   *realm
 	setting string
@@ -14,9 +14,9 @@ type claimParser struct {
 	pattern *regexp.Regexp
 }
 
-// values are the strings of the claim; where there is a pattern, the first
-// group of each that matches it. Any other type than a string or an array of
-// strings is an error, which fails the login.
+// values returns the strings of the claim. If there is a pattern, it returns the
+// first group of each string that matches. A claim that is neither a string nor
+// an array of strings is an error.
 func (p *claimParser) values(c claimsSet) ([]string, error) {
 	if p.claim == "" {
 		return nil, nil
@@ -53,7 +53,7 @@ func (p *claimParser) typeError() error {
 	return fmt.Errorf("setting [%s] expects a claim with a string or an array of strings", p.setting)
 }
 
-// value is the first of the values.
+// value returns the first of the values.
 func (p *claimParser) value(c claimsSet) (string, bool, error) {
 	values, err := p.values(c)
 	if err != nil || len(values) == 0 {
@@ -62,7 +62,7 @@ func (p *claimParser) value(c claimsSet) (string, bool, error) {
 	return values[0], true, nil
 }
 
-// userData are what role mappings see of a user.
+// userData is what role mappings know about a user.
 type userData struct {
 	username string
 	dn       *string
@@ -71,7 +71,7 @@ type userData struct {
 	realm    string
 }
 
-// user maps the claims of a verified token.
+// user makes a user of the claims of a verified token.
 func (r *realm) user(c claimsSet) (*user, error) {
 	principal, ok, err := r.principal.value(c)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Node is an Elasticsearch node as far as this package goes. It is an
-// [http.Handler], which [Node.Serve] serves over TLS.
+// Node imitates an Elasticsearch node. It is an [http.Handler], and [Node.Serve]
+// serves it over TLS.
 type Node struct {
 	config   Config
 	realms   []*realm
@@ -32,8 +32,8 @@ type fileUser struct {
 	password string
 }
 
-// NewHandler makes a node. It fetches the JWK set of each realm, and fails where
-// one cannot be had, as a node does not start then.
+// NewHandler makes a node. It fetches the JWK set of each realm. Like a real
+// node, it fails if one of them is not available.
 func NewHandler(config Config) (*Node, error) {
 	setDefault(&config.Version, DefaultVersion)
 	n := &Node{config: config, users: map[string]fileUser{}, store: store{indices: map[string]*index{}}}
@@ -59,8 +59,8 @@ func NewHandler(config Config) (*Node, error) {
 	return n, nil
 }
 
-// lenient reports whether the release is 8.x, which differs from 9 in how it
-// reads JSON and in which typ it takes.
+// lenient reports whether the release is 8.x, which reads JSON leniently and
+// accepts fewer values of typ than 9.
 func (n *Node) lenient() bool { return strings.HasPrefix(n.config.Version, "8.") }
 
 // Serve serves the node in the background until [Node.Close].
@@ -69,7 +69,7 @@ func (n *Node) Serve(listener net.Listener, config *tls.Config) error {
 		return errors.New("the node is already being served")
 	}
 	config = config.Clone()
-	config.NextProtos = []string{"http/1.1"} // a node speaks nothing newer
+	config.NextProtos = []string{"http/1.1"} // nodes do not speak HTTP/2
 	n.server = &http.Server{Handler: n, ReadHeaderTimeout: time.Minute}
 	n.stopped.Go(func() { _ = n.server.Serve(tls.NewListener(listener, config)) })
 	return nil
@@ -85,9 +85,9 @@ func (n *Node) Close() error {
 	return err
 }
 
-// SetSharedSecret changes a realm's client_authentication.shared_secret, as a
-// changed keystore and a reload of the secure settings do. The secret before it
-// works until the grace period is over.
+// SetSharedSecret changes a realm's client_authentication.shared_secret. The old
+// secret works until the end of the grace period. On a real node, one changes the
+// keystore and reloads the secure settings.
 func (n *Node) SetSharedSecret(realm, secret string) error {
 	for _, r := range n.realms {
 		if r.Name == realm {

@@ -11,9 +11,8 @@ import (
 // query decides whether a document matches.
 type query func(*document) bool
 
-// parseQuery reads the part of the query DSL that is known here: match_all,
-// match_none, match, term, terms, exists, ids and bool. The members of a
-// document are strings and numbers.
+// parseQuery reads a query. It knows match_all, match_none, match, term, terms,
+// exists, ids and bool, for documents whose members are strings and numbers.
 func parseQuery(text json.RawMessage) (query, *apiError) {
 	var q map[string]json.RawMessage
 	if err := json.Unmarshal(text, &q); err != nil || len(q) != 1 {
@@ -55,8 +54,9 @@ func malformed(err error) *apiError {
 }
 
 // parseTerms reads {"field": value}, {"field": [value, …]} or
-// {"field": {"<member>": value}}. A text matches that has any of the values'
-// terms; a number, or a text as "<field>.keyword", must be one of the values.
+// {"field": {"<member>": value}}. A text matches if one of its words is a term of
+// a value. A number matches if it is one of the values, and so does a text if the
+// field's name ends in ".keyword".
 func parseTerms(body json.RawMessage, member string, terms func(string) []string) (query, *apiError) {
 	var q map[string]any
 	if err := json.Unmarshal(body, &q); err != nil || len(q) != 1 {
@@ -86,8 +86,8 @@ func parseTerms(body json.RawMessage, member string, terms func(string) []string
 	panic("unreachable")
 }
 
-// parseBool combines queries. A should clause counts where there is nothing
-// that must match.
+// parseBool combines queries. One of the should clauses must match if there is
+// no must or filter clause.
 func parseBool(body json.RawMessage) (query, *apiError) {
 	var q struct {
 		Must, Filter, Should clauses
@@ -127,7 +127,7 @@ func (c *clauses) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// analyze cuts a text into lower-case words.
+// analyze splits a text into words in lower case.
 func analyze(text string) []string {
 	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_'

@@ -17,7 +17,7 @@ type realm struct {
 	lenient bool
 	roles   func(*userData) []string
 
-	before []check // what is checked before the signature
+	before []check // the checks before the signature is verified
 	hmac   *keySet
 	pkc    *keyLoader
 	cache  jwtCache
@@ -33,8 +33,7 @@ var (
 	pkcAlgorithms  = slices.Concat(rsaAlgorithms, ecAlgorithms)
 )
 
-// newRealm starts a realm, which fetches its JWK set: like a node it does not
-// start without.
+// newRealm makes a realm and fetches its JWK set.
 func newRealm(settings Realm, n *Node) (*realm, error) {
 	r := &realm{Realm: settings.withDefaults(), lenient: n.lenient(), roles: n.mapRoles}
 	var err error
@@ -51,7 +50,7 @@ func newRealm(settings Realm, n *Node) (*realm, error) {
 	return r, nil
 }
 
-// withDefaults fills in the defaults that the realm's settings have.
+// withDefaults returns the realm with the defaults of its settings.
 func (r Realm) withDefaults() Realm {
 	setDefault(&r.TokenType, IDToken)
 	setDefault(&r.AllowedClockSkew, time.Minute)
@@ -124,9 +123,9 @@ func (r *realm) loadKeys(dir string) error {
 	return nil
 }
 
-// authenticate decides about a token. The client's secret comes before the
-// cache, and the claims before the signature, so only a token that is good in
-// everything else can make the realm fetch its JWK set.
+// authenticate returns the user of a token. It checks the client's secret before
+// it looks into the cache, and the claims before the signature. So the realm
+// fetches its JWK set only for a token whose claims are good.
 func (r *realm) authenticate(ctx context.Context, t *token, clientSecret string) (*user, error) {
 	if err := r.authenticateClient(clientSecret); err != nil {
 		return nil, err
@@ -149,14 +148,14 @@ func (r *realm) authenticate(ctx context.Context, t *token, clientSecret string)
 		return nil, err
 	}
 	if !r.NoJWTCache {
-		expiry, _, _ := t.claims.time("exp") // there, or the checks had failed
+		expiry, _, _ := t.claims.time("exp") // which has been checked
 		r.cache.put(generation, t.hash, cachedUser{u, expiry})
 	}
 	return u, nil
 }
 
-// verify checks the signature, and once more with a fresh JWK set if that has
-// changed.
+// verify verifies the signature. If that fails, it fetches the JWK set, and tries
+// again if the set has changed.
 func (r *realm) verify(ctx context.Context, t *token) error {
 	if slices.Contains(hmacAlgorithms, t.header.alg) {
 		if r.hmac == nil {
@@ -181,7 +180,8 @@ func (r *realm) verify(ctx context.Context, t *token) error {
 	return err
 }
 
-// sharedSecret is what a client must know, with the one before it for a while.
+// sharedSecret is the secret that a client must know. The previous one works too,
+// until some time.
 type sharedSecret struct {
 	current, previous string
 	until             time.Time

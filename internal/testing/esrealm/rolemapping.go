@@ -23,7 +23,7 @@ func compileMappings(source map[string]RoleMapping) ([]mapping, error) {
 	return mappings, nil
 }
 
-// mapRoles returns the roles of a user, in the order of their names.
+// mapRoles returns the names of a user's roles, sorted.
 func (n *Node) mapRoles(u *userData) []string {
 	roles := []string{}
 	for _, m := range n.mappings {

@@ -19,7 +19,7 @@ type indexGrant struct {
 	privileges []string
 }
 
-// builtInRoles are the two of Elasticsearch's reserved roles that examples use.
+// builtInRoles are those of Elasticsearch's built-in roles that tests use.
 var builtInRoles = map[string]Role{
 	"superuser": {
 		Cluster: []string{"all"},
@@ -61,7 +61,8 @@ func compileRole(r Role) (*role, error) {
 	return c, nil
 }
 
-// rolesOf are the roles of a user that exist, and the names of those that do not.
+// rolesOf returns the roles of a user that exist, with their names, and the names
+// of those that do not exist.
 func (n *Node) rolesOf(u *user) (found []*role, names, missing []string) {
 	for _, name := range u.roles {
 		if r, ok := n.roles[name]; ok {

@@ -10,7 +10,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// rule is an expression of the role-mapping API, of which one member is set.
+// rule is a rule of the role-mapping API. One of its members is set.
 type rule struct {
 	Any    []rule
 	All    []rule
@@ -40,7 +40,7 @@ func (r *rule) match(u *userData) bool {
 	return false
 }
 
-// fieldValues are the values that a rule compares a field with, of which any may
+// fieldValues are the values that a rule compares a field with. One of them must
 // match.
 type fieldValues []fieldValue
 
@@ -53,7 +53,8 @@ func (f *fieldValues) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*[]fieldValue)(f))
 }
 
-// fieldValue is nil, a bool, a float64 or a string. A string may be a pattern.
+// fieldValue is a value in a rule: nil, a bool, a float64 or a string. The pattern
+// is set if the string is one.
 type fieldValue struct {
 	value   any
 	pattern *pattern.Pattern
@@ -68,8 +69,8 @@ func (v *fieldValue) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// matchField compares one field of a user. A field that the user does not have
-// matches null alone.
+// matchField compares the value with a field of a user. If the user does not have
+// the field, only null matches.
 func (v fieldValue) matchField(u *userData, field string) bool {
 	switch field {
 	case "username":
@@ -92,8 +93,8 @@ func (v fieldValue) matchField(u *userData, field string) bool {
 	return v.value == nil
 }
 
-// matchExact compares a username, a realm's name or a metadata text, with
-// regard to case.
+// matchExact compares the value with a username, a realm's name or a text in the
+// metadata. Case matters.
 func (v fieldValue) matchExact(s string) bool {
 	if v.pattern != nil {
 		return v.pattern.Match(s)
@@ -101,7 +102,8 @@ func (v fieldValue) matchExact(s string) bool {
 	return v.value == s
 }
 
-// matchAny compares a metadata value; of a list, any element.
+// matchAny compares the value with one in the metadata, or with each element if
+// that is a list.
 func (v fieldValue) matchAny(value any) bool {
 	switch value := value.(type) {
 	case string:
@@ -114,9 +116,9 @@ func (v fieldValue) matchAny(value any) bool {
 	return v.value == value
 }
 
-// matchName compares a DN or a group, without regard to case. Two distinguished
-// names are compared in their normal form. The pattern "*,<suffix>" is a
-// subtree: "*,OU=Eng" matches "cn=a, ou=eng".
+// matchName compares the value with a DN or a group. Case does not matter.
+// Distinguished names are compared in their normal form. The pattern "*,<suffix>"
+// is for a subtree: "*,OU=Eng" matches "cn=a, ou=eng".
 func (v fieldValue) matchName(s string) bool {
 	text, ok := v.value.(string)
 	if !ok {

@@ -12,7 +12,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 )
 
-// searchBody is the part of a search request that is known here.
+// searchBody has the supported members of a search request.
 type searchBody struct {
 	Query json.RawMessage
 	Size  int
@@ -80,8 +80,9 @@ func (n *Node) find(c *call) (hits []*document, names []string, body searchBody,
 	return n.store.search(names, q), names, body, nil
 }
 
-// resolve turns the index part of a path into names. Of a wildcard, only those
-// are left that the user may see; any other name must exist and be allowed.
+// resolve returns the indices that the path of a request names. A wildcard stands
+// for the indices that the user may use. An index that is named without a wildcard
+// must exist, and the user must be allowed to use it.
 func (n *Node) resolve(c *call, action string) ([]string, *apiError) {
 	expression := c.params["index"]
 	if expression == "" || expression == "_all" {

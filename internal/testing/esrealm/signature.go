@@ -10,8 +10,7 @@ import (
 	"slices"
 )
 
-// verify checks the token's signature with any of the keys that may have made
-// it.
+// verify verifies the token's signature. It tries all keys that may have made it.
 func (s *keySet) verify(t *token) error {
 	if len(s.keys) == 0 {
 		return errors.New("there are no keys to verify the signature with")
@@ -29,8 +28,8 @@ func (s *keySet) verify(t *token) error {
 	return nil
 }
 
-// verify checks one signature (RFC 7518 section 3). Go's functions are at least
-// as strict as Java's here, with a salt of exactly the hash's length for PS*.
+// verify verifies a signature with one key (RFC 7518 section 3). With PS*, Java
+// accepts only a salt that is as long as the hash.
 func (k *jwk) verify(t *token) bool {
 	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[t.header.alg[2:]]
 	if key, ok := k.key.([]byte); ok {

@@ -18,7 +18,7 @@ type store struct {
 
 type index struct {
 	docs     map[string]*document
-	versions map[string]int // of every document, also of those that are deleted
+	versions map[string]int // of every document, including deleted ones
 	writes   int
 }
 
@@ -26,12 +26,12 @@ type index struct {
 type document struct {
 	index, id string
 	version   int
-	seq       int // counts the writes to the index
+	seq       int // the number of writes to the index before this one
 	source    json.RawMessage
 	fields    map[string]any
 }
 
-// create makes an index, and reports whether there was none.
+// create makes an index. It returns false if there is already one.
 func (s *store) create(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,14 +52,14 @@ func (s *store) drop(name string) bool {
 
 func (s *store) has(name string) bool { return slices.Contains(s.names(), name) }
 
-// names are those of all indices, sorted.
+// names returns the names of all indices, sorted.
 func (s *store) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.indices))
 }
 
-// write counts a write to a document.
+// write makes the next version of a document.
 func (s *store) write(name, id string) (*index, *document) {
 	i := s.indices[name]
 	i.versions[id]++
@@ -67,14 +67,13 @@ func (s *store) write(name, id string) (*index, *document) {
 	return i, &document{index: name, id: id, version: i.versions[id], seq: i.writes - 1}
 }
 
-// conflictError is the version of a document that should have been created.
+// conflictError is the error for a document that exists, with its version.
 type conflictError int
 
 func (e conflictError) Error() string { return fmt.Sprintf("version %d exists", int(e)) }
 
-// put writes a document into an index, which it creates if need be, and reports
-// whether it is a new one. With create, a document that exists is left alone,
-// and is a [conflictError].
+// put writes a document and reports whether it is a new one. It creates the index
+// if there is none. With create, a document that exists is a [conflictError].
 func (s *store) put(name, id string, source []byte, create bool) (d *document, isNew bool, err error) {
 	var fields map[string]any
 	if err := json.Unmarshal(source, &fields); err != nil {
@@ -102,7 +101,8 @@ func (s *store) get(name, id string) *document {
 	return s.indices[name].docs[id]
 }
 
-// remove deletes a document; it returns the deletion as a version of its own.
+// remove deletes a document and reports whether it existed. The deletion is a new
+// version of the document.
 func (s *store) remove(name, id string) (d *document, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,8 +112,8 @@ func (s *store) remove(name, id string) (d *document, found bool) {
 	return d, found
 }
 
-// search returns the documents of the indices that the query matches, the
-// oldest first.
+// search returns the documents that match the query, the oldest of each index
+// first.
 func (s *store) search(names []string, q query) []*document {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,6 @@
 package esrealm
 
-// user is an authenticated user. It is shared by requests and not changed once
-// it is made.
+// user is a user. Requests share it, so nobody may change it.
 type user struct {
 	name     string
 	roles    []string
@@ -17,8 +16,8 @@ type realmRef struct {
 	Type string `json:"type"`
 }
 
-// authentication is who a request runs as: the user, and the one who
-// authenticated where that is somebody else.
+// authentication says who a request runs as and who has authenticated, which may
+// be two users.
 type authentication struct {
 	effective *user
 	by        *user
@@ -27,7 +26,7 @@ type authentication struct {
 // runAs reports whether the request runs as another user.
 func (a authentication) runAs() bool { return a.effective != a.by }
 
-// answer is the body of GET _security/_authenticate.
+// answer returns the body of the answer to GET _security/_authenticate.
 func (a authentication) answer() any {
 	u := a.effective
 	return struct {

@@ -1,9 +1,9 @@
 // Package pattern matches text against the patterns of Elasticsearch's security
 // settings: wildcards ("svc-*", "user-?") and, between slashes, Lucene's regular
-// expressions ("/x[0-9]+/"), of which it knows what Go writes in the same way.
+// expressions ("/x[0-9]+/").
 //
-// Lucene's complement is known at the end of a pattern, after plain text:
-// "/nine~(-9.*)/" matches what begins with "nine" and does not go on with "-9".
+// Of Lucene's syntax, it knows what is also Go's, and the complement after plain
+// text: "/nine~(-9.*)/" matches all that begins with "nine" but not with "nine-9".
 package pattern
 
 import (
@@ -16,11 +16,11 @@ import (
 // Pattern is a compiled pattern. It is safe for concurrent use.
 type Pattern struct {
 	match  *regexp.Regexp
-	except *regexp.Regexp // what a complement takes out, or nil
+	except *regexp.Regexp // does not match this, if there is a complement
 }
 
-// IsPattern reports whether a role-mapping rule takes s as a pattern rather
-// than as plain text.
+// IsPattern reports whether s is a pattern in a role-mapping rule. Otherwise it is
+// plain text.
 func IsPattern(s string) bool {
 	return strings.Contains(s, "*") || (len(s) > 1 && s[0] == '/' && s[len(s)-1] == '/')
 }
@@ -59,7 +59,8 @@ func (p *Pattern) Match(text string) bool {
 	return p.match.MatchString(text) && (p.except == nil || !p.except.MatchString(text))
 }
 
-// wildcard reads * as any text, ? as any character and \ as an escape.
+// wildcard compiles a text in which * is any text, ? is any character and \ is an
+// escape.
 func wildcard(s string) *regexp.Regexp {
 	expr := wildcardPart.ReplaceAllStringFunc(s, func(part string) string {
 		switch {
