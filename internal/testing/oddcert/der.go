@@ -14,12 +14,12 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
-// tlv is an ASN.1 value: its tag, its length and its content.
+// tlv returns a DER element.
 func tlv(tag byte, content ...[]byte) []byte { return pki.Element(tag, content...) }
 
 func sequence(content ...[]byte) []byte { return tlv(0x30, content...) }
 
-// der encodes what encoding/asn1 can.
+// der encodes a Go value.
 func der(value any) []byte {
 	out, err := asn1.Marshal(value)
 	if err != nil {
@@ -30,12 +30,12 @@ func der(value any) []byte {
 
 func oid(numbers ...int) []byte { return der(asn1.ObjectIdentifier(numbers)) }
 
-// name is a subject of one attribute, the common name, in a string of some kind.
+// name returns a name with a common name alone. The tag is that of its string type.
 func name(tag byte, value string) []byte {
 	return sequence(tlv(0x31, sequence(oid(2, 5, 4, 3), tlv(tag, []byte(value)))))
 }
 
-// extension is one with id-ce and a number.
+// extension returns the extension id-ce-number.
 func extension(number int, isCritical bool, value []byte) []byte {
 	if isCritical {
 		return critical(oid(2, 5, 29, number), value)
@@ -52,7 +52,7 @@ var (
 	sha256WithRSA = sequence(oid(1, 2, 840, 113549, 1, 1, 11), []byte{5, 0})
 )
 
-// certificate has the parts of one, each of them encoded already.
+// certificate has the parts of a certificate in DER.
 type certificate struct {
 	version    []byte
 	serial     []byte
@@ -112,7 +112,7 @@ func (c *certificate) signed(by *party, change []func(*certificate)) []byte {
 	return append(sequence(tbs, c.algorithm, tlv(3, []byte{0}, signature)), c.after...)
 }
 
-// party is an authority with its name and key.
+// party is an authority.
 type party struct {
 	name []byte
 	key  *rsa.PrivateKey

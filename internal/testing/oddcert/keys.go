@@ -1,6 +1,6 @@
 package oddcert
 
-// Public keys that crypto/x509 makes no certificate for, as `openssl pkey -pubout` prints them.
+// Public keys that Go cannot make, from `openssl pkey -pubout`.
 
 const explicit = "" +
 	"MIIBSzCCAQMGByqGSM49AgEwgfcCAQEwLAYHKoZIzj0BAQIhAP////8AAAABAAAAAAAAAAAAAAAA////////////////MFsEIP////8AAAABAA" +

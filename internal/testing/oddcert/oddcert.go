@@ -1,5 +1,5 @@
-// Package oddcert makes certificates of which Java and Go could think differently. It is for tests and
-// documents: what cannot be made panics.
+// Package oddcert makes unusual certificates, which Java and Go may judge differently. Tests and the
+// documents use them. Its functions panic on errors.
 package oddcert
 
 import (
@@ -9,29 +9,29 @@ import (
 	"math/big"
 )
 
-// Case is a certificate with those above it, without the root, and what becomes of it.
+// Case is a certificate chain without the root, and what Java and Go do with it.
 type Case struct {
-	What  string // what is odd about it; some have the same
-	Java  bool   // whether Java takes it
+	What  string // what is unusual; several cases can have the same text
+	Java  bool   // whether Java accepts it
 	Go    Outcome
 	Chain [][]byte
 }
 
-// Outcome is what Go makes of a certificate.
+// Outcome is what Go does with a certificate.
 type Outcome string
 
-// What a client sees in the mode "request" with a trust pool in the handler. In a mode in which the
-// TLS layer verifies, the handshake ends in both of the last two cases.
+// The outcomes in the mode "request" with a trust pool in the handler. In modes in which the TLS layer
+// verifies, the handshake ends for both of the last two.
 const (
 	Takes       Outcome = "takes"
 	Unverified  Outcome = "`unverified`"
 	NoHandshake Outcome = "the handshake ends"
 )
 
-// Key is that of all clients.
+// Key returns the key of all clients.
 func Key() crypto.Signer { return clientKey }
 
-// Cases are all of them, and the certificate of the authority that they lead to.
+// Cases returns all cases and the certificate of their root.
 func Cases() (cases []Case, root []byte) {
 	authority, sub := newParty("Root"), newParty("Intermediate")
 	add := func(what string, java bool, outcome Outcome, chains ...[][]byte) {
@@ -145,13 +145,13 @@ func constraints(permitted []byte) []byte {
 	return extension(30, true, sequence(tlv(0xa0, sequence(permitted))))
 }
 
-// longKey is a public key of which nobody has the private one.
+// longKey returns a public key of 8200 bits. There is no private key for it.
 func longKey() []byte {
 	n := new(big.Int).SetBit(big.NewInt(1), 8199, 1)
 	return rsaKey(oid(1, 2, 840, 113549, 1, 1, 1), der(struct{ N, E *big.Int }{n, big.NewInt(65537)}))
 }
 
-// pssKey is that of the clients, by the name of a key for RSA-PSS alone.
+// pssKey returns the clients' key, marked as a key for RSA-PSS only.
 func pssKey() []byte {
 	return rsaKey(oid(1, 2, 840, 113549, 1, 1, 10), x509.MarshalPKCS1PublicKey(&clientKey.PublicKey))
 }
@@ -160,7 +160,7 @@ func rsaKey(kind, key []byte) []byte {
 	return sequence(sequence(kind, []byte{5, 0}), tlv(3, []byte{0}, key))
 }
 
-// constant is a public key that crypto has no type for, of OpenSSL.
+// constant decodes one of the keys from OpenSSL.
 func constant(text string) []byte {
 	out, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package pki makes throwaway certificate authorities and certificates. It is
-// for tests and examples: what cannot be made panics, and an authority's key is
+// Package pki makes throwaway certificate authorities and certificates for tests
+// and examples. Its functions panic on errors, and the key of an authority is
 // gone when the process ends.
 package pki
 
@@ -26,10 +26,10 @@ type CA struct {
 	key         crypto.Signer
 }
 
-// NewCA makes a self-signed authority. What it issues is good for a day.
+// NewCA makes a self-signed authority. Its certificates are valid for a day.
 func NewCA(name string) *CA { return NewCAFor(name, 24*time.Hour) }
 
-// NewCAFor makes a self-signed authority that is good for some time.
+// NewCAFor makes a self-signed authority that is valid for some time.
 func NewCAFor(name string, validFor time.Duration) *CA {
 	key := newKey()
 	template := &x509.Certificate{
@@ -45,12 +45,12 @@ func NewCAFor(name string, validFor time.Duration) *CA {
 	return &CA{Certificate: must(x509.ParseCertificate(der)), key: key}
 }
 
-// PEM is the authority's certificate.
+// PEM returns the authority's certificate.
 func (ca *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate.Raw})
 }
 
-// Pool holds the authority alone.
+// Pool returns a pool with the authority.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Certificate)
@@ -61,14 +61,14 @@ func (ca *CA) Pool() *x509.CertPool {
 type Pair struct {
 	// Cert and Key (PKCS#8) are PEM.
 	Cert, Key []byte
-	// Leaf is the parsed certificate; nil for one that crypto/x509 does not read.
+	// Leaf is the parsed certificate, or nil if crypto/x509 cannot parse it.
 	Leaf *x509.Certificate
-	// TLS is the same for crypto/tls.
+	// TLS is the pair for crypto/tls.
 	TLS tls.Certificate
 }
 
-// Server issues a server's certificate for names and addresses; the first one is
-// its common name.
+// Server issues a server's certificate for names and addresses. The first one is
+// the common name.
 func (ca *CA) Server(names ...string) Pair {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: names[0]},
@@ -85,7 +85,7 @@ func (ca *CA) Server(names ...string) Pair {
 	return ca.Issue(template)
 }
 
-// Client issues a client's certificate whose organizations are its groups.
+// Client issues a client's certificate. The groups are its organizations.
 func (ca *CA) Client(name string, groups ...string) Pair {
 	return ca.ClientSubject(pkix.Name{CommonName: name, Organization: groups})
 }
@@ -95,14 +95,14 @@ func (ca *CA) ClientSubject(subject pkix.Name) Pair {
 	return ca.Issue(&x509.Certificate{Subject: subject})
 }
 
-// ClientRaw issues a client's certificate with a subject in DER, which may be
-// one that crypto/x509 would not write.
+// ClientRaw issues a client's certificate with a subject in DER, for subjects that
+// crypto/x509 cannot write.
 func (ca *CA) ClientRaw(subject []byte) Pair {
 	return ca.Issue(&x509.Certificate{RawSubject: subject})
 }
 
-// Issue signs any certificate. What the template leaves empty becomes that of a
-// client's certificate that is valid now, for as long as its authority.
+// Issue issues any certificate. The defaults are those of a client's certificate
+// that is valid as long as its authority.
 func (ca *CA) Issue(template *x509.Certificate) Pair {
 	full := *template
 	if full.SerialNumber == nil {
@@ -125,7 +125,8 @@ func (ca *CA) Issue(template *x509.Certificate) Pair {
 	return newPair(der, key)
 }
 
-// RevocationList signs a list of revoked certificates that is good for an hour, in DER.
+// RevocationList makes a list of revoked certificates, in DER. It is valid for an
+// hour.
 func (ca *CA) RevocationList(revoked ...Pair) []byte {
 	now := time.Now()
 	template := &x509.RevocationList{
@@ -151,7 +152,7 @@ func newPair(der []byte, key *ecdsa.PrivateKey) Pair {
 		Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))}),
 	}
-	// With what Java reads and Go does not, a client can still come.
+	// A certificate that Go cannot parse still works for a client.
 	if leaf, err := x509.ParseCertificate(der); err == nil {
 		pair.Leaf = leaf
 	}

@@ -8,16 +8,15 @@ import (
 	"unicode/utf16"
 )
 
-// StringType is how the text of a name is written in a certificate: the tag of an
-// ASN.1 string type.
+// StringType is an ASN.1 string type, by its tag. The text of a name has one.
 type StringType int
 
-// The string types of X.520's DirectoryString, and those that older names have.
+// The string types of X.520's DirectoryString and of older names.
 const (
 	UTF8      StringType = asn1.TagUTF8String
 	Numeric   StringType = asn1.TagNumericString
 	Printable StringType = asn1.TagPrintableString
-	T61       StringType = asn1.TagT61String // as Latin-1, which is what everybody takes it for
+	T61       StringType = asn1.TagT61String // as Latin-1, which everybody writes into it
 	IA5       StringType = asn1.TagIA5String
 	Universal StringType = 28 // UTF-32
 	BMP       StringType = asn1.TagBMPString
@@ -28,17 +27,18 @@ const (
 	tagSet      = 0x31
 )
 
-// Attribute is a type, by its OID, and a value. The zero StringType is UTF8.
+// Attribute is an attribute of a name. Its type is an OID. The default for As is
+// UTF8.
 type Attribute struct {
 	Type string
 	Text string
 	As   StringType
 }
 
-// RDN is a relative name. Most have one attribute.
+// RDN is a relative distinguished name. Most have one attribute.
 type RDN []Attribute
 
-// The attribute types that tests use most.
+// Attribute types.
 const (
 	CN    = "2.5.4.3"
 	C     = "2.5.4.6"
@@ -49,8 +49,8 @@ const (
 	DC    = "0.9.2342.19200300.100.1.25"
 )
 
-// Subject is the DER of a name, in the order given: nothing is sorted and nothing
-// is checked, so that it may be one that crypto/x509 would neither write nor read.
+// Subject returns the DER of a name. It neither sorts nor checks anything, so that
+// it can make names that crypto/x509 cannot write or parse.
 func Subject(rdns ...RDN) []byte {
 	var name []byte
 	for _, rdn := range rdns {
@@ -115,7 +115,7 @@ func (s StringType) encode(text string) (encoded []byte) {
 	return encoded
 }
 
-// Element is a value in DER: a tag of one byte, the content's length and the content.
+// Element returns a DER element: the tag, the length of the content and the content.
 func Element(tag byte, content ...[]byte) []byte {
 	return must(asn1.Marshal(asn1.RawValue{
 		Class: int(tag >> 6), IsCompound: tag&0x20 != 0, Tag: int(tag & 0x1f), Bytes: slices.Concat(content...),

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Case is a request, and the answer that every node gives.
+// Case is a request with the answer of every node.
 type Case struct {
-	// Name is a statement about the answer.
+	// Name says what is special about the request.
 	Name string
-	// Token is put where the request's headers say {{token}}.
+	// Token replaces {{token}} in the request's headers.
 	Token Token
 	Request
 	Want Want
-	// Loose says that an error's reason is in words that only a real node has.
+	// Loose means that the reason of an error differs between nodes.
 	Loose bool
-	// Want8 is the answer of Elasticsearch 8 where it is another.
+	// Want8 is the answer of Elasticsearch 8, if that is another one.
 	Want8 *Want
 }
 
@@ -26,43 +26,42 @@ type Case struct {
 type Request struct {
 	// Method and Path default to GET and /_security/_authenticate.
 	Method, Path string
-	// Headers are sent as they are, in their order and spelling. The default is
-	// Authorization: Bearer {{token}}, and where Headers do not name that
-	// header it is sent before them.
+	// Headers are sent in their order and spelling. If Authorization is not among
+	// them, "Authorization: Bearer {{token}}" is sent first.
 	Headers []string
-	// Anonymous leaves the default out.
+	// Anonymous means that no Authorization header is added.
 	Anonymous bool
-	// PadTo adds a header, so that all header lines together, without their
-	// ends, have this many bytes.
+	// PadTo adds a header, so that all header lines without their ends have this
+	// many bytes together.
 	PadTo int
-	// PadLineTo does the same to the request line.
+	// PadLineTo makes the path longer, so that the request line has this many bytes.
 	PadLineTo int
 	Body      string
-	// Raw sends the body as it is, without a Content-Length.
+	// Raw means that no Content-Length is added.
 	Raw bool
 }
 
-// Want is what is certain about an answer. The integration suite compares all
-// of it with a real node's.
+// Want has the important parts of an answer. The integration suite compares whole
+// answers.
 type Want struct {
 	Status int
-	// Username, and the other properties of a user where they are not empty.
+	// Username and the other properties of the user. Empty ones are not compared.
 	Username string
 	Roles    []string
 	FullName string
 	Email    string
-	// Metadata are members that the metadata must have; a nil one must not be
-	// there.
+	// Metadata are members of the user's metadata. A member that is nil here must be
+	// absent.
 	Metadata map[string]any
-	// Realm authenticated the user.
+	// Realm is the realm that authenticated the user.
 	Realm string
-	// Reason is a part of an error's reason.
+	// Reason is a part of the error's reason.
 	Reason string
-	// Hangs says that there is no answer.
+	// Hangs means that there is no answer.
 	Hangs bool
 }
 
-// wantOn is what a version must answer.
+// wantOn returns the answer of a version.
 func (c *Case) wantOn(version string) Want {
 	if c.Want8 != nil && strings.HasPrefix(version, "8.") {
 		return *c.Want8
@@ -70,7 +69,7 @@ func (c *Case) wantOn(version string) Want {
 	return c.Want
 }
 
-// Lines are the request's lines, without the one for the body's length.
+// lines returns the lines of the request, without Content-Length.
 func (c *Case) lines(host string, now time.Time) []string {
 	method, path := c.Method, c.Path
 	if method == "" {
@@ -106,22 +105,23 @@ func (c *Case) lines(host string, now time.Time) []string {
 // Answer is a node's answer.
 type Answer struct {
 	Status int
-	// Header are the headers that say something about the verdict.
+	// Header has the headers that depend on the answer.
 	Header map[string][]string
-	// Body is the JSON of the body, without what differs from node to node.
+	// Body is the JSON of the body without the members that differ between nodes.
 	Body any
 }
 
-// volatile are the members of an answer that differ from node to node.
+// volatile are the members of an answer that differ between nodes.
 var volatile = []string{
 	"took", "index_uuid", "uuid", "max_score", "_score", "_shards", "_seq_no", "_primary_term", "forced_refresh",
 	"line", "col", "caused_by", "shard_id",
 }
 
-// indexID is the id of an index in the text of an error.
+// indexID matches the id of an index in an error.
 var indexID = regexp.MustCompile(`/[A-Za-z0-9_-]{20,22}\]`)
 
-// normalize removes the volatile members and sorts what has no order.
+// normalize removes the volatile members, and sorts lists whose order does not
+// matter.
 func normalize(v any, loose bool) any {
 	switch v := v.(type) {
 	case string:
@@ -137,7 +137,7 @@ func normalize(v any, loose bool) any {
 		for name, e := range v {
 			v[name] = normalize(e, loose)
 		}
-		for _, name := range []string{"roles", "WWW-Authenticate"} { // have no order
+		for _, name := range []string{"roles", "WWW-Authenticate"} {
 			if list, ok := v[name].([]any); ok {
 				slices.SortFunc(list, func(a, b any) int { return strings.Compare(toText(a), toText(b)) })
 			}

@@ -2,7 +2,7 @@ package conformance
 
 import "slices"
 
-// Cases are all cases.
+// Cases returns all cases.
 func Cases() []Case {
 	return slices.Concat(
 		headerCases(), keyCases(), compactCases(), jsonCases(),
@@ -12,20 +12,19 @@ func Cases() []Case {
 	)
 }
 
-// taken is a case whose token is accepted; edits say more about it.
+// taken returns a case whose token is accepted.
 func taken(name string, t Token, edits ...func(*Case)) Case {
 	c := Case{Name: name, Token: t, Want: Want{Status: 200, Username: "alice", Realm: t.Realm}}
 	return edited(c, edits)
 }
 
-// refused is a case whose token a realm refuses after it has recognised it as a
-// JWT.
+// refused returns a case whose token is a JWT that the realm refuses.
 func refused(name string, t Token, edits ...func(*Case)) Case {
 	c := Case{Name: name, Token: t, Want: Want{Status: 401, Reason: "unable to authenticate user ["}}
 	return edited(c, edits)
 }
 
-// notJWT is a case whose token no realm recognises as a JWT.
+// notJWT returns a case whose token is not a JWT, so that no realm looks at it.
 func notJWT(name string, t Token, edits ...func(*Case)) Case {
 	c := Case{Name: name, Token: t, Want: Want{Status: 401, Reason: "unable to authenticate with provided credentials"}}
 	return edited(c, edits)
@@ -38,31 +37,31 @@ func edited(c Case, edits []func(*Case)) Case {
 	return c
 }
 
-// as says who the user is.
+// as sets the expected username.
 func as(username string) func(*Case) { return func(c *Case) { c.Want.Username = username } }
 
-// roles says which roles the user has, and no others.
+// roles sets the expected roles.
 func roles(names ...string) func(*Case) {
 	return func(c *Case) { c.Want.Roles = append([]string{}, names...) }
 }
 
-// metadata says what the metadata hold.
+// metadata sets the expected metadata.
 func metadata(m map[string]any) func(*Case) { return func(c *Case) { c.Want.Metadata = m } }
 
-// with adds headers.
+// with adds headers to the request.
 func with(headers ...string) func(*Case) {
 	return func(c *Case) { c.Headers = append(c.Headers, headers...) }
 }
 
-// taken8 is what Elasticsearch 8 makes of a token that 9 does not recognise:
-// its JSON is lenient.
+// taken8 means that Elasticsearch 8 accepts the token, which 9 does not: 8 reads
+// JSON leniently.
 func taken8(m map[string]any) func(*Case) {
 	return func(c *Case) {
 		c.Want8 = &Want{Status: 200, Username: "alice", Realm: c.Token.Realm, Metadata: m}
 	}
 }
 
-// notJWT8 says that Elasticsearch 8 does not recognise the token as a JWT.
+// notJWT8 means that for Elasticsearch 8 the token is not a JWT.
 func notJWT8(c *Case) {
 	c.Want8 = &Want{Status: 401, Reason: "unable to authenticate with provided credentials"}
 }

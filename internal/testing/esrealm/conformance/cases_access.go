@@ -2,8 +2,8 @@ package conformance
 
 import "time"
 
-// accessCases are about access_token realms and about allowed subjects, required
-// claims and fallback claims.
+// accessCases are about access_token realms, allowed subjects, required claims and
+// fallback claims.
 func accessCases() []Case {
 	access := func(m Members) Token { return Token{Realm: realmAccess, Claims: m} }
 	fallback := func(m Members) Token { return Token{Realm: realmFallback, Claims: m} }

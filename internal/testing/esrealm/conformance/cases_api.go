@@ -1,7 +1,6 @@
 package conformance
 
-// apiCases are about the rights that roles give, and about requests that touch
-// no document.
+// apiCases are about the rights of roles, in requests that change no document.
 func apiCases() []Case {
 	request := func(name, group, method, path, body string, status int, edits ...func(*Case)) Case {
 		return edited(Case{

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// claimCases are about iss, sub, aud and jti in an id_token realm with the
-// defaults.
+// claimCases are about iss, sub, aud and jti in an id_token realm with default
+// settings.
 func claimCases() []Case {
 	claims := func(m Members) Token { return Token{Realm: realmTeleport, Claims: m} }
 	return slices.Concat([]Case{

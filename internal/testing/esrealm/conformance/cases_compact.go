@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// compactCases are about the form of the token: three parts in base64url, of
-// which nodes take a generous view.
+// compactCases are about the form of the token: three parts in base64url. Nodes
+// accept much that is not base64url.
 func compactCases() []Case {
 	compact := func(edit func(string) string) Token { return Token{Realm: realmTeleport, Compact: edit} }
 	encoded := func(edit func(header, payload string) (string, string)) Token {

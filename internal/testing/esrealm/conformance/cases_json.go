@@ -3,7 +3,7 @@ package conformance
 import "strings"
 
 // jsonCases are about the JSON text of the claims set. Elasticsearch 8 reads it
-// leniently, 9 strictly.
+// leniently, and 9 strictly.
 func jsonCases() []Case {
 	token := func(edit func(string) string) Token { return Token{Realm: realmTeleport, ClaimsText: edit} }
 	more := func(s string) Token {

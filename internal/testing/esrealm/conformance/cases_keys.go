@@ -1,6 +1,6 @@
 package conformance
 
-// keyCases are about which key of a set may have signed a token.
+// keyCases are about the keys of a set that a realm tries for a token.
 func keyCases() []Case {
 	token := func(key, alg string, header Members) Token {
 		return Token{Realm: realmAlgorithms, Key: key, Alg: alg, Header: header}

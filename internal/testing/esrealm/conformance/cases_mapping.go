@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// mappingCases are about what becomes of the claims of a good token.
+// mappingCases are about the user that a realm makes of a good token.
 func mappingCases() []Case {
 	claims := func(m Members) Token { return Token{Realm: realmAlgorithms, Claims: m} }
 	cases := []Case{

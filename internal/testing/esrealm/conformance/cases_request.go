@@ -2,7 +2,7 @@ package conformance
 
 import "strings"
 
-// requestCases are about how the token comes.
+// requestCases are about the headers and the other parts of a request.
 func requestCases() []Case {
 	good := Token{Realm: realmTeleport}
 	other := Token{Realm: realmTeleport, Claims: Members{"sub": "bob"}}
@@ -13,7 +13,8 @@ func requestCases() []Case {
 	path := func(method, path string) func(*Case) {
 		return func(c *Case) { c.Method, c.Path = method, path }
 	}
-	loose := func(c *Case) { c.Loose = true } // a node without the .security index cannot look for keys
+	// A real node fails in another way, as it has no .security index in which to look for API keys.
+	loose := func(c *Case) { c.Loose = true }
 	anonymous := func(c *Case) { c.Anonymous = true }
 	return []Case{
 		taken("request: no Authorization", good, anonymous, none),

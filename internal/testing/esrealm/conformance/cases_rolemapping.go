@@ -2,7 +2,8 @@ package conformance
 
 import "maps"
 
-// roleMappingCases are about the rules of role mappings; see [probes].
+// roleMappingCases are about the rules of role mappings. The rules are those of
+// probes.
 func roleMappingCases() []Case {
 	c := func(name string, claims Members, want ...string) Case {
 		m := Members{"roles": Absent}

@@ -2,8 +2,8 @@ package conformance
 
 import "time"
 
-// timeCases are about the dates. The skew is a minute; cases stay away from its
-// edge by some seconds.
+// timeCases are about the dates. The allowed skew is a minute. Cases keep some
+// seconds away from it.
 func timeCases() []Case {
 	claims := func(m Members) Token { return Token{Realm: realmTeleport, Claims: m} }
 	in := func(realm string, m Members) Token { return Token{Realm: realm, Claims: m} }

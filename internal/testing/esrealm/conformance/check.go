@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Check compares an answer of a version with what the case wants.
+// Check compares the answer of a version with the expected one.
 func (c *Case) Check(version string, a *Answer) error {
 	return c.wantOn(version).check(a)
 }
@@ -59,7 +59,7 @@ func (w Want) check(a *Answer) error {
 	return errors.Join(wrong...)
 }
 
-// sameJSON compares a Go value with what JSON decodes to.
+// sameJSON compares a Go value with a decoded JSON value.
 func sameJSON(want, got any) bool {
 	text, err := json.Marshal(want)
 	if err != nil {

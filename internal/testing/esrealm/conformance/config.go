@@ -9,12 +9,12 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
 )
 
-// The realms, each told by its issuer.
+// The realms. Each has its own issuer.
 const (
-	realmTeleport   = "teleport"   // as Teleport's guide configures it: the defaults
+	realmTeleport   = "teleport"   // default settings, as in Teleport's guide
 	realmAlgorithms = "algorithms" // every algorithm, and every claim mapped
 	realmPatterns   = "patterns"   // patterns for every claim, 5 minutes of skew, no metadata
-	realmSubjects   = "subjects"   // id_token with allowed subjects, required claims, no skew, no cache
+	realmSubjects   = "subjects"   // id_token with allowed subjects and required claims, no skew, no cache
 	realmAccess     = "access"     // access_token
 	realmFallback   = "fallback"   // access_token with fallback and required claims
 	realmHMAC       = "hmac"       // a symmetric key
@@ -31,13 +31,12 @@ const (
 	nextSecret   = "the next shared secret"
 )
 
-// KeySetFile is the path of the realm's JWK set that is a file.
+// KeySetFile is the path of the JWK set that is a file.
 const KeySetFile = "jwks/keys.json"
 
 func issuer(realm string) string { return "https://" + realm + ".example.com" }
 
-// goodTokens are the claims of a good token of each realm, the key that signs it
-// and how.
+// goodTokens describes a good token for each realm.
 var goodTokens = map[string]struct {
 	claims   Members
 	key, alg string
@@ -71,8 +70,8 @@ func good(realm string, more Members) Members {
 	}, more)
 }
 
-// Realms are the realms' configurations. Their JWK sets are served by a
-// [KeyServer] at the URL, whose certificate one of the authorities has issued.
+// Realms returns the configurations of the realms. Most fetch their JWK sets from
+// a [KeyServer].
 func Realms(keyServer string, authorities *x509.CertPool) []esrealm.Realm {
 	mapped := esrealm.Claims{Principal: "sub", Groups: "roles"}
 	all := esrealm.Claims{Principal: "sub", Groups: "roles", Name: "name", Mail: "mail", DN: "dn"}
@@ -144,7 +143,7 @@ func Realms(keyServer string, authorities *x509.CertPool) []esrealm.Realm {
 	return realms
 }
 
-// Users are the users of the file realm.
+// Users returns the users of the file realm.
 func Users() []esrealm.User {
 	return []esrealm.User{
 		{Name: "root", Password: "root-password", Roles: []string{"superuser"}},
@@ -157,7 +156,7 @@ func Users() []esrealm.User {
 	}
 }
 
-// Roles are the roles beside the built-in ones.
+// Roles returns the roles that are not built in.
 func Roles() map[string]esrealm.Role {
 	return map[string]esrealm.Role{
 		"readers": {Indices: []esrealm.IndexPrivileges{{Names: []string{"logs-*"}, Privileges: []string{"read"}}}},
@@ -177,7 +176,7 @@ func Roles() map[string]esrealm.Role {
 	}
 }
 
-// field is a rule on one field.
+// field returns a rule about one field.
 func field(name string, values ...any) map[string]any {
 	if len(values) == 1 {
 		return map[string]any{"field": map[string]any{name: values[0]}}
@@ -189,8 +188,8 @@ func anyOf(rules ...any) map[string]any { return map[string]any{"any": append([]
 func allOf(rules ...any) map[string]any { return map[string]any{"all": append([]any{}, rules...)} }
 func except(rule any) map[string]any    { return map[string]any{"except": rule} }
 
-// RoleMappings are the role mappings. Most of them are probes: a role of the
-// mapping's own name says whether its rule matched.
+// RoleMappings returns the role mappings. Most of them are probes, which give a
+// role with the name of the mapping to the users that match its rule.
 func RoleMappings() map[string]esrealm.RoleMapping {
 	mappings := map[string]esrealm.RoleMapping{}
 	add := func(name string, rule any, roles ...string) {

@@ -11,7 +11,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
 )
 
-// The versions whose answers are written down.
+// The versions whose answers are known.
 var versions = []string{"8.17.0", "9.2.0"}
 
 func newRealm(t *testing.T, version string) *Realm {
@@ -45,7 +45,7 @@ func TestEsrealmGoesThroughScenariosAsRealNodesDo(t *testing.T) {
 			shared := newRealm(t, version)
 			for _, s := range Scenarios() {
 				if s.waits() && version != esrealm.DefaultVersion {
-					continue // takes time, and no version differs in it
+					continue // it takes time, and is the same with all versions
 				}
 				t.Run(s.Name, func(t *testing.T) {
 					r := shared
@@ -62,7 +62,7 @@ func TestEsrealmGoesThroughScenariosAsRealNodesDo(t *testing.T) {
 	}
 }
 
-// waits reports whether time passes in a scenario.
+// waits reports whether a scenario takes time.
 func (s *Scenario) waits() bool {
 	return slices.ContainsFunc(s.Steps, func(s Step) bool {
 		return s.Sleep > 0 || s.Want.Hangs || (s.Keys != nil && s.Keys.Delay > 0)

@@ -1,9 +1,7 @@
-// Package conformance holds requests to Elasticsearch with the answers that
-// real nodes gave, as data: tokens that are good and tokens that are broken in
-// each way that is known, for realms in several configurations.
+// Package conformance has requests to Elasticsearch with the answers of real
+// nodes: good tokens and broken ones, for realms with different settings.
 //
-// Two tests use it. One sends every request to [esrealm] and compares the answer
-// with the one that is written here. The other, in the integration suite, sends
-// the same requests to esrealm and to a real node at the same time and requires
-// the same answer of both. So what is written here is what Elasticsearch does.
+// Two tests use it. The test of this package sends each request to esrealm and
+// compares the answer with the expected one. A test in the integration suite sends
+// each request to a real node too, and also compares the two answers.
 package conformance

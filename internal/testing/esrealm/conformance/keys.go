@@ -15,14 +15,14 @@ import (
 	"sync"
 )
 
-// key signs tokens. Its public half may be in a JWK set.
+// key is a key that signs tokens.
 type key struct {
 	kid     string
 	private crypto.Signer
 	secret  []byte
 }
 
-// The keys of the realms. Only some are published; see [staticKeys].
+// The names of the keys. Not all of them are published; see staticKeys.
 const (
 	keyRSA         = "rsa"          // published with kid, alg RS256 and use
 	keyRSAAnon     = "rsa-anon"     // published without kid, alg and use
@@ -43,7 +43,7 @@ const (
 	keyHMACUnknown = "hmac-unknown" //
 )
 
-// keys makes all keys once: some take a while.
+// keys returns all keys. It makes them once, because that takes a while.
 var keys = sync.OnceValue(func() map[string]*key {
 	all := map[string]*key{}
 	for name, secret := range map[string]string{
@@ -74,7 +74,7 @@ var keys = sync.OnceValue(func() map[string]*key {
 		wait.Go(func() {
 			var private *rsa.PrivateKey
 			var err error
-			// 1024 bits are what the small one is for.
+			// The small one has 1024 bits, which FIPS 140-3 does not allow.
 			fips140.WithoutEnforcement(func() { private, err = rsa.GenerateKey(rand.Reader, bits) })
 			if err != nil {
 				panic(err)
@@ -90,8 +90,8 @@ var keys = sync.OnceValue(func() map[string]*key {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// jwk is the public half of a key, or a symmetric key, with some more members.
-// A nil member takes one out.
+// jwk returns a public key or a symmetric key as a JWK with further members. A nil
+// value removes a member.
 func jwk(name string, more map[string]any) map[string]any {
 	k := keys()[name]
 	m := map[string]any{"kid": k.kid}
@@ -121,7 +121,7 @@ func jwk(name string, more map[string]any) map[string]any {
 	return m
 }
 
-// certificate is a self-signed certificate for a key, as in the member x5c.
+// certificate returns a self-signed certificate for a key, in the form of x5c.
 func certificate(name string) string {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
 	private := keys()[name].private
@@ -132,7 +132,7 @@ func certificate(name string) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// jwks is a JWK set's text.
+// jwks returns the text of a JWK set.
 func jwks(keys ...map[string]any) string {
 	if keys == nil {
 		keys = []map[string]any{}
@@ -144,8 +144,8 @@ func jwks(keys ...map[string]any) string {
 	return string(text)
 }
 
-// staticKeys is the set that most realms read: keys of every kind, among them
-// some that no realm can use.
+// staticKeys returns the set of most realms. It has keys of every kind, also some
+// that no realm can use.
 func staticKeys() string {
 	return jwks(
 		jwk(keyRSA, map[string]any{"alg": "RS256", "use": "sig"}),

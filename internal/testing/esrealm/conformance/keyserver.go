@@ -20,10 +20,10 @@ const (
 	elsewhere    = "/elsewhere.json"
 )
 
-// KeyServer serves the realms' JWK sets: one that stays, and one that the
-// scenarios change. Each node needs one of its own, as fetches are counted.
+// KeyServer serves two JWK sets: one that never changes, and one that scenarios
+// change. Each node needs its own server, because the server counts the fetches.
 type KeyServer struct {
-	// URL is where the server is. Its host is a name without a dot.
+	// URL is the address of the server. Its host is a name without a dot.
 	URL string
 	// Authority has issued the server's certificate.
 	Authority *pki.CA
@@ -36,7 +36,7 @@ type KeyServer struct {
 	names    []string
 }
 
-// Document is what the server answers for the changing set.
+// Document is the server's answer to a request for the set that changes.
 type Document struct {
 	Status int // default: 200
 	Header map[string]string
@@ -44,7 +44,7 @@ type Document struct {
 	Delay  time.Duration
 }
 
-// NewKeyServer starts a server whose changing set holds the good key.
+// NewKeyServer starts a server.
 func NewKeyServer() (*KeyServer, error) {
 	s := &KeyServer{Authority: pki.NewCA("keys"), document: Document{Body: firstKeys()}}
 	s.server = httptest.NewUnstartedServer(s)
@@ -111,8 +111,8 @@ func (s *KeyServer) set(d Document) {
 	s.document, s.fetches = d, 0
 }
 
-// takeFetches returns how often the changing set has been fetched since the
-// last time.
+// takeFetches returns how often the set that changes has been fetched since the
+// last call.
 func (s *KeyServer) takeFetches() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,15 +121,15 @@ func (s *KeyServer) takeFetches() int {
 	return n
 }
 
-// Client is what the server has seen of a client that fetches.
+// Client is what a server knows about its client.
 type Client struct {
-	// ServerNames are the names that it asked for in its TLS handshakes.
+	// ServerNames are the server names in its TLS handshakes.
 	ServerNames []string
 	// Headers are the names of the headers of its last request.
 	Headers []string
 }
 
-// Client tells what the client of the sets looks like.
+// Client returns what the server knows about its client.
 func (s *KeyServer) Client() Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,5 +138,5 @@ func (s *KeyServer) Client() Client {
 	return Client{slices.Compact(slices.Sorted(slices.Values(s.names))), slices.Sorted(maps.Keys(headers))}
 }
 
-// KeySet is what the file [KeySetFile] holds at first.
+// KeySet returns the first content of the file [KeySetFile].
 func KeySet() string { return firstKeys() }

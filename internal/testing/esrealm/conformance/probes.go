@@ -1,7 +1,7 @@
 package conformance
 
-// probes are rules for users of one realm, by the role that tells that they
-// matched.
+// probes returns rules for the users of one realm. A user who matches a rule gets
+// the role with its name.
 func probes() map[string]any {
 	return map[string]any{
 		"p-group-exact":        field("groups", "Probe Group"),

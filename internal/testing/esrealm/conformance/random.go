@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Random makes a case that nobody has thought of. It says nothing about the
-// answer, in which two nodes can still be compared.
+// Random makes a random case without an expected answer. It is for comparing the
+// answers of two nodes.
 func Random(r *rand.Rand) Case {
 	realm := pick(r, slices.Sorted(maps.Keys(goodTokens)))
 	t := Token{Realm: realm, Header: Members{}, Claims: Members{}}
@@ -87,7 +87,7 @@ func randomValue(r *rand.Rand, depth int) any {
 	return pick(r, randomTexts)
 }
 
-// plain is a value that can be inside another.
+// plain turns a value into one that can be a part of another value.
 func plain(v any) any {
 	switch v := v.(type) {
 	case absent:
@@ -98,13 +98,13 @@ func plain(v any) any {
 	return v
 }
 
-// rawJSON is a JSON text inside another value.
+// rawJSON is JSON text in another value.
 type rawJSON string
 
 // MarshalJSON writes the text.
 func (r rawJSON) MarshalJSON() ([]byte, error) { return []byte(r), nil }
 
-// randomName is a name that may match a rule of the probes.
+// randomName returns a name that may match one of the probes.
 func randomName(r *rand.Rand) string {
 	names := []string{
 		"Probe Group", "probe-1", "probe-42", "nine-8", "CN=Probe,OU=Groups,DC=example", `CN=Doe\, John,OU=Groups`,
@@ -131,7 +131,7 @@ func mutate(r *rand.Rand, s string) string {
 	return s
 }
 
-// mutateWith removes, doubles, replaces or inserts a character.
+// mutateWith removes, repeats, replaces or inserts a character.
 func mutateWith(r *rand.Rand, s, alphabet string) string {
 	if s == "" {
 		return s

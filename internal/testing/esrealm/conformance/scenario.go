@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Scenario is a sequence of steps, for what depends on what came before.
+// Scenario is a sequence of requests whose answers depend on each other.
 type Scenario struct {
 	Name  string
 	Steps []Step
@@ -16,23 +16,23 @@ type Scenario struct {
 
 // Step changes something and then sends a request.
 type Step struct {
-	// Keys is what the realm "rotating" fetches from now on.
+	// Keys, if it is set, is the new JWK set of the realm "rotating".
 	Keys *Document
-	// File is what the file of the realm "file" holds from now on.
+	// File, if it is set, is the new content of the realm "file"'s JWK set.
 	File *string
-	// Secret is the shared secret of the realm "secret" from now on.
+	// Secret, if it is set, is the new shared secret of the realm "secret".
 	Secret string
-	// Sleep waits before the request.
+	// Sleep is how long to wait before the request.
 	Sleep time.Duration
-	// Parallel is how many times the request is sent at once. Default: 1.
+	// Parallel is how many times the request is sent at the same time. Default: 1.
 	Parallel int
-	// Fetches is how often the JWK set is fetched in this step.
+	// Fetches is how often the realm "rotating" must fetch its JWK set.
 	Fetches int
-	// Case is the request; none where it has no name.
+	// Case is the request. There is none if the case has no name.
 	Case
 }
 
-// World is a node with what scenarios change around it.
+// World is a node with all that scenarios need.
 type World struct {
 	Target
 	Keys *KeyServer
@@ -42,14 +42,13 @@ type World struct {
 	SetKeySet func(document string) error
 }
 
-// StepResult is what a step showed.
+// StepResult is the result of a step.
 type StepResult struct {
 	Answers []*Answer
 	Fetches int
 }
 
-// Run goes through the steps. A token that appears twice is the same text both
-// times.
+// Run runs the steps. Equal tokens of different steps have the same text.
 func (s *Scenario) Run(ctx context.Context, w World) ([]StepResult, error) {
 	now := time.Now()
 	results := make([]StepResult, len(s.Steps))
@@ -96,7 +95,7 @@ func (s *Step) send(ctx context.Context, w World, now time.Time) ([]*Answer, err
 	return answers, errors.Join(errs...)
 }
 
-// Check compares results with what the steps want.
+// Check compares the results of a version with the expected ones.
 func (s *Scenario) Check(version string, results []StepResult) error {
 	var wrong []error
 	for i := range s.Steps {

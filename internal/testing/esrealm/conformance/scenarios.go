@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Scenarios are all scenarios.
+// Scenarios returns all scenarios.
 func Scenarios() []Scenario {
 	return slices.Concat(fetchScenarios(), keySetScenarios(), fileScenarios(), timeScenarios(), documentScenarios())
 }
 
-// fresh is a token of the changing realm that is like no other.
+// fresh returns a token for the realm "rotating" that no cache has.
 func fresh(key, id string) Token {
 	return Token{Realm: realmRotating, Key: key, Claims: Members{"jti": id}}
 }
 
-// step sends a token of the changing realm.
+// step returns a step that sends a token.
 func step(name string, t Token, status, fetches int) Step {
 	c := taken(name, t)
 	if status != http.StatusOK {
@@ -31,13 +31,13 @@ func serving(d Document, s Step) Step {
 	return s
 }
 
-// firstStep makes the realm read the first set, whatever it has.
+// firstStep returns a step after which the realm "rotating" has the first set.
 func firstStep() Step {
 	return serving(Document{Body: firstKeys()},
 		step("an unknown key fetches the first set", fresh(keyRSAUnknown, "first"), 401, 1))
 }
 
-// fetchScenarios are about when the JWK set is fetched.
+// fetchScenarios are about when a realm fetches its JWK set.
 func fetchScenarios() []Scenario {
 	both := Document{Body: jwks(jwk(keyRSA, nil), jwk(keyRSANext, nil))}
 	next := Document{Body: jwks(jwk(keyRSANext, nil))}
@@ -108,7 +108,7 @@ func fetchScenarios() []Scenario {
 	}
 }
 
-// keySetScenarios are about what the answer to a fetch does to the keys.
+// keySetScenarios are about the keys of a realm after a fetch.
 func keySetScenarios() []Scenario {
 	kept := func(name string, d Document) Scenario {
 		return Scenario{"keys stay: " + name, []Step{
@@ -143,7 +143,7 @@ func keySetScenarios() []Scenario {
 	}
 	slow := kept("more than 5 s", Document{Body: jwks(both...), Delay: 7 * time.Second})
 	slow.Steps = slow.Steps[:3]
-	slow.Steps[2].Sleep = 3 * time.Second // the answer that came too late has no effect either
+	slow.Steps[2].Sleep = 3 * time.Second // until the late answer has come, which has no effect
 	var all []Scenario
 	for _, code := range []int{201, 203, 204, 206, 304, 400, 401, 403, 404, 410, 421, 429, 500, 502, 503} {
 		all = append(all, kept(fmt.Sprint("status ", code), status(code)))

@@ -69,7 +69,7 @@ func fileScenarios() []Scenario {
 	}
 }
 
-// timeScenarios are about tokens that are good at first.
+// timeScenarios are about tokens that expire or become valid.
 func timeScenarios() []Scenario {
 	token := Token{Realm: realmTeleport, Claims: Members{"exp": At(-56 * time.Second)}}
 	again := Step{Case: refused("it is refused when exp and the skew are over", token), Sleep: 6 * time.Second}
@@ -85,10 +85,11 @@ func timeScenarios() []Scenario {
 	}
 }
 
-// ndjson is the body of a bulk request.
+// ndjson makes the body of a bulk request.
 func ndjson(lines ...string) string { return strings.Join(lines, "\n") + "\n" }
 
-// loose leaves the reason of an error out, which tells where a parser stopped.
+// loose marks a step in which the reason of the error differs between nodes: it
+// says where their JSON parser stopped.
 func loose(s Step) Step {
 	s.Loose = true
 	return s

@@ -18,17 +18,17 @@ import (
 	"time"
 )
 
-// Target is a node to send requests to.
+// Target is a node that gets requests.
 type Target struct {
 	// Address is the node's host and port.
 	Address string
-	// Authorities have issued the node's certificate.
+	// Authorities may issue the node's certificate.
 	Authorities *x509.CertPool
-	// Version is the release, for instance "9.2.0".
+	// Version is the node's release, for instance "9.2.0".
 	Version string
 }
 
-// Send sends a case to a target, whose clock shows about now.
+// Send sends a case. The dates in its token are relative to now.
 func (t Target) Send(ctx context.Context, c Case, now time.Time) (*Answer, error) {
 	timeout := 30 * time.Second
 	if c.Want.Hangs {
@@ -47,8 +47,8 @@ func (t Target) Send(ctx context.Context, c Case, now time.Time) (*Answer, error
 	return answer, err
 }
 
-// send writes a request as it is, over a connection of its own: Go's client
-// would not send some of them.
+// send writes a request to a new connection. It does not use Go's client, which
+// refuses to send some of them.
 func (t Target) send(ctx context.Context, lines []string, body string, loose bool) (*Answer, error) {
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{},
@@ -84,7 +84,7 @@ func readAnswer(res *http.Response, loose bool) (*Answer, error) {
 	answer := &Answer{Status: res.StatusCode, Header: map[string][]string{}}
 	for _, name := range []string{"Www-Authenticate", "X-Elastic-Product", "Allow"} {
 		if values := res.Header.Values(name); len(values) > 0 {
-			slices.Sort(values) // the order of the challenges changes
+			slices.Sort(values) // the order of challenges is random
 			answer.Header[name] = values
 		}
 	}

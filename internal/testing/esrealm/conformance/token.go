@@ -15,35 +15,36 @@ import (
 	"time"
 )
 
-// Members are members of a JSON object.
+// Members are the members of a JSON object.
 type Members map[string]any
 
-// At is a time from now, written as whole seconds since the epoch.
+// At is a time relative to now. In JSON, it becomes seconds since 1970.
 type At time.Duration
 
-// Absent takes a member out.
+// Absent is the value of a member that is removed.
 const Absent = absent(0)
 
 type absent int
 
-// JSON is a value's JSON text, for what Go would not write.
+// JSON is the JSON text of a value, for those that Go would write in another way.
 type JSON string
 
 // Token says how a token differs from a good one.
 type Token struct {
-	// Realm is the realm whose good token this starts from.
+	// Realm is the realm of the good token.
 	Realm string
 	// Header and Claims replace members.
 	Header, Claims Members
 	// HeaderText and ClaimsText replace the JSON text.
 	HeaderText, ClaimsText func(string) string
-	// Key signs, instead of the realm's; Alg is the header's alg and how to sign.
+	// Key is the key that signs, and Alg is the algorithm and the header's alg.
+	// Default: those of the realm.
 	Key, Alg string
 	// Encoded replaces the first two parts before they are signed.
 	Encoded func(header, payload string) (string, string)
 	// Signature replaces the signature's bytes.
 	Signature func([]byte) []byte
-	// Signer makes the signature in a way of its own.
+	// Signer makes the signature.
 	Signer func(signingInput []byte, payload []byte) []byte
 	// Compact replaces the finished token.
 	Compact func(string) string
@@ -51,7 +52,7 @@ type Token struct {
 	fixed string
 }
 
-// Text is the token in its compact form.
+// Text returns the token in its compact form.
 func (t Token) Text(now time.Time) string {
 	if t.fixed != "" {
 		return t.fixed
@@ -59,8 +60,8 @@ func (t Token) Text(now time.Time) string {
 	return t.make(now)
 }
 
-// Fixed is the token with its text made up: one that is random, or signed with
-// ECDSA, would be another each time.
+// Fixed returns a token whose text does not change any more. Without it, a random
+// token and one with an ECDSA signature have another text each time.
 func (t Token) Fixed(now time.Time) Token {
 	t.fixed = t.Text(now)
 	return t
@@ -140,12 +141,12 @@ func hashOf(alg string) crypto.Hash {
 	return map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[alg[2:]]
 }
 
-// sign makes a signature as RFC 7518 has it.
+// sign makes a signature (RFC 7518 section 3).
 func (k *key) sign(alg string, input []byte) []byte {
 	return k.signPSS(alg, input, rsa.PSSSaltLengthEqualsHash)
 }
 
-// signPSS is sign, with another length of the salt for PS*.
+// signPSS makes a signature. The salt is for PS* alone.
 func (k *key) signPSS(alg string, input []byte, salt int) []byte {
 	hash := hashOf(alg)
 	if k.secret != nil {
@@ -153,7 +154,7 @@ func (k *key) signPSS(alg string, input []byte, salt int) []byte {
 		mac.Write(input)
 		return mac.Sum(nil)
 	}
-	// Some of what is signed here is meant to be refused, and FIPS 140-3 refuses to sign it.
+	// Some signatures here must be refused, and Go refuses to make them in FIPS 140-3 mode.
 	var signature []byte
 	fips140.WithoutEnforcement(func() { signature = k.signHash(alg, hash, input, salt) })
 	return signature
@@ -182,7 +183,7 @@ func (k *key) signHash(alg string, hash crypto.Hash, input []byte, salt int) []b
 	return signature
 }
 
-// concat is an ECDSA signature as RFC 7518 section 3.4 has it.
+// concat returns an ECDSA signature in the form of RFC 7518 section 3.4.
 func concat(r, s *big.Int, size int) []byte {
 	out := make([]byte, 2*size)
 	r.FillBytes(out[:size])

@@ -22,7 +22,7 @@ type Realm struct {
 	dir  string
 }
 
-// NewRealm starts one that behaves like a version.
+// NewRealm starts a node that imitates a version.
 func NewRealm(version string) (_ *Realm, err error) {
 	r := &Realm{Authority: pki.NewCA("esrealm")}
 	defer func() {
