@@ -1,8 +1,8 @@
 // Package crl reads certificate revocation lists (RFC 5280 section 5) and says
 // whether a certificate of a verified chain is on them.
 //
-// A list is kept as the bytes that its authority signed and a table of the
-// places of the serial numbers in them: 5 MB for 100,000 certificates, without
+// A list is kept as the bytes that its authority signed, and where in them each
+// entry begins, sorted by serial number: 5 MB for 100,000 certificates, without
 // a pointer that the garbage collector has to follow. (crypto/x509 takes 31 MB
 // beside the list, and ignores critical extensions.) Who signed it cannot be
 // told before a certificate of the issuer is at hand, so signatures are checked

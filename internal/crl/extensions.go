@@ -47,7 +47,10 @@ func (r reason) String() string {
 	return reasons[r]
 }
 
-func (e *entry) readExtensions(exts cryptobyte.String) error {
+// readReason reads the extensions of an entry, of which only the reason
+// matters.
+func readReason(exts cryptobyte.String) (reason, error) {
+	var code int
 	hasReason := false
 	for !exts.Empty() {
 		var ext, id, value cryptobyte.String
@@ -56,26 +59,24 @@ func (e *entry) readExtensions(exts cryptobyte.String) error {
 			!ext.ReadASN1(&id, cbasn1.OBJECT_IDENTIFIER) ||
 			ext.PeekASN1Tag(cbasn1.BOOLEAN) && !ext.ReadASN1Boolean(&critical) ||
 			!ext.ReadASN1(&value, cbasn1.OCTET_STRING) || !ext.Empty() {
-			return errors.New("it has a malformed extension")
+			return 0, errors.New("it has a malformed extension")
 		}
 		switch string(id) {
 		case derReasonCode:
-			var code int
 			if hasReason || !value.ReadASN1Enum(&code) || !value.Empty() {
-				return errors.New("its reason is malformed")
+				return 0, errors.New("its reason is malformed")
 			}
 			hasReason = true
-			e.reason = reason(code)
 		case derInvalidityDate: // since when it may have been abused, which does not matter now
 		case derCertificateIssuer:
-			return errIndirect
+			return 0, errIndirect
 		default:
 			if critical {
-				return unknownExtension(id)
+				return 0, unknownExtension(id)
 			}
 		}
 	}
-	return nil
+	return reason(code), nil
 }
 
 func unknownExtension(id cryptobyte.String) error {

@@ -190,6 +190,6 @@ func (l *list) info() Info {
 		Number:     l.number,
 		ThisUpdate: l.thisUpdate,
 		NextUpdate: l.nextUpdate,
-		Revoked:    l.serials.count,
+		Revoked:    l.serials.count(),
 	}
 }

@@ -2,116 +2,131 @@ package crl
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math/big"
-	"math/bits"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// serials is the set of revoked certificates: a hash table with open addressing
-// of places in the list.
+// serials is the set of revoked certificates: where their entries begin in the
+// list, in the order of compareSerials, each certificate once. That takes four
+// bytes of memory for each, beside the list itself.
 type serials struct {
-	entries []byte   // the content of revokedCertificates
-	slots   []uint32 // the place of an entry, plus one; 0 is a free slot
-	count   int
-	seed    maphash.Seed
-}
-
-// entry is one of the revokedCertificates (RFC 5280 section 5.1.2.6).
-type entry struct {
-	serial []byte // the INTEGER with its tag
-	reason reason
+	entries []byte // the content of revokedCertificates
+	places  []uint32
 }
 
 // readSerials makes the set. Version 1 has no extensions.
 func readSerials(entries []byte, v1 bool) (serials, error) {
-	s := serials{entries: entries, seed: maphash.MakeSeed()}
-	var places []uint32
+	s := serials{entries: entries}
 	rest := cryptobyte.String(entries)
 	for number := 1; !rest.Empty(); number++ {
 		place := uint32(len(entries) - len(rest)) //nolint:gosec // MaxSize is less than 2^32
-		e, err := readEntry(&rest, v1)
+		why, err := readEntry(&rest, v1)
 		if err != nil {
 			return serials{}, fmt.Errorf("its entry %d: %w", number, err)
 		}
-		if e.reason != removeFromCRL {
-			places = append(places, place)
+		if why != removeFromCRL {
+			s.places = append(s.places, place)
 		}
 	}
-	if len(places) == 0 {
-		return s, nil
-	}
-	// At most half full.
-	s.slots = make([]uint32, 1<<bits.Len(uint(2*len(places)-1)))
-	for _, place := range places {
-		s.insert(place)
-	}
+	s.sort()
 	return s, nil
 }
 
-func (s *serials) insert(place uint32) {
-	slot, found := s.search(s.at(place).serial)
-	if !found {
-		s.slots[slot] = place + 1
-		s.count++
+// sort puts the places in order. Of several entries for one certificate, only
+// the first stays.
+func (s *serials) sort() {
+	// The tails are kept beside the places while sorting: reading them anew for
+	// each comparison takes five times as long.
+	type sortable struct {
+		tail  uint64
+		place uint32
 	}
-}
-
-// search returns the slot of a serial number, or the one where it would be.
-func (s *serials) search(serial []byte) (slot int, found bool) {
-	mask := len(s.slots) - 1
-	slot = int(maphash.Bytes(s.seed, serial)) & mask //nolint:gosec // any bits will do
-	for s.slots[slot] != 0 {
-		if bytes.Equal(s.at(s.slots[slot]-1).serial, serial) {
-			return slot, true
+	all := make([]sortable, len(s.places))
+	for i, place := range s.places {
+		all[i] = sortable{tail(s.serialAt(place)), place}
+	}
+	compare := func(a, b sortable) int {
+		if a.tail != b.tail {
+			return cmp.Compare(a.tail, b.tail)
 		}
-		slot = (slot + 1) & mask
+		return bytes.Compare(s.serialAt(a.place), s.serialAt(b.place))
 	}
-	return slot, false
+	slices.SortFunc(all, func(a, b sortable) int {
+		if c := compare(a, b); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.place, b.place)
+	})
+	all = slices.CompactFunc(all, func(a, b sortable) bool { return compare(a, b) == 0 })
+	s.places = make([]uint32, len(all))
+	for i := range all {
+		s.places[i] = all[i].place
+	}
 }
 
-// at reads an entry that was read before.
-func (s *serials) at(place uint32) entry {
+// compareSerials orders serial numbers, which are encoded as INTEGER, by their
+// last eight bytes and then by all of them. The last bytes of almost any two
+// differ: authorities draw serial numbers at random or count them.
+func compareSerials(a, b []byte) int {
+	return cmp.Or(cmp.Compare(tail(a), tail(b)), bytes.Compare(a, b))
+}
+
+// tail is the last eight bytes of a serial number, as a number.
+func tail(serial []byte) uint64 {
+	var last [8]byte
+	copy(last[max(0, len(last)-len(serial)):], serial[max(0, len(serial)-len(last)):])
+	return binary.BigEndian.Uint64(last[:])
+}
+
+// serialAt is the serial number of an entry that was read before, with its tag.
+func (s *serials) serialAt(place uint32) []byte {
 	rest := cryptobyte.String(s.entries[place:])
-	e, _ := readEntry(&rest, false)
-	return e
+	var body, serial cryptobyte.String
+	_ = rest.ReadASN1(&body, cbasn1.SEQUENCE) && body.ReadASN1Element(&serial, cbasn1.INTEGER)
+	return serial
 }
 
 // find returns the reason for which a certificate was revoked, if it was.
 func (s *serials) find(number *big.Int) (why reason, revoked bool) {
-	if len(s.slots) == 0 {
-		return 0, false
-	}
 	var b cryptobyte.Builder
 	b.AddASN1BigInt(number)
-	slot, found := s.search(b.BytesOrPanic())
+	i, found := slices.BinarySearchFunc(s.places, b.BytesOrPanic(), func(place uint32, serial []byte) int {
+		return compareSerials(s.serialAt(place), serial)
+	})
 	if !found {
 		return 0, false
 	}
-	return s.at(s.slots[slot] - 1).reason, true
+	rest := cryptobyte.String(s.entries[s.places[i]:])
+	why, _ = readEntry(&rest, false) // was read before
+	return why, true
 }
 
-// readEntry reads the next entry. Its date does not matter: who is on the list
-// is revoked now.
-func readEntry(rest *cryptobyte.String, v1 bool) (entry, error) {
+// count is how many certificates are in the set.
+func (s *serials) count() int { return len(s.places) }
+
+// readEntry reads the next of the revokedCertificates (RFC 5280 section
+// 5.1.2.6). Its date does not matter: who is on the list is revoked now.
+func readEntry(rest *cryptobyte.String, v1 bool) (reason, error) {
 	var body, serial, exts cryptobyte.String
 	if !rest.ReadASN1(&body, cbasn1.SEQUENCE) ||
 		!body.ReadASN1Element(&serial, cbasn1.INTEGER) || !isMinimal(serial) ||
 		!isTime(body) || !readAny(&body, new(cryptobyte.String)) {
-		return entry{}, errors.New("it is not a serial number and a date")
+		return 0, errors.New("it is not a serial number and a date")
 	}
-	e := entry{serial: serial}
 	if body.Empty() {
-		return e, nil
+		return 0, nil
 	}
 	if v1 || !body.ReadASN1(&exts, cbasn1.SEQUENCE) || !body.Empty() {
-		return entry{}, errors.New("after the date is what should not be there")
+		return 0, errors.New("after the date is what should not be there")
 	}
-	return e, e.readExtensions(exts)
+	return readReason(exts)
 }
 
 // isMinimal demands the one encoding of a number that DER has, since numbers
