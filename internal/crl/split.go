@@ -2,10 +2,10 @@ package crl
 
 import (
 	"bytes"
-	"encoding/pem"
 	"errors"
 	"fmt"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pemfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
@@ -24,7 +24,7 @@ func split(data []byte) ([][]byte, error) {
 	case isDER(data):
 		return [][]byte{data}, nil
 	}
-	begun := bytes.Count(text, []byte("-----BEGIN "))
+	begun := pemfile.Count(text)
 	switch {
 	case begun == 0 && text[0] == '<':
 		return nil, errors.New("it is a web page, not a list: check its address")
@@ -33,29 +33,29 @@ func split(data []byte) ([][]byte, error) {
 	case begun > MaxLists:
 		return nil, fmt.Errorf("more than %d lists in one input: split it", MaxLists)
 	}
-	var lists [][]byte
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
+	blocks, damaged := pemfile.Blocks(text)
+	lists := make([][]byte, len(blocks))
+	for i, block := range blocks {
 		switch block.Type {
 		case "X509 CRL":
-			lists = append(lists, block.Bytes)
+			lists[i] = block.Bytes
 		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
 			return nil, errCertificate
 		default:
-			return nil, fmt.Errorf("it has a PEM block %.40q: leave only the blocks -----BEGIN X509 CRL----- in it", block.Type)
+			return nil, fmt.Errorf("it has a PEM block %.40q: "+
+				"leave only the blocks -----BEGIN X509 CRL----- in it", block.Type)
 		}
 	}
-	if len(lists) != begun { // pem.Decode skips what it cannot read
+	if damaged > 0 {
 		return nil, errors.New("a PEM block in it is damaged: is it complete, " +
 			"does each line begin without blanks, and does it end with LF or CRLF?")
 	}
 	return lists, nil
 }
 
-var errCertificate = errors.New("it is a certificate, not a revocation list: use the list that the authority publishes; its address is in the CRL distribution points of the certificates")
+var errCertificate = errors.New("it is a certificate, not a revocation list: " +
+	"use the list that the authority publishes; " +
+	"its address is in the CRL distribution points of the certificates")
 
 // isDER reports whether the input starts as a list in DER does: with a SEQUENCE
 // of more than 127 bytes. No text starts so.
