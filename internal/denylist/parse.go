@@ -8,15 +8,12 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
-const (
-	// maxProblems is how many problems of a file are reported at once.
-	maxProblems = 10
-
-	// maxLine bounds what an error can quote. No name that people use is near it.
-	maxLine = 8 << 10
-)
+// maxLine bounds what an error can quote. No name that people use is near it.
+const maxLine = 8 << 10
 
 // Parse reads the file. One without entries denies nobody. The error names the
 // lines to mend, and what to write.
@@ -41,11 +38,11 @@ func Parse(data []byte) (*List, error) {
 	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		number++
 		if err := p.line(line); err != nil {
-			p.problem(number, err)
+			p.problems.Add(number, err)
 		}
 	}
-	if p.problems != nil {
-		return nil, p.err()
+	if err := p.problems.Err(); err != nil {
+		return nil, fmt.Errorf("deny list: %w", err)
 	}
 	return p.list, nil
 }
@@ -53,27 +50,11 @@ func Parse(data []byte) (*List, error) {
 // parser collects the entries of a file and what is wrong with it.
 type parser struct {
 	list     *List
-	problems []error
-	more     int // problems that are only counted
+	problems textfile.Problems
 
 	// Lists of serial numbers tend to repeat the issuer.
 	lastIssuer string
 	lastNumber int
-}
-
-func (p *parser) problem(line int, err error) {
-	if len(p.problems) == maxProblems {
-		p.more++
-		return
-	}
-	p.problems = append(p.problems, fmt.Errorf("line %d: %w", line, err))
-}
-
-func (p *parser) err() error {
-	if p.more > 0 {
-		p.problems = append(p.problems, fmt.Errorf("and %d more", p.more))
-	}
-	return fmt.Errorf("deny list: %w", errors.Join(p.problems...))
 }
 
 func (p *parser) line(line []byte) error {

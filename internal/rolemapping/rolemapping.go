@@ -27,6 +27,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
@@ -36,9 +37,6 @@ const (
 
 	// maxRoleName is Elasticsearch's limit for the name of a role.
 	maxRoleName = 507
-
-	// maxProblems is how many problems of a file are reported at once.
-	maxProblems = 10
 )
 
 // Mapping says which roles a distinguished name has. It does not change after
@@ -61,7 +59,7 @@ func Parse(data []byte) (*Mapping, error) {
 	if root != nil {
 		p.file(root)
 	}
-	if err := p.err(); err != nil {
+	if err := p.problems.Err(); err != nil {
 		return nil, fmt.Errorf("role mapping: %w", err)
 	}
 	for _, roles := range p.roles {
@@ -110,18 +108,11 @@ func document(data []byte) (*yaml.Node, error) {
 type parser struct {
 	roles     map[string][]string
 	firstLine map[string]int // of each role
-	problems  []error
+	problems  textfile.Problems
 }
 
 func (p *parser) problem(at *yaml.Node, format string, args ...any) {
-	p.problems = append(p.problems, fmt.Errorf("line %d: %w", at.Line, fmt.Errorf(format, args...)))
-}
-
-func (p *parser) err() error {
-	if extra := len(p.problems) - maxProblems; extra > 0 {
-		return errors.Join(append(p.problems[:maxProblems:maxProblems], fmt.Errorf("and %d more", extra))...)
-	}
-	return errors.Join(p.problems...)
+	p.problems.Add(at.Line, fmt.Errorf(format, args...))
 }
 
 // file reads the roles and their lists.

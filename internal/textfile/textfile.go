@@ -1,4 +1,6 @@
-// Package textfile undoes what editors do to the beginning of a text.
+// Package textfile helps to read text files that people write: it undoes what
+// editors put at the beginning of a file, and collects what is wrong with its
+// lines.
 package textfile
 
 import (
