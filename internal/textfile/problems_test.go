@@ -32,6 +32,5 @@ func TestProblemsAfterTheTenthAreCounted(t *testing.T) {
 	problems.Add(11, errors.New("it is odd"))
 	require.True(t, strings.HasSuffix(problems.Err().Error(), "\nline 10: it is odd\nand 1 more"))
 	problems.Add(12, errors.New("it is odd"))
-	require.Equal(t, problems.Err(), problems.Err(), "asking changes nothing")
 	require.True(t, strings.HasSuffix(problems.Err().Error(), "\nand 2 more"))
 }
