@@ -459,6 +459,37 @@ func (u *unreliable) List(ctx context.Context, prefix string, recursive bool) ([
 	}), err
 }
 
+// TestAReplicaThatStartsWhileTheLockIsTakenShowsTheKeysThatThereAre: one has crashed with the lock, just
+// when the next key was due. A replica that starts then cannot make that key yet, and the others are
+// good until it can.
+func TestAReplicaThatStartsWhileTheLockIsTakenShowsTheKeysThatThereAre(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		shared := newMemory()
+		settings := storageKeys(`,"rotate_every":"1h"`)
+		first := newReplica(t, replicaConfig{storage: shared.view(t).config(), keys: settings})
+		first.start()
+		synctest.Wait()
+		keys := first.kids()
+		require.NotEmpty(t, keys)
+		first.stop()
+		time.Sleep(70 * time.Minute)
+
+		shared.locks["elasticsearch_jwt_default"] = true
+		next := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: settings})
+		synctest.Wait()
+		started := time.Now()
+		require.Equal(t, keys, next.kids())
+		require.Contains(t, keys, next.signs())
+		require.Equal(t, started, time.Now(), "it does not wait for the lock")
+
+		shared.mu.Lock()
+		delete(shared.locks, "elasticsearch_jwt_default")
+		shared.mu.Unlock()
+		time.Sleep(time.Minute)
+		require.Len(t, next.kids(), len(keys)+1)
+	})
+}
+
 // TestAKeyFromTheFutureIsRevokedByAPerson: a clock that ran far ahead made a key whose turn comes
 // late, and the set waits for it until somebody revokes that key.
 func TestAKeyFromTheFutureIsRevokedByAPerson(t *testing.T) {
