@@ -19,7 +19,7 @@ func manual(t *testing.T) map[string]string {
 	names, err := filepath.Glob("../docs/*.md")
 	require.NoError(t, err)
 	texts := make(map[string]string)
-	for _, name := range append(names, "../README.md", "../SECURITY.md", "../CHANGELOG.md") {
+	for _, name := range append(names, "../README.md", "../SECURITY.md", "../CHANGELOG.md", "../CONTRIBUTING.md") {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		texts[name] = string(text)
