@@ -95,6 +95,20 @@ func (p page) firstSpans() []string {
 	return all
 }
 
+// TestTheReadmeIsShort, so that a new operator reads it. The reference is in docs/.
+func TestTheReadmeIsShort(t *testing.T) {
+	require.LessOrEqual(t, len(strings.Fields(readPage(t, "README.md").text)), 1800)
+}
+
+func TestTheReadmeNamesEveryPage(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	readme := readPage(t, "README.md").part(t, "Where the rest is").text
+	for _, name := range append(pages, "CONTRIBUTING.md", "CHANGELOG.md") {
+		require.Contains(t, readme, "]("+name+")")
+	}
+}
+
 // ---- placeholders --------------------------------------------------------------
 
 var certPlaceholder = regexp.MustCompile(`\{cert\.[\w.]+\}`)
