@@ -327,7 +327,6 @@ func (a *App) Cleanup() error {
 		errs = append(errs, err)
 	}
 	for _, lists := range a.lists {
-		lists.forget(a)
 		_, err := fetchedLists.Delete(lists.key)
 		errs = append(errs, err)
 	}

@@ -25,24 +25,17 @@ var fetchedLists = caddy.NewUsagePool()
 
 // listState is what has been fetched from a URL so far, by whoever asked it.
 type listState struct {
-	key   [sha256.Size]byte
-	lists atomic.Pointer[crl.Lists] // nil: nothing was fetched yet
-	mu    sync.Mutex                // for those who change it
-	users map[*App][]func()         // what to call when there are other lists
+	key     [sha256.Size]byte
+	lists   atomic.Pointer[crl.Lists] // nil: nothing was fetched yet
+	version atomic.Uint64             // raised after each change of the lists
+	mu      sync.Mutex                // for those who change it
 }
 
-// tell calls a function of an app whenever there are other lists, until the app forgets them.
-func (s *listState) tell(a *App, changed func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.users[a] = append(s.users[a], changed)
-}
+// Get returns the lists; nil: none was fetched yet.
+func (s *listState) Get() *crl.Lists { return s.lists.Load() }
 
-func (s *listState) forget(a *App) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.users, a)
-}
+// Version counts the changes of what Get returns.
+func (s *listState) Version() uint64 { return s.version.Load() }
 
 // renew adds what has been fetched now: somebody on the way could have put an outdated or a forged
 // list there, and of each key the newest with a good signature counts.
@@ -51,23 +44,25 @@ func (s *listState) renew(fetched *crl.Lists) (lists *crl.Lists, rollback bool) 
 	defer s.mu.Unlock()
 	lists, rollback = crl.Renew(s.lists.Load(), fetched)
 	s.lists.Store(lists)
-	for _, told := range s.users {
-		for _, changed := range told {
-			changed()
-		}
-	}
+	s.version.Add(1)
 	return lists, rollback
 }
 
 // listSource is where revocation lists come from.
 type listSource struct {
 	name string
-	get  func() *crl.Lists // nil: none was fetched yet
+	changingLists
+}
+
+// changingLists are revocation lists that can be others from one request to the next.
+type changingLists interface {
+	Get() *crl.Lists // nil: none was fetched yet
+	versioned
 }
 
 // watchCRL reads revocation lists from a file, or from an http or https URL. A file is as old as the
 // operator wants it to be.
-func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listSource, error) {
+func (a *App) watchCRL(source string, logger *zap.Logger) (listSource, error) {
 	name, err := staticText(source, setting.Resolve)
 	if err != nil {
 		return listSource{}, err
@@ -84,18 +79,17 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listS
 			}
 			return lists, err
 		}
-		file, err := watch.OpenFile("crl", name, parse, changed, logger)
+		file, err := watch.OpenFile("crl", name, parse, logger)
 		if err != nil {
 			return listSource{}, err
 		}
 		a.watch(file)
-		return listSource{name, file.Get}, nil
+		return listSource{name, file}, nil
 	}
 	key := sha256.Sum256([]byte(name))
-	loaded, _ := fetchedLists.LoadOrStore(key, &listState{key: key, users: make(map[*App][]func())})
+	loaded, _ := fetchedLists.LoadOrStore(key, &listState{key: key})
 	state := loaded.(*listState)
 	a.lists = append(a.lists, state)
-	state.tell(a, changed)
 	parse := func(content []byte) (*crl.Lists, error) {
 		fetched, err := crl.Parse(content)
 		if err != nil {
@@ -110,7 +104,7 @@ func (a *App) watchCRL(source string, changed func(), logger *zap.Logger) (listS
 		return lists, nil
 	}
 	a.watch(watch.OpenURL("crl", watch.URL(setting.Redacted(name), name, crl.MaxSize), state.lists.Load() != nil, parse, logger))
-	return listSource{setting.Redacted(name), state.lists.Load}, nil
+	return listSource{setting.Redacted(name), state}, nil
 }
 
 // isListURL tells a URL from the name of a file. Its errors have nothing of either in them: what does

@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
@@ -51,10 +50,13 @@ type identifier struct {
 	profile
 	pool       caddytls.CA // the handler's own trust_pool; nil: what the TLS layer verified counts
 	revocation revocation
-	generation atomic.Uint64 // raised when a file that decides changes
+	files      []versioned // that decide
 	outcomes   *outcomes
 	turns      *turns.Turns[connection]
 }
+
+// versioned is what can change, and counts its changes.
+type versioned interface{ Version() uint64 }
 
 // looks are the certificates that are being looked at, by all handlers. However many clients come
 // with new ones, there is a processor left for those that are known.
@@ -157,7 +159,13 @@ func (id *identifier) look(
 }
 
 // basis is what an outcome is decided by, now.
-func (id *identifier) basis(pool *x509.CertPool) basis { return basis{pool, id.generation.Load()} }
+func (id *identifier) basis(pool *x509.CertPool) basis {
+	sum := uint64(0)
+	for _, file := range id.files {
+		sum += file.Version() // which is only ever raised, so that no change is lost in the sum
+	}
+	return basis{pool, sum}
+}
 
 // hasNoCertificate reports whether a client has none: where certificates are optional, it may be
 // somebody else.

@@ -28,8 +28,8 @@ func connectionOf(sent []*x509.Certificate) connection { return weak.Make(&sent[
 // basis is what an outcome was decided by, beside the certificate and the clock. With another one,
 // the outcome counts no more.
 type basis struct {
-	pool       *x509.CertPool // the handler's own, or nil
-	generation uint64         // of the files
+	pool     *x509.CertPool // the handler's own, or nil
+	versions uint64         // of the files, added up
 }
 
 // remembered is a refusal that goes on for a while.

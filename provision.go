@@ -89,34 +89,36 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // provisionFiles reads the files that decide about identities. When one of them changes, every
 // client is looked at again.
 func (h *Handler) provisionFiles(app *App) error {
-	changed := func() { h.identifier.generation.Add(1) }
 	if h.RoleMapping != "" {
 		name, err := staticText(h.RoleMapping, setting.Resolve)
 		if err != nil {
 			return setting.In("role_mapping", err)
 		}
-		if h.identifier.roleMapping, err = watch.OpenFile("role_mapping", name, rolemapping.Parse, changed, h.logger); err != nil {
+		if h.identifier.roleMapping, err = watch.OpenFile("role_mapping", name, rolemapping.Parse, h.logger); err != nil {
 			return setting.In("role_mapping", err)
 		}
 		app.watch(h.identifier.roleMapping)
+		h.identifier.files = append(h.identifier.files, h.identifier.roleMapping)
 	}
 	for _, file := range h.Deny {
 		name, err := staticText(file, setting.Resolve)
 		if err != nil {
 			return setting.In("deny", err)
 		}
-		list, err := watch.OpenFile("deny", name, h.parseDenyList(name), changed, h.logger)
+		list, err := watch.OpenFile("deny", name, h.parseDenyList(name), h.logger)
 		if err != nil {
 			return setting.In("deny", err)
 		}
 		app.watch(list)
+		h.identifier.files = append(h.identifier.files, list)
 		h.identifier.revocation.denied = append(h.identifier.revocation.denied, list)
 	}
 	for _, source := range h.CRL {
-		lists, err := app.watchCRL(source, changed, h.logger)
+		lists, err := app.watchCRL(source, h.logger)
 		if err != nil {
 			return setting.In("crl", err)
 		}
+		h.identifier.files = append(h.identifier.files, lists)
 		h.identifier.revocation.lists = append(h.identifier.revocation.lists, lists)
 	}
 	h.identifier.revocation.staleAllowed = h.CRLStale == crlStaleAllow

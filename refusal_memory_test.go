@@ -36,17 +36,27 @@ func throwaway(t *testing.T, name string) *x509.Certificate {
 	return cert
 }
 
+// missingLists are revocation lists that nobody has fetched yet. They count who asks for them.
+type missingLists struct {
+	asked   int
+	version uint64
+}
+
+func (l *missingLists) Get() *crl.Lists {
+	l.asked++
+	return nil
+}
+
+func (l *missingLists) Version() uint64 { return l.version }
+
 // TestARefusalIsRememberedWhoeverVerified: where the TLS layer did, there are the lists, the names and
 // the claims to look at, and once is enough.
 func TestARefusalIsRememberedWhoeverVerified(t *testing.T) {
-	asked := 0
-	list := listSource{name: "a list", get: func() *crl.Lists {
-		asked++
-		return nil
-	}}
+	list := new(missingLists)
 	id, err := newIdentifier(profile{}, nil, 100)
 	require.NoError(t, err)
-	id.revocation.lists = []listSource{list}
+	id.revocation.lists = []listSource{{"a list", list}}
+	id.files = []versioned{list}
 	cert := throwaway(t, "eve")
 	conn := &tls.ConnectionState{
 		HandshakeComplete: true, ServerName: "es.example.com",
@@ -58,15 +68,14 @@ func TestARefusalIsRememberedWhoeverVerified(t *testing.T) {
 		require.ErrorAs(t, err, &refusal)
 		return refusal.Reason
 	}
-	id.generation.Add(1)
 	for range 3 {
 		require.Equal(t, string(revoked), ask("es.example.com"))
 		require.Equal(t, string(misdirected), ask("other.example.com"), "what depends on the request is looked at each time")
 	}
-	require.Equal(t, 1, asked)
-	id.generation.Add(1)
+	require.Equal(t, 1, list.asked)
+	list.version++
 	require.Equal(t, string(revoked), ask("es.example.com"))
-	require.Equal(t, 2, asked, "a file has changed")
+	require.Equal(t, 2, list.asked, "a file has changed")
 }
 
 // TestARememberedRefusalKeepsNoCertificate, and so none of the handshake that it came in: anybody can

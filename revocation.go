@@ -73,7 +73,7 @@ func (r *revocation) checkLists(chain []*x509.Certificate, now time.Time) (crl.V
 	sources := make([]*crl.Lists, 0, len(r.lists))
 	names := make(map[*crl.Lists]string, len(r.lists))
 	for _, list := range r.lists {
-		lists := list.get()
+		lists := list.Get()
 		if lists == nil {
 			if !r.staleAllowed {
 				return crl.Verdict{}, refuseList("has not been fetched yet").because("crl "+list.name, nil)

@@ -24,7 +24,7 @@ func WatchSecret(source string, logger *zap.Logger) (*watch.Setting[string], err
 		}
 		return secret, err
 	}
-	w := watch.NewSetting("shared_secret", SecretSource(source), parse, func() {}, logger)
+	w := watch.NewSetting("shared_secret", SecretSource(source), parse, logger)
 	if err := w.Read(); err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}

@@ -15,8 +15,7 @@ type Setting[T any] struct {
 	trouble *Trouble
 	setting string
 	Name    string
-	changed func() // called after a change
-	due     bool   // the first look of all is yet to come
+	due     bool // the first look of all is yet to come
 }
 
 // Watched is a watched of any type.
@@ -27,20 +26,19 @@ type Watched interface {
 	State() (setting string, usable bool)
 }
 
-func NewSetting[T any](setting string, source Source, parse func([]byte) (T, error), changed func(), logger *zap.Logger) *Setting[T] {
+func NewSetting[T any](setting string, source Source, parse func([]byte) (T, error), logger *zap.Logger) *Setting[T] {
 	logger = logger.With(zap.String("setting", setting))
 	return &Setting[T]{
 		value:   New(source, parse, logger),
 		trouble: NewTrouble(source.Name, logger),
 		setting: setting,
 		Name:    source.Name,
-		changed: changed,
 	}
 }
 
 // OpenFile reads the file of a setting for the first time.
-func OpenFile[T any](setting, name string, parse func([]byte) (T, error), changed func(), logger *zap.Logger) (*Setting[T], error) {
-	w := NewSetting(setting, File(name), parse, changed, logger)
+func OpenFile[T any](setting, name string, parse func([]byte) (T, error), logger *zap.Logger) (*Setting[T], error) {
+	w := NewSetting(setting, File(name), parse, logger)
 	if err := w.Read(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -51,7 +49,7 @@ func OpenFile[T any](setting, name string, parse func([]byte) (T, error), change
 // is asked at once, and a failure is logged: a server that is down for a moment must not keep Caddy
 // from starting. What was read is for parse to keep.
 func OpenURL[T any](setting string, source Source, known bool, parse func([]byte) (T, error), logger *zap.Logger) *Setting[T] {
-	w := NewSetting(setting, source, parse, func() {}, logger)
+	w := NewSetting(setting, source, parse, logger)
 	w.due = known
 	if !known {
 		w.trouble.Note(w.Read(), false)
@@ -64,6 +62,9 @@ func (w *Setting[T]) Read() error { return w.value.Read(context.Background()) }
 
 func (w *Setting[T]) Get() T { return w.value.Get() }
 
+// Version counts the changes of what it returns: see [Value.Version].
+func (w *Setting[T]) Version() uint64 { return w.value.Version() }
+
 // Watch looks for changes until the context ends.
 func (w *Setting[T]) Watch(ctx context.Context) {
 	if w.due {
@@ -72,10 +73,7 @@ func (w *Setting[T]) Watch(ctx context.Context) {
 	w.value.Run(ctx, w.looked)
 }
 
-func (w *Setting[T]) looked(changed bool, err error) {
-	if changed {
-		w.changed()
-	}
+func (w *Setting[T]) looked(_ bool, err error) {
 	w.trouble.Note(err, w.due || w.value.Has())
 }
 

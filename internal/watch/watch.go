@@ -54,6 +54,7 @@ type Value[T any] struct {
 	logger *zap.Logger
 
 	value   atomic.Pointer[T]
+	version atomic.Uint64         // raised after each change of the value
 	problem atomic.Pointer[error] // of the last look; nil if all is well
 
 	// For the goroutine that looks.
@@ -81,6 +82,14 @@ func (v *Value[T]) Read(ctx context.Context) error {
 
 // Get returns what was read last. There must have been something.
 func (v *Value[T]) Get() T { return *v.value.Load() }
+
+// Version counts the changes. It is raised after the value has changed, so who reads the version
+// first, and then the value, notices a change in between:
+//
+//	before := v.Version()  // 1
+//	decide(v.Get())        // may be the first value, or already the second
+//	v.Version() == before  // false when there is a second one: decide again
+func (v *Value[T]) Version() uint64 { return v.version.Load() }
 
 // Has reports whether there was something.
 func (v *Value[T]) Has() bool { return v.value.Load() != nil }
@@ -161,6 +170,7 @@ func (v *Value[T]) accept(content []byte) error {
 		return err
 	}
 	v.value.Store(&value)
+	v.version.Add(1)
 	v.content, v.refused, v.refusal = content, nil, nil
 	return nil
 }

@@ -274,3 +274,22 @@ func TestWhatCannotBeUsedLeavesWhatWasThereBefore(t *testing.T) {
 		})
 	})
 }
+
+// TestEachChangeRaisesTheVersion, and nothing else does.
+func TestEachChangeRaisesTheVersion(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "list")
+		write := func(content string) {
+			require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+			time.Sleep(watch.Latest)
+		}
+		write("one")
+		w := start(t, file)
+		first := w.Version()
+		write("one")
+		write("bad")
+		require.Equal(t, first, w.Version())
+		write("two")
+		require.Equal(t, first+1, w.Version())
+	})
+}
