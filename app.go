@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
@@ -52,7 +53,7 @@ type App struct {
 	logger    *zap.Logger
 	sets      map[string]*signingSet
 	stateKeys []string
-	lists     []*listState
+	files     []*identity.Files
 	events    *caddyevents.App
 	metrics   keyMetrics
 	cancel    context.CancelFunc
@@ -217,6 +218,16 @@ func (a *App) watch(w watch.Watched) {
 	a.watchers = append(a.watchers, w)
 }
 
+// keepFiles watches what handlers read, and closes it with the configuration.
+func (a *App) keepFiles(files *identity.Files) {
+	for _, w := range files.Watched() {
+		a.watch(w)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.files = append(a.files, files)
+}
+
 // addDefaultSet adds the set that is used where no other is named.
 func (a *App) addDefaultSet() error {
 	module, err := a.ctx.LoadModuleByID(keySources+".storage", nil)
@@ -326,11 +337,10 @@ func (a *App) Cleanup() error {
 		_, err := setStates.Delete(key)
 		errs = append(errs, err)
 	}
-	for _, lists := range a.lists {
-		_, err := fetchedLists.Delete(lists.key)
-		errs = append(errs, err)
+	for _, files := range a.files {
+		errs = append(errs, files.Close())
 	}
-	a.stateKeys, a.lists = nil, nil
+	a.stateKeys, a.files = nil, nil
 	return errors.Join(errs...)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -257,16 +258,11 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 // check finds what is wrong with the handler's settings. It is what Provision does, but without
 // the variables and files of the machine that will run it.
 func (h *Handler) check() error {
-	encoded, err := json.Marshal(h)
-	if err != nil {
+	if err := h.checkWords(); err != nil {
 		return err
 	}
-	trial := new(Handler)
-	if err := json.Unmarshal(encoded, trial); err != nil {
-		return err
-	}
-	trial.setDefaults()
-	_, err = trial.profile(setting.KeepPlaceholder)
+	settings := h.settings()
+	_, err := settings.Compile(setting.KeepPlaceholder)
 	return err
 }
 
@@ -298,7 +294,7 @@ func (h *Handler) unmarshalTrustPool(d *caddyfile.Dispenser) error {
 
 func (h *Handler) unmarshalUsernamePattern(d *caddyfile.Dispenser) error {
 	if d.CountRemainingArgs() == 0 {
-		h.UsernamePattern = defaultUsernamePattern
+		h.UsernamePattern = identity.DefaultUsernamePattern
 		return nil
 	}
 	return setting.ParseString(d, &h.UsernamePattern)

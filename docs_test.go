@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
@@ -418,7 +419,7 @@ func TestTheManualHasEveryMemberOfAnAnswer(t *testing.T) {
 	_, rotation, found := strings.Cut(readPage(t, "docs/keys.md").text, "With `--json`, `rotate` and `revoke` print one object")
 	require.True(t, found)
 	rotation, _, _ = strings.Cut(rotation, "\n## ")
-	require.ElementsMatch(t, members[esjwt.Rotation](), page{"docs/keys.md", rotation}.firstSpans())
+	require.ElementsMatch(t, members[keys.Rotation](), page{"docs/keys.md", rotation}.firstSpans())
 
 	a := newAdministered(t, manySources)
 	explained := make(map[string]bool)

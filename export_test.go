@@ -78,7 +78,8 @@ func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires tim
 
 // Token is a new client's token.
 func (c ClockedSet) Token(client string, now time.Time) (string, error) {
-	token, err := c.ks.signer.token(context.Background(), &subject{claims: clientClaims(client), lifetime: timing.DefaultLifetime}, now, 1<<62, func(*signedToken) {})
+	holder := &token.Holder{Claims: clientClaims(client), Lifetime: timing.DefaultLifetime}
+	token, err := c.ks.signer.token(context.Background(), holder, now, 1<<62, func(*signedToken) {})
 	if err != nil {
 		return "", err
 	}

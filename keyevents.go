@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -65,7 +66,7 @@ func (ks *keySet) news(current *schedule, now time.Time) []func() {
 			seen.revoked = append(seen.revoked, r.ID)
 			if !first {
 				news = append(news, func() {
-					ks.event("key_revoked", zap.String("kid", r.ID), logTime("withdrawn", r.Withdrawn))
+					ks.event("key_revoked", zap.String("kid", r.ID), logfield.Time("withdrawn", r.Withdrawn))
 				})
 			}
 		}
@@ -87,7 +88,7 @@ func (ks *keySet) tellNew(r *keys.Timed, older bool) {
 		ks.logger.Info("signing key loaded", fields...)
 		return
 	}
-	ks.event("key_created", append(fields, logTime("signs_from", r.Begins()), logTime("created", r.Created))...)
+	ks.event("key_created", append(fields, logfield.Time("signs_from", r.Begins()), logfield.Time("created", r.Created))...)
 }
 
 // event logs and emits one event. A failure was logged by whoever met it.

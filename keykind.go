@@ -21,8 +21,6 @@ var (
 	oidRSA    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
 	oidRSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10} // RFC 4055 section 3.1
 	oidEC     = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}      // RFC 5480 section 2.1.1
-	oidDSA    = asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}      // RFC 3279 section 2.3.2
-	oidEd448  = asn1.ObjectIdentifier{1, 3, 101, 113}              // RFC 8410 section 3
 )
 
 // whyUnreadable says what a key is that crypto/x509 does not read, whose own error would not. The

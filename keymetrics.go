@@ -31,7 +31,7 @@ var (
 )
 
 func keyDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, metricsSubsystem, name), help, append([]string{"keys"}, labels...), nil)
+	return prometheus.NewDesc(prometheus.BuildFQName("caddy", "elasticsearch_jwt", name), help, append([]string{"keys"}, labels...), nil)
 }
 
 // show begins to show the metrics of the sets of a configuration that runs.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
@@ -40,7 +41,7 @@ func (s *StorageKeys) compare(all *schedule, now time.Time) {
 	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: that takes so many rotations; "+
 		"to hurry, run `caddy elasticsearch-jwt rotate "+s.stored.set+"` as often, with a few minutes in between",
 		zap.String("keys", s.stored.set), zap.String("signing", kindOf(signing.Key)), zap.String("configured", s.kind()),
-		zap.Int("rotations", rotations), logTime("from", from))
+		zap.Int("rotations", rotations), logfield.Time("from", from))
 }
 
 // takesEffect is after how many rotations a key of the kind that is configured signs, and from

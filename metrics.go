@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
 // Every metric is named caddy_elasticsearch_jwt_…. No label has a value that a client can choose.
@@ -61,8 +63,8 @@ func newCollectors() *collectors {
 	}
 	c.authenticated = c.requests.WithLabelValues("authenticated", "")
 	c.ownCredentials = c.requests.WithLabelValues("own_credentials", "")
-	for _, r := range reasons {
-		c.requests.WithLabelValues("refused", string(r)) // every reason is shown from the start, as zero
+	for _, r := range identity.Reasons {
+		c.requests.WithLabelValues("refused", string(r))
 	}
 	c.jwks.served = c.jwksRequests.WithLabelValues("served")
 	c.jwks.unavailable = c.jwksRequests.WithLabelValues("unavailable")
@@ -93,7 +95,9 @@ func provisionMetrics(ctx caddy.Context, own ...prometheus.Collector) error {
 }
 
 // refused counts a request that was refused.
-func (c *collectors) refused(r reason) { c.requests.WithLabelValues("refused", string(r)).Inc() }
+func (c *collectors) refused(r identity.Reason) {
+	c.requests.WithLabelValues("refused", string(r)).Inc()
+}
 
 // observeSignature counts a signature.
 func observeSignature(alg jose.SignatureAlgorithm, took time.Duration, err error) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -181,11 +182,13 @@ type Handler struct {
 	MaxHeaderSize int `json:"max_header_size,omitempty"`
 
 	app        *App
-	identifier *identifier
+	identifier *identity.Identifier
 	rewriter   *rewriter
 	secret     *watch.Setting[string]
 	keys       *signingSet
 	optional   bool
+
+	maxHeaderSize int // MaxHeaderSize, or its default
 
 	noCredentialAPIs bool
 
@@ -211,26 +214,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.rewriter.strip(r) // handle_errors sees the request, and may send it on
 		return h.refuse(r, refuseNoPath(), nil)
 	}
-	if h.optional && hasNoCertificate(r.TLS) {
+	if h.optional && identity.HasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
 	}
 	size := h.rewriter.strip(r)
 
-	client, notAfter, err := h.identifier.identify(r.Context(), r.TLS, r.Host, now)
+	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now)
 	if err != nil {
 		return h.refuse(r, err, nil)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.refuse(r, refuseCredentialAPI(), client)
 	}
-	t := client.fresh(h.keys.state.get(), now.Unix(), notAfter)
+	t := freshToken(&client.Holder, h.keys.state.get(), now.Unix(), notAfter)
 	if t == nil {
-		t, err = h.keys.signer.token(r.Context(), &client.subject, now, notAfter, h.auditor(client))
+		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, notAfter, h.auditor(client))
 		if err != nil {
-			return h.refuse(r, noKeyRefusal(err), client)
+			return h.refuse(r, refuseNoKey(err), client)
 		}
 	}
-	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
+	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.maxHeaderSize}
 	defer h.takeBack(r.Header, admitted)
 	size += h.rewriter.inject(r.Header, client, t)
 	if h.secret != nil {
@@ -265,23 +268,12 @@ func hasPath(r *http.Request) bool {
 	}
 }
 
-func refuseNoPath() *Refusal {
-	return refuse(noPath, "the request's target is not a path: send it with one that begins with a slash")
-}
-
 // fits refuses a request whose headers a node would not read. size is that of the headers with ours.
 func (h *Handler) fits(size int, r *http.Request) error {
-	if headersize.Fits(size, r.Host, h.MaxHeaderSize) {
+	if headersize.Fits(size, r.Host, h.maxHeaderSize) {
 		return nil
 	}
-	return refuseTooLarge(h.MaxHeaderSize)
-}
-
-func refuseTooLarge(limit int) *Refusal {
-	return refuse(tooLarge, "the headers of the request, with those that the proxy adds, "+
-		"would have more than the %d bytes that the cluster reads: "+
-		"send fewer or shorter ones, such as cookies; "+
-		"if http.max_header_size is larger, say so with max_header_size", limit)
+	return refuseTooLarge(h.maxHeaderSize)
 }
 
 // takeBack removes all that was injected, also when the next handler panics.
@@ -302,12 +294,12 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	own, ok := ownCredentials(r.Header)
 	size := h.rewriter.strip(r)
 	if !ok {
-		return h.refuse(r, refuse(noCertificate, "the client sent neither a certificate nor exactly one Authorization of the kind Basic, ApiKey or Bearer (and at most one ES-Client-Authentication): send one of them"), nil)
+		return h.refuse(r, refuseNoCredentials(), nil)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.refuse(r, refuseCredentialAPI(), nil)
 	}
-	admitted := &admission{maxHeaderSize: h.MaxHeaderSize}
+	admitted := &admission{maxHeaderSize: h.maxHeaderSize}
 	defer func() {
 		own.takeBack(r.Header)
 		admitted.over.Store(true)
@@ -317,8 +309,7 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 		return h.refuse(r, err, nil)
 	}
 	if h.app.signed(own.token68) {
-		return h.refuse(r, refuse(replayedToken, "the token is one of this proxy's, which are good only together with their certificate: "+
-			"connect with that, and send no token"), nil)
+		return h.refuse(r, refuseReplayedToken(), nil)
 	}
 	caddyhttp.SetVar(r.Context(), authenticatedVar, admitted)
 	metrics.ownCredentials.Inc()
@@ -341,13 +332,8 @@ func (h *Handler) warnOfLoggedSecret(admitted *admission) {
 	})
 }
 
-// noKeyRefusal hides why there is no token from the client; the log has it.
-func noKeyRefusal(err error) error {
-	return refuse(noKey, "there is no key to sign with right now: try again, or see the log of elasticsearch_jwt").from(err)
-}
-
 // refuse ends a request that must not go on.
-func (h *Handler) refuse(r *http.Request, err error, client *client) error {
+func (h *Handler) refuse(r *http.Request, err error, client *identity.Client) error {
 	if ended := r.Context().Err(); ended != nil {
 		return caddyhttp.Error(statusClientClosedRequest, ended) // nobody waits for the answer
 	}
@@ -355,13 +341,13 @@ func (h *Handler) refuse(r *http.Request, err error, client *client) error {
 	if !ok {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
-	metrics.refused(reason(refusal.Reason))
+	metrics.refused(identity.Reason(refusal.Reason))
 	logDecision(r, &admission{client: client, reason: refusal.Reason})
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
 	}
 	h.warn(r, refusal)
-	return caddyhttp.Error(reason(refusal.Reason).status(), refusal)
+	return caddyhttp.Error(identity.Reason(refusal.Reason).Status(), refusal)
 }
 
 // statusClientClosedRequest is what Caddy answers to a client that has gone.
@@ -379,7 +365,7 @@ func (w *warnings) due(reason string, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	last, warned := w.last[reason]
-	if warned && (reason == string(noCertificate) || now.Sub(last) < time.Minute) {
+	if warned && (reason == string(identity.NoCertificate) || now.Sub(last) < time.Minute) {
 		return false
 	}
 	if w.last == nil {
@@ -394,9 +380,9 @@ func (h *Handler) warn(r *http.Request, refusal *Refusal) {
 	if !h.warnings.due(refusal.Reason, time.Now()) {
 		return
 	}
-	fields := []zap.Field{zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("remote_addr", r.RemoteAddr), zap.Error(refusal.cause)}
-	if !hasNoCertificate(r.TLS) {
-		fields = append(fields, zap.String("certificate_serial", serial(r.TLS.PeerCertificates[0])))
+	fields := []zap.Field{zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("remote_addr", r.RemoteAddr), zap.Error(refusal.Unwrap())}
+	if !identity.HasNoCertificate(r.TLS) {
+		fields = append(fields, zap.String("certificate_serial", identity.Serial(r.TLS.PeerCertificates[0])))
 	}
 	h.logger.Warn("clients are being refused (this is logged once in a while)", fields...)
 }
@@ -406,7 +392,7 @@ func (h *Handler) warn(r *http.Request, refusal *Refusal) {
 func announce(r *http.Request, admitted *admission) {
 	ctx := r.Context()
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.auth.user.id", admitted.client.principal)
+		repl.Set("http.auth.user.id", admitted.client.Principal)
 	}
 	logDecision(r, admitted)
 	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
@@ -422,7 +408,7 @@ func logDecision(r *http.Request, decision *admission) {
 
 // admission is what became of a request: for the access log, and for the transport.
 type admission struct {
-	client        *client // nil: one without a certificate, with credentials of its own
+	client        *identity.Client // nil: one without a certificate, with credentials of its own
 	kid, reason   string
 	maxHeaderSize int
 	over          atomic.Bool // the request has come back from the next handler
@@ -435,7 +421,7 @@ func (a *admission) String() string {
 	if a.client == nil {
 		return ""
 	}
-	return a.client.name()
+	return a.client.Name()
 }
 
 // MarshalLogObject implements [zapcore.ObjectMarshaler].
@@ -447,19 +433,19 @@ func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddString("kid", a.kid)
 	}
 	if a.client != nil {
-		enc.AddString("certificate_serial", a.client.serial)
+		enc.AddString("certificate_serial", a.client.Serial)
 	}
 	return nil
 }
 
 // auditor logs one line for each token that is signed: it joins the token's kid and life with
 // the certificate that it was signed for.
-func (h *Handler) auditor(client *client) func(*signedToken) {
+func (h *Handler) auditor(client *identity.Client) func(*signedToken) {
 	return func(t *signedToken) {
 		h.audit.Info("token signed",
-			zap.String("user", client.name()),
-			zap.String("certificate_serial", client.serial),
-			zap.String("certificate_fingerprint", hex.EncodeToString(client.fingerprint[:])),
+			zap.String("user", client.Name()),
+			zap.String("certificate_serial", client.Serial),
+			zap.String("certificate_fingerprint", hex.EncodeToString(client.Fingerprint[:])),
 			zap.String("issuer", h.Issuer),
 			zap.String("keys", h.Keys),
 			zap.String("kid", t.kid),

@@ -8,43 +8,28 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-	"go.uber.org/zap"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/denylist"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 const (
-	idToken     = "id_token"
-	accessToken = "access_token"
-
 	certificateRequired = "required"
 	certificateOptional = "optional"
 
-	crlStaleRefuse = "refuse"
-	crlStaleAllow  = "allow"
-
 	credentialAPIsAllow  = "allow"
 	credentialAPIsRefuse = "refuse"
-
-	defaultPrincipal = "{cert.cn}"
-	defaultGroups    = "{cert.o}"
-	groupsOff        = "off"
 )
-
-// reservedClaims are those that `claim` may not set: the handler sets them, or they would
-// change what the others mean (RFC 7519 section 4.1, RFC 7800).
-var reservedClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "auth_time"}
 
 // Provision checks the configuration and prepares all that does not depend on a request.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.audit = h.logger.Named("audit")
-	h.setDefaults()
+	setting.Default(&h.Keys, defaultKeySet)
+	if err := h.checkWords(); err != nil {
+		return err
+	}
+	settings := h.settings()
 
 	app, err := ctx.App("elasticsearch_jwt")
 	if err != nil {
@@ -54,109 +39,85 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.keys, err = h.app.keySet(h.Keys); err != nil {
 		return err
 	}
-	h.keys.needs.add(time.Duration(h.Lifetime), 0)
+	h.keys.needs.add(settings.Lifetime, 0)
 	h.keys.signs.Store(true)
 
 	h.optional = h.Certificate == certificateOptional
 	h.noCredentialAPIs = h.CredentialAPIs == credentialAPIsRefuse
+	h.maxHeaderSize = settings.MaxHeaderSize
 
 	pool, err := h.loadTrustPool(ctx)
 	if err != nil {
 		return err
 	}
-	if err := h.provisionSecret(app.(*App)); err != nil {
+	if err := h.provisionSecret(); err != nil {
 		return err
 	}
-	profile, err := h.profile(setting.Resolve)
+	profile, err := settings.Compile(setting.Resolve)
 	if err != nil {
 		return err
 	}
-	if h.identifier, err = newIdentifier(profile, pool, app.(*App).CacheSize); err != nil {
+	files, err := identity.OpenFiles(&settings, setting.Resolve, h.logger)
+	if err != nil {
 		return err
 	}
-	if err := h.provisionFiles(app.(*App)); err != nil {
+	h.app.keepFiles(files)
+	if h.identifier, err = identity.New(profile, files, pool, h.app.CacheSize); err != nil {
 		return err
 	}
-	h.rewriter = newRewriter(profile.headers)
+	h.rewriter = newRewriter(profile.Headers())
 	h.server = h.app.servers.Around(ctx)
 	h.server.WarnOfHandler(pool != nil, h.logger)
-	h.warnOfHeaders(profile.headers)
-	h.warnOfAmbiguity(&profile)
+	h.warnOfHeaders(profile.Headers())
+	profile.Warn(h.logger)
 	h.app.register(h)
 	return nil
 }
 
-// provisionFiles reads the files that decide about identities. When one of them changes, every
-// client is looked at again.
-func (h *Handler) provisionFiles(app *App) error {
-	if h.RoleMapping != "" {
-		name, err := staticText(h.RoleMapping, setting.Resolve)
-		if err != nil {
-			return setting.In("role_mapping", err)
-		}
-		if h.identifier.roleMapping, err = watch.OpenFile("role_mapping", name, rolemapping.Parse, h.logger); err != nil {
-			return setting.In("role_mapping", err)
-		}
-		app.watch(h.identifier.roleMapping)
-		h.identifier.files = append(h.identifier.files, h.identifier.roleMapping)
+// checkWords checks the settings that are one of two words.
+func (h *Handler) checkWords() error {
+	switch h.Certificate {
+	case "", certificateRequired, certificateOptional:
+	default:
+		return setting.In("certificate", fmt.Errorf("%q: use required or optional", h.Certificate))
 	}
-	for _, file := range h.Deny {
-		name, err := staticText(file, setting.Resolve)
-		if err != nil {
-			return setting.In("deny", err)
-		}
-		list, err := watch.OpenFile("deny", name, h.parseDenyList(name), h.logger)
-		if err != nil {
-			return setting.In("deny", err)
-		}
-		app.watch(list)
-		h.identifier.files = append(h.identifier.files, list)
-		h.identifier.revocation.denied = append(h.identifier.revocation.denied, list)
+	switch h.CredentialAPIs {
+	case "", credentialAPIsAllow, credentialAPIsRefuse:
+	default:
+		return setting.In("credential_apis", fmt.Errorf("%q: use refuse or allow", h.CredentialAPIs))
 	}
-	for _, source := range h.CRL {
-		lists, err := app.watchCRL(source, h.logger)
-		if err != nil {
-			return setting.In("crl", err)
-		}
-		h.identifier.files = append(h.identifier.files, lists)
-		h.identifier.revocation.lists = append(h.identifier.revocation.lists, lists)
-	}
-	h.identifier.revocation.staleAllowed = h.CRLStale == crlStaleAllow
 	return nil
 }
 
-// parseDenyList parses a deny list, and tells when its last entry is gone.
-func (h *Handler) parseDenyList(name string) func([]byte) (*denylist.List, error) {
-	denies := false
-	return func(content []byte) (*denylist.List, error) {
-		list, err := denylist.Parse(content)
-		if err != nil {
-			return nil, err
-		}
-		if denies && list.Len() == 0 {
-			h.logger.Warn("the deny list was emptied, and denies nobody any more", zap.String("source", name))
-		}
-		denies = list.Len() > 0
-		return list, nil
+// settings are those that decide about identities, with their defaults.
+func (h *Handler) settings() identity.Settings {
+	s := identity.Settings{
+		Issuer:          h.Issuer,
+		Audience:        h.Audience,
+		TokenType:       h.TokenType,
+		Lifetime:        time.Duration(h.Lifetime),
+		Principal:       h.Principal,
+		UsernamePattern: h.UsernamePattern,
+		UsernameRDN:     h.UsernameRDN,
+		Groups:          h.Groups,
+		GroupPatterns:   h.GroupPatterns,
+		RoleMapping:     h.RoleMapping,
+		NameCharacters:  h.NameCharacters,
+		PrincipalClaim:  h.PrincipalClaim,
+		AudienceClaim:   h.AudienceClaim,
+		GroupsClaim:     h.GroupsClaim,
+		Claims:          h.Claims,
+		RequiredClaims:  h.RequiredClaims,
+		Confirmation:    h.Confirmation,
+		TokenID:         h.TokenID,
+		Deny:            h.Deny,
+		CRL:             h.CRL,
+		CRLStale:        h.CRLStale,
+		Headers:         h.Headers,
+		MaxHeaderSize:   h.MaxHeaderSize,
 	}
-}
-
-func (h *Handler) setDefaults() {
-	setting.Default(&h.Keys, defaultKeySet)
-	setting.Default(&h.TokenType, idToken)
-	setting.Default(&h.Certificate, certificateRequired)
-	setting.Default(&h.CRLStale, crlStaleRefuse)
-	setting.Default(&h.NameCharacters, nameCharactersSafe)
-	setting.Default(&h.CredentialAPIs, credentialAPIsAllow)
-	setting.Default(&h.PrincipalClaim, "sub")
-	setting.Default(&h.AudienceClaim, "aud")
-	setting.Default(&h.GroupsClaim, "roles")
-	if h.Lifetime == 0 {
-		h.Lifetime = caddy.Duration(timing.DefaultLifetime)
-	}
-	if h.MaxHeaderSize == 0 {
-		h.MaxHeaderSize = headersize.Default
-	}
+	s.SetDefaults()
+	return s
 }
 
 // loadTrustPool loads the handler's own trust pool, if it has one. crypto/x509 takes a missing
@@ -180,16 +141,16 @@ func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
 }
 
 // warnOfHeaders says which headers with a token in them Caddy's own log lines show.
-func (h *Handler) warnOfHeaders(headers []headerTemplate) {
+func (h *Handler) warnOfHeaders(headers []identity.Header) {
 	for _, t := range headers {
-		if t.hasJWT() && t.name != "Authorization" && t.name != "Proxy-Authorization" && t.name != "Cookie" {
+		if t.HasToken() && t.Name != "Authorization" && t.Name != "Proxy-Authorization" && t.Name != "Cookie" {
 			h.logger.Warn("reverse_proxy prints this header, which has the token, in some of its log lines: filter it out with " +
-				"log { format filter { wrap json fields { request>headers>" + t.name + " delete } } }")
+				"log { format filter { wrap json fields { request>headers>" + t.Name + " delete } } }")
 		}
 	}
 }
 
-func (h *Handler) provisionSecret(app *App) error {
+func (h *Handler) provisionSecret() error {
 	if h.SharedSecret == "" {
 		return nil
 	}
@@ -197,23 +158,9 @@ func (h *Handler) provisionSecret(app *App) error {
 	if h.secret, err = setting.WatchSecret(h.SharedSecret, h.logger); err != nil {
 		return setting.In("shared_secret", err)
 	}
-	app.watch(h.secret)
+	h.app.watch(h.secret)
 	h.logger.Warn("reverse_proxy prints the header Es-Client-Authentication, which has the shared_secret, in some of its log lines; " +
 		"write the shared_secret into `transport elasticsearch_jwt { … }` instead, or filter it out: " +
 		"log { format filter { wrap json fields { request>headers>Es-Client-Authentication delete } } }")
 	return nil
 }
-
-func checkMaxHeaderSize(limit int) error {
-	if err := headersize.Check(limit); err != nil {
-		return setting.In("max_header_size", err)
-	}
-	return nil
-}
-
-// othersSize is how much the headers of a client and of reverse_proxy may have beside those that we inject.
-// A certificate whose token leaves less is refused, whatever the request is.
-const othersSize = 2 << 10
-
-// maxInjected returns how many bytes of headers we add to a request at most.
-func (p *profile) maxInjected() int { return p.maxHeaderSize - othersSize }

@@ -7,13 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
-
-// headerTemplate is a header that the upstream gets.
-type headerTemplate struct {
-	name string // canonical
-	template
-}
 
 // identityHeaders are the headers by which Elasticsearch or OpenSearch take somebody for
 // somebody, folded as by foldByte. A prefix ends with "*".
@@ -41,7 +36,7 @@ var identityHeaders = []string{
 // rewriter takes away what a client says about itself, and adds what we say.
 type rewriter struct {
 	protected [256][]headerPattern // by their first byte
-	headers   []headerTemplate
+	headers   []identity.Header
 }
 
 // headerPattern matches the header names that, folded, are its text, or begin with it.
@@ -50,7 +45,7 @@ type headerPattern struct {
 	prefix bool
 }
 
-func newRewriter(headers []headerTemplate) *rewriter {
+func newRewriter(headers []identity.Header) *rewriter {
 	rw := &rewriter{headers: headers}
 	protect := func(pattern string) {
 		text, prefix := strings.CutSuffix(pattern, "*")
@@ -63,7 +58,7 @@ func newRewriter(headers []headerTemplate) *rewriter {
 	// go on. A node that does not meet it takes the body for the next request.
 	protect("expect")
 	for _, h := range headers {
-		protect(strings.Map(foldRune, h.name))
+		protect(strings.Map(foldRune, h.Name))
 	}
 	return rw
 }
@@ -170,14 +165,14 @@ func dropConnection(h http.Header) {
 
 // inject sets the headers, each to exactly one value in a slice of its own: other handlers
 // edit values in place. It returns their size.
-func (rw *rewriter) inject(h http.Header, client *client, t *signedToken) (size int) {
+func (rw *rewriter) inject(h http.Header, client *identity.Client, t *signedToken) (size int) {
 	for i := range rw.headers {
-		value := client.headers[i]
+		header, value := &rw.headers[i], client.Headers[i]
 		if value == "" {
-			value = rw.headers[i].withToken(t)
+			value = header.WithToken(t.authorization)
 		}
-		h[rw.headers[i].name] = []string{value}
-		size += headersize.Line(rw.headers[i].name, value)
+		h[header.Name] = []string{value}
+		size += headersize.Line(header.Name, value)
 	}
 	return size
 }
@@ -185,24 +180,8 @@ func (rw *rewriter) inject(h http.Header, client *client, t *signedToken) (size 
 // takeBack removes what inject set, so that neither handle_errors nor a log sees it.
 func (rw *rewriter) takeBack(h http.Header) {
 	for i := range rw.headers {
-		delete(h, rw.headers[i].name)
+		delete(h, rw.headers[i].Name)
 	}
-}
-
-// withToken renders a header value that has {jwt} in it.
-func (t headerTemplate) withToken(tok *signedToken) string {
-	if len(t.parts) == 2 && t.parts[0].text == bearer && t.parts[1].jwt {
-		return tok.authorization
-	}
-	var s strings.Builder
-	for _, p := range t.parts {
-		if p.jwt {
-			s.WriteString(tok.jwt())
-		} else {
-			s.WriteString(p.text)
-		}
-	}
-	return s.String()
 }
 
 // credentials are those that a client without a certificate brings along.

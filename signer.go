@@ -32,10 +32,7 @@ type signedToken struct {
 	freshUntil    int64 // Unix seconds: until then, and with the same schedule, it is the right one
 }
 
-// bearer is the scheme of RFC 6750, in the only case that Elasticsearch takes.
-const bearer = "Bearer "
-
-func (t *signedToken) jwt() string { return t.authorization[len(bearer):] }
+func (t *signedToken) jwt() string { return t.authorization[len(token.Bearer):] }
 
 // slot holds the current token of equal claims.
 type slot struct {
@@ -44,12 +41,10 @@ type slot struct {
 	current atomic.Pointer[signedToken]
 }
 
-// subject is what the signer needs to know of a client: its claims, and the slot that its
-// last token came from.
-type subject struct {
-	claims   token.Claims
-	lifetime time.Duration
-	slot     atomic.Pointer[slot]
+// slotOf is the slot that a holder's last token came from, or nil.
+func slotOf(holder *token.Holder) *slot {
+	slot, _ := holder.Slot.Load().(*slot)
+	return slot
 }
 
 // signer makes the tokens of a key set, each of them once. A token is a pure function of
@@ -85,10 +80,10 @@ func newSigner(size int, keys func(context.Context) (*schedule, error), observe 
 	}
 }
 
-// fresh returns the subject's token if it is the right one without any doubt. It is the hot
+// freshToken returns a holder's token if it is the right one without any doubt. It is the hot
 // path: a few loads and comparisons.
-func (s *subject) fresh(current *schedule, now, notAfter int64) *signedToken {
-	slot := s.slot.Load()
+func freshToken(holder *token.Holder, current *schedule, now, notAfter int64) *signedToken {
+	slot := slotOf(holder)
 	if slot == nil {
 		return nil
 	}
@@ -99,26 +94,26 @@ func (s *subject) fresh(current *schedule, now, notAfter int64) *signedToken {
 	return t
 }
 
-// token returns the subject's token at an instant. It signs one where there is none, at most
+// token returns a holder's token at an instant. It signs one where there is none, at most
 // once for all who wait for the same; where a window has just ended, the old token goes on
 // while the next one is signed. notAfter is when the client's certificate ends. signed is
 // called for each signature.
-func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfter int64, signed func(*signedToken)) (*signedToken, error) {
+func (s *signer) token(ctx context.Context, holder *token.Holder, now time.Time, notAfter int64, signed func(*signedToken)) (*signedToken, error) {
 	current, err := s.keys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if t := sub.fresh(current, now.Unix(), notAfter); t != nil {
+	if t := freshToken(holder, current, now.Unix(), notAfter); t != nil {
 		return t, nil
 	}
 
-	w := token.WindowAt(now.Unix(), sub.lifetime, sub.claims, notAfter)
+	w := token.WindowAt(now.Unix(), holder.Lifetime, holder.Claims, notAfter)
 	record := current.signingWindow(time.Unix(w.Start, 0), now)
 	if record == nil {
 		return nil, errNoKey
 	}
-	slot := s.slot(sub, w, notAfter)
-	sub.slot.Store(slot)
+	slot := s.slot(holder, w, notAfter)
+	holder.Slot.Store(slot)
 
 	old := slot.current.Load()
 	if old != nil && old.window == w && old.key.Is(record.Key) {
@@ -145,7 +140,7 @@ func (s *signer) token(ctx context.Context, sub *subject, now time.Time, notAfte
 		if err != nil {
 			return nil, err
 		}
-		t := newSignedToken(bearer+jws, record.Key, current, w, now)
+		t := newSignedToken(token.Bearer+jws, record.Key, current, w, now)
 		slot.current.Store(t)
 		signed(t)
 		return t, nil
@@ -178,15 +173,15 @@ func (s *signer) sign(key *keys.Key, payload []byte) (string, error) {
 // slot finds the slot that all clients with these claims share. A token that the
 // certificate's end cuts short has one of its own, since a renewed certificate has the same
 // claims and a later end.
-func (s *signer) slot(sub *subject, w token.Window, notAfter int64) *slot {
+func (s *signer) slot(holder *token.Holder, w token.Window, notAfter int64) *slot {
 	cut := int64(0)
 	if w.Expires == notAfter {
 		cut = notAfter
 	}
-	d := sub.claims.Digest(sub.lifetime, cut)
-	mine := sub.slot.Load()
+	d := holder.Claims.Digest(holder.Lifetime, cut)
+	mine := slotOf(holder)
 	if mine == nil || mine.digest != d {
-		mine = &slot{claims: sub.claims, digest: d}
+		mine = &slot{claims: holder.Claims, digest: d}
 	}
 	if shared, ok, _ := s.slots.PeekOrAdd(d, mine); ok {
 		s.slots.Get(d) // it is in use: evict others first

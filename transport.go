@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -121,8 +122,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return res, err
 		}
 	}
-	metrics.refused(tooLarge)
-	admitted.reason = string(tooLarge)
+	metrics.refused(identity.TooLarge)
+	admitted.reason = string(identity.TooLarge)
 	return headersize.Refuse(req, refuseTooLarge(admitted.maxHeaderSize).Error()), nil
 }
 

@@ -2,17 +2,17 @@ package esjwt
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
 // This file ends what outlives a request. A WebSocket (RFC 6455, RFC 8441, RFC 9220) or any other
@@ -52,14 +52,14 @@ func (h *Handler) serveUpgraded(w http.ResponseWriter, r *http.Request, next cad
 	}
 	logDecision(r, &admission{client: admitted.client, kid: admitted.kid, reason: refusal.Reason})
 	h.logger.Warn("an upgraded connection was ended: its client is no longer let in",
-		zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("user", admitted.client.name()),
-		zap.String("certificate_serial", admitted.client.serial), zap.String("remote_addr", r.RemoteAddr))
+		zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("user", admitted.client.Name()),
+		zap.String("certificate_serial", admitted.client.Serial), zap.String("remote_addr", r.RemoteAddr))
 	return nil
 }
 
 // untilRefused looks at a client until the context ends, or the client would no longer be let in as
 // who it was.
-func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *client) error {
+func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *identity.Client) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,22 +69,16 @@ func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *client)
 		if h.app.stopped.Load() {
 			// Nobody reads the files of this configuration any more. reverse_proxy has had its time to
 			// close the connection in its own way, unless it was told to keep it.
-			return refuse(unverified, "the configuration that let the client in has ended: connect anew")
+			return refuseEndedConfiguration()
 		}
-		now, _, err := h.identifier.identify(ctx, r.TLS, r.Host, time.Now())
+		now, _, err := h.identifier.Identify(ctx, r.TLS, r.Host, time.Now())
 		if err != nil {
 			return err
 		}
-		if !now.same(as) {
-			return refuse(unverified, "the certificate stands for something else than when the connection was opened: connect anew")
+		if !now.Same(as) {
+			return refuseOtherClient()
 		}
 	}
-}
-
-// same reports whether the node would be told the same of two clients.
-func (c *client) same(other *client) bool {
-	return c == other ||
-		c.claims.Jti == other.claims.Jti && bytes.Equal(c.claims.Members, other.claims.Members) && slices.Equal(c.headers, other.headers)
 }
 
 // upgradedWriter knows the connection that a handler takes over.

@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"bytes"
@@ -184,6 +184,13 @@ func unusableIntermediate(sent []*x509.Certificate) string {
 	return ""
 }
 
+// The kinds of keys that people have, and TLS in Go does not take.
+var (
+	oidRSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10} // RFC 4055 section 3.1
+	oidDSA    = asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}      // RFC 3279 section 2.3.2
+	oidEd448  = asn1.ObjectIdentifier{1, 3, 101, 113}              // RFC 8410 section 3
+)
+
 // kindOfKey names the algorithm of a key that crypto/x509 does not know.
 func kindOfKey(cert *x509.Certificate) string {
 	var info struct {
@@ -203,12 +210,6 @@ func kindOfKey(cert *x509.Certificate) string {
 	default:
 		return "of the algorithm " + oid.String()
 	}
-}
-
-// refuseUnusableKey refuses a certificate that cannot have come through a handshake.
-func refuseUnusableKey(why string) *Refusal {
-	return refuse(unverified, "no client can use the certificate in TLS: "+
-		"issue it with a key for RSA (of 2048 to 8192 bits), or on P-256, P-384 or P-521, or for Ed25519").from(errors.New(why))
 }
 
 // withoutCRLSign says which authorities of the chains may not sign revocation lists (RFC 5280 section

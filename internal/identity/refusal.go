@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"errors"
@@ -8,46 +8,47 @@ import (
 	"time"
 )
 
-// reason says in one word why a request was refused: in the error, the metrics and the log.
-type reason string
+// Reason says in one word why a request was refused: in the error, the metrics and the log.
+type Reason string
 
+// The reasons. docs/security.md says what to do about each.
 const (
-	noCertificate reason = "no_certificate"
-	replayedToken reason = "replayed_token"
-	unverified    reason = "unverified"
-	expired       reason = "expired"
-	revoked       reason = "revoked"
-	noPrincipal   reason = "no_principal"
-	invalidName   reason = "invalid_name"
-	invalidGroup  reason = "invalid_group"
-	noClaim       reason = "no_claim"
-	tooLarge      reason = "too_large"
-	misdirected   reason = "misdirected"
-	noKey         reason = "no_key"
-	refusedAPI    reason = "credential_api"
-	noPath        reason = "no_path"
+	NoCertificate Reason = "no_certificate"
+	ReplayedToken Reason = "replayed_token"
+	Unverified    Reason = "unverified"
+	Expired       Reason = "expired"
+	Revoked       Reason = "revoked"
+	NoPrincipal   Reason = "no_principal"
+	InvalidName   Reason = "invalid_name"
+	InvalidGroup  Reason = "invalid_group"
+	NoClaim       Reason = "no_claim"
+	TooLarge      Reason = "too_large"
+	Misdirected   Reason = "misdirected"
+	NoKey         Reason = "no_key"
+	CredentialAPI Reason = "credential_api"
+	NoPath        Reason = "no_path"
 )
 
-// reasons are all of them. docs/security.md says what to do about each.
-var reasons = []reason{
-	noCertificate, replayedToken, unverified, expired, revoked, noPrincipal, invalidName, invalidGroup, noClaim, tooLarge, misdirected, noKey,
-	refusedAPI, noPath,
+// Reasons are all of them.
+var Reasons = []Reason{
+	NoCertificate, ReplayedToken, Unverified, Expired, Revoked, NoPrincipal, InvalidName, InvalidGroup,
+	NoClaim, TooLarge, Misdirected, NoKey, CredentialAPI, NoPath,
 }
 
-// status is the HTTP status of a refusal (RFC 9110): 400 for what is for no path, 401 for who is not
+// Status is the HTTP status of a refusal (RFC 9110): 400 for what is for no path, 401 for who is not
 // authenticated, 403 for who is and has no identity here, 421 for the wrong site, 431 for headers
 // that no node would read, 503 for what will pass.
-func (r reason) status() int {
+func (r Reason) Status() int {
 	switch r {
-	case noCertificate, replayedToken, unverified, expired:
+	case NoCertificate, ReplayedToken, Unverified, Expired:
 		return http.StatusUnauthorized
-	case noPath:
+	case NoPath:
 		return http.StatusBadRequest
-	case tooLarge:
+	case TooLarge:
 		return http.StatusRequestHeaderFieldsTooLarge
-	case misdirected:
+	case Misdirected:
 		return http.StatusMisdirectedRequest
-	case noKey:
+	case NoKey:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusForbidden
@@ -64,34 +65,34 @@ type Refusal struct {
 	change time.Time // when time alone may change it; zero: never, as far as is known
 }
 
+// Refuse makes a Refusal. The text must have nothing in it that a client chose.
+func Refuse(r Reason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: string(r), Detail: fmt.Sprintf(format, args...)}
+}
+
 func (r *Refusal) Error() string { return r.Reason + ": " + r.Detail }
 
 // Unwrap returns what is behind the refusal. It is not in the error's text.
 func (r *Refusal) Unwrap() error { return r.cause }
 
+// From keeps the error behind a refusal, for the operator alone.
+func (r *Refusal) From(err error) *Refusal {
+	r.cause = err
+	return r
+}
+
 // because names the setting behind a refusal and, if there is one, the error, for the operator alone.
 func (r *Refusal) because(setting string, err error) *Refusal {
 	if err == nil {
-		return r.from(errors.New(setting))
+		return r.From(errors.New(setting))
 	}
-	return r.from(fmt.Errorf("%s: %w", setting, err))
-}
-
-// from keeps the error behind a refusal, for the operator alone.
-func (r *Refusal) from(err error) *Refusal {
-	r.cause = err
-	return r
+	return r.From(fmt.Errorf("%s: %w", setting, err))
 }
 
 // until says when time alone may change a refusal.
 func (r *Refusal) until(change time.Time) *Refusal {
 	r.change = earlier(r.change, change)
 	return r
-}
-
-func refuseCredentialAPI() *Refusal {
-	return refuse(refusedAPI, "this request could make a credential that outlives the client's certificate, "+
-		"and such requests do not go on from here: use the certificate itself, or ask the operator for a credential")
 }
 
 // maxText bounds the text of an error that has something in it that a client chose.
@@ -105,9 +106,4 @@ func textOf(err error) error {
 		text = strings.ToValidUTF8(text[:maxText], "") + "…"
 	}
 	return errors.New(text)
-}
-
-// refuse makes a Refusal.
-func refuse(r reason, format string, args ...any) *Refusal {
-	return &Refusal{Reason: string(r), Detail: fmt.Sprintf(format, args...)}
 }

@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"crypto/x509"
@@ -7,13 +7,12 @@ import (
 	"time"
 	"weak"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // outcomes are what has become of the certificates of connections, so that each is looked at once.
 type outcomes struct {
-	clients *lru.Cache[connection, *client]
+	clients *lru.Cache[connection, *Client]
 	// Strangers have a memory of their own: however many come, they put no client out of the other.
 	refusals *lru.Cache[connection, remembered]
 }
@@ -47,7 +46,7 @@ const (
 )
 
 func newOutcomes(size int) (*outcomes, error) {
-	clients, err := lru.NewWithEvict(size, func(_ connection, c *client) { c.cleanup.Stop() })
+	clients, err := lru.NewWithEvict(size, func(_ connection, c *Client) { c.cleanup.Stop() })
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +60,7 @@ func newOutcomes(size int) (*outcomes, error) {
 // client returns the client that there was on a connection the last time, unless the authorities or a
 // file that this was decided by have changed since, or a revocation list has run out, or the clock
 // was set back.
-func (o *outcomes) client(key connection, now basis, at time.Time) *client {
+func (o *outcomes) client(key connection, now basis, at time.Time) *Client {
 	client, ok := o.clients.Get(key)
 	if !ok || client.basis != now || at.Unix() >= client.recheck || at.Unix() < client.decided {
 		return nil
@@ -80,7 +79,7 @@ func (o *outcomes) refusal(key connection, now basis, at time.Time) error {
 
 // admitted remembers a client for as long as what it sent lives in memory, which is as long as its
 // connection.
-func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *client) {
+func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *Client) {
 	// Weak again: old configurations must not live as long as the connections.
 	clients := weak.Make(o.clients)
 	client.cleanup = runtime.AddCleanup(&sent[0], func(key connection) {
@@ -129,4 +128,9 @@ func nextChange(now time.Time, certs ...*x509.Certificate) time.Time {
 }
 
 // earlier is the earlier of two times, of which zero is never.
-func earlier(a, b time.Time) time.Time { return timing.EarliestAfter(time.Time{}, a, b) }
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"crypto/ecdsa"
@@ -53,35 +53,35 @@ func (l *missingLists) Version() uint64 { return l.version }
 // the claims to look at, and once is enough.
 func TestARefusalIsRememberedWhoeverVerified(t *testing.T) {
 	list := new(missingLists)
-	id, err := newIdentifier(profile{}, nil, 100)
+	id, err := New(new(Profile), new(Files), nil, 100)
 	require.NoError(t, err)
-	id.revocation.lists = []listSource{{"a list", list}}
-	id.files = []versioned{list}
+	id.files.lists = []listSource{{"a list", list}}
+	id.files.versions = []versioned{list}
 	cert := throwaway(t, "eve")
 	conn := &tls.ConnectionState{
 		HandshakeComplete: true, ServerName: "es.example.com",
 		PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert, cert}},
 	}
 	ask := func(host string) string {
-		_, _, err := id.identify(t.Context(), conn, host, time.Now())
+		_, _, err := id.Identify(t.Context(), conn, host, time.Now())
 		var refusal *Refusal
 		require.ErrorAs(t, err, &refusal)
 		return refusal.Reason
 	}
 	for range 3 {
-		require.Equal(t, string(revoked), ask("es.example.com"))
-		require.Equal(t, string(misdirected), ask("other.example.com"), "what depends on the request is looked at each time")
+		require.Equal(t, string(Revoked), ask("es.example.com"))
+		require.Equal(t, string(Misdirected), ask("other.example.com"), "what depends on the request is looked at each time")
 	}
 	require.Equal(t, 1, list.asked)
 	list.version++
-	require.Equal(t, string(revoked), ask("es.example.com"))
+	require.Equal(t, string(Revoked), ask("es.example.com"))
 	require.Equal(t, 2, list.asked, "a file has changed")
 }
 
 // TestARememberedRefusalKeepsNoCertificate, and so none of the handshake that it came in: anybody can
 // send some.
 func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
-	id, err := newIdentifier(profile{}, nil, 100)
+	id, err := New(new(Profile), new(Files), nil, 100)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(throwaway(t, "authority"))
@@ -100,7 +100,7 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 		}
 	}
 	require.Equal(t, 20, id.outcomes.refusals.Len())
-	for _, err := range []error{errors.New(strings.Repeat("eve", 10_000)), refuse(invalidName, "a name").from(errors.New(strings.Repeat("eve", 10_000)))} {
+	for _, err := range []error{errors.New(strings.Repeat("eve", 10_000)), Refuse(InvalidName, "a name").From(errors.New(strings.Repeat("eve", 10_000)))} {
 		err := id.outcomes.refused(connection{}, basis{}, time.Now(), err, nil)
 		require.LessOrEqual(t, len(err.Error()), maxText+len("…"))
 		if cause := errors.Unwrap(err); cause != nil {
@@ -123,13 +123,13 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 // own).
 func TestAFloodOfStrangersIsBoundedAndPutsNobodyOut(t *testing.T) {
 	const size = 10
-	id, err := newIdentifier(profile{}, nil, size)
+	id, err := New(new(Profile), new(Files), nil, size)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(throwaway(t, "authority"))
 	now := time.Now()
 	sent := []*x509.Certificate{throwaway(t, "alice")}
-	alice := &client{basis: id.basis(pool), decided: now.Unix(), recheck: now.Add(time.Hour).Unix()}
+	alice := &Client{basis: id.basis(pool), decided: now.Unix(), recheck: now.Add(time.Hour).Unix()}
 	id.outcomes.admitted(sent, connectionOf(sent), alice)
 
 	stranger := throwaway(t, "eve")

@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"crypto/sha256"
@@ -43,13 +43,13 @@ func newCertificate(cert *x509.Certificate) (*certificate, error) {
 
 func (c *certificate) fingerprint() [sha256.Size]byte { return sha256.Sum256(c.Raw) }
 
-// serial is the serial number as openssl and Elasticsearch's audit trail write it: hexadecimal.
-func serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
+// Serial is the serial number as openssl and Elasticsearch's audit trail write it: hexadecimal.
+func Serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
 // certValues are the {cert.*} values by name.
 var certValues = func() map[string]certValue {
 	values := map[string]certValue{
-		"serial": one(func(c *certificate) string { return serial(c.Certificate) }),
+		"serial": one(func(c *certificate) string { return Serial(c.Certificate) }),
 		"fingerprint": one(func(c *certificate) string {
 			sum := c.fingerprint()
 			return hex.EncodeToString(sum[:])

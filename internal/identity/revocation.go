@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"crypto/x509"
@@ -8,15 +8,12 @@ import (
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/denylist"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 // revocation is what says that a certificate is no longer good, though it is verified and has
 // not expired.
 type revocation struct {
-	denied       []*watch.Setting[*denylist.List]
-	lists        []listSource
+	*Files
 	staleAllowed bool
 }
 
@@ -52,8 +49,7 @@ func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until
 	for _, list := range r.denied {
 		for _, cert := range chain {
 			if kind, denied := list.Get().Denies(cert); denied {
-				refusal := refuse(revoked, "the certificate, or one above it, is denied by its %s: ask the operator why", kind)
-				return 0, refusal.because("deny "+list.Name, nil)
+				return 0, refuseDenied(kind).because("deny "+list.Name, nil)
 			}
 		}
 	}
@@ -76,7 +72,7 @@ func (r *revocation) checkLists(chain []*x509.Certificate, now time.Time) (crl.V
 		lists := list.Get()
 		if lists == nil {
 			if !r.staleAllowed {
-				return crl.Verdict{}, refuseList("has not been fetched yet").because("crl "+list.name, nil)
+				return crl.Verdict{}, refuseMissingList().because("crl "+list.name, nil)
 			}
 			continue
 		}
@@ -93,30 +89,30 @@ func (r *revocation) checkLists(chain []*x509.Certificate, now time.Time) (crl.V
 func (r *revocation) judge(verdict crl.Verdict) *Refusal {
 	switch {
 	case verdict.Status == crl.Revoked:
-		return refuse(revoked, "the certificate, or one above it, is on its issuer's revocation list: get a new one")
+		return refuseRevoked()
 	case verdict.Status == crl.Good, r.staleAllowed:
 		return nil
 	case verdict.Status == crl.BadSignature:
-		return refuseList("is not signed by its key: fetch it anew, and if the authority has had several keys, add the list of each")
+		return refuseBadlySignedList()
 	case verdict.Status == crl.Uncovered:
-		return refuseList("is for other certificates: add the list that its CRL distribution point names, or set crl_stale allow")
+		return refuseListOfOthers()
 	case verdict.Status == crl.NotYetValid:
-		return refuseList("is from the future: check the clocks of Caddy and of the authority, or set crl_stale allow")
+		return refuseListFromTheFuture()
 	default:
-		return refuseList("is out of date: renew it, or set crl_stale allow")
+		return refuseOutdatedList()
 	}
 }
 
 // details are what an operator would look for in the list.
 func details(verdict crl.Verdict) string {
-	text := ", serial " + serial(verdict.Cert)
+	text := ", serial " + Serial(verdict.Cert)
 	switch verdict.Status {
 	case crl.Revoked:
 		text += ", " + verdict.Reason
 	case crl.Stale:
 		text += ", due " + verdict.NextUpdate.Format(time.RFC3339)
 	case crl.BadSignature:
-		text = ", issuer of serial " + serial(verdict.Cert)
+		text = ", issuer of serial " + Serial(verdict.Cert)
 	default:
 	}
 	if verdict.Note != "" {
@@ -130,10 +126,4 @@ func details(verdict crl.Verdict) string {
 		}
 	}
 	return fmt.Sprintf("%.*s", maxText, text)
-}
-
-// refuseList refuses a client since its issuer's list does not serve to tell whether it is
-// revoked. That is for the operator to mend.
-func refuseList(why string) *Refusal {
-	return refuse(revoked, "it cannot be told whether the certificate is revoked: the revocation list of its issuer %s", why)
 }

@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import "github.com/edgejwt/caddy-elasticsearch-jwt/internal/upn"
 

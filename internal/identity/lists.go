@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"crypto/sha256"
@@ -60,16 +60,16 @@ type changingLists interface {
 	versioned
 }
 
-// watchCRL reads revocation lists from a file, or from an http or https URL. A file is as old as the
+// openLists reads revocation lists from a file, or from an http or https URL. A file is as old as the
 // operator wants it to be.
-func (a *App) watchCRL(source string, logger *zap.Logger) (listSource, error) {
-	name, err := staticText(source, setting.Resolve)
+func (f *Files) openLists(source string, resolve setting.Resolver, logger *zap.Logger) error {
+	name, err := staticText(source, resolve)
 	if err != nil {
-		return listSource{}, err
+		return err
 	}
 	isURL, err := isListURL(name)
 	if err != nil {
-		return listSource{}, err
+		return err
 	}
 	if !isURL {
 		parse := func(content []byte) (*crl.Lists, error) {
@@ -81,15 +81,15 @@ func (a *App) watchCRL(source string, logger *zap.Logger) (listSource, error) {
 		}
 		file, err := watch.OpenFile("crl", name, parse, logger)
 		if err != nil {
-			return listSource{}, err
+			return err
 		}
-		a.watch(file)
-		return listSource{name, file}, nil
+		f.addLists(listSource{name, file}, file)
+		return nil
 	}
 	key := sha256.Sum256([]byte(name))
 	loaded, _ := fetchedLists.LoadOrStore(key, &listState{key: key})
 	state := loaded.(*listState)
-	a.lists = append(a.lists, state)
+	f.fetched = append(f.fetched, state)
 	parse := func(content []byte) (*crl.Lists, error) {
 		fetched, err := crl.Parse(content)
 		if err != nil {
@@ -103,8 +103,15 @@ func (a *App) watchCRL(source string, logger *zap.Logger) (listSource, error) {
 		report(lists, setting.Redacted(name), logger)
 		return lists, nil
 	}
-	a.watch(watch.OpenURL("crl", watch.URL(setting.Redacted(name), name, crl.MaxSize), state.lists.Load() != nil, parse, logger))
-	return listSource{setting.Redacted(name), state}, nil
+	address := watch.URL(setting.Redacted(name), name, crl.MaxSize)
+	f.addLists(listSource{address.Name, state}, watch.OpenURL("crl", address, state.Get() != nil, parse, logger))
+	return nil
+}
+
+func (f *Files) addLists(lists listSource, w watch.Watched) {
+	f.lists = append(f.lists, lists)
+	f.versions = append(f.versions, lists)
+	f.watched = append(f.watched, w)
 }
 
 // isListURL tells a URL from the name of a file. Its errors have nothing of either in them: what does
@@ -138,8 +145,17 @@ func report(lists *crl.Lists, name string, logger *zap.Logger) {
 				fields = append(fields, zap.Stringer("number", list.Number))
 			}
 			logger.Warn("a revocation list is out of date: its issuer's clients are refused, unless crl_stale is allow; renew it",
-				append(fields, logTime("this_update", list.ThisUpdate), logTime("next_update", list.NextUpdate))...)
+				append(fields, instant("this_update", list.ThisUpdate), instant("next_update", list.NextUpdate))...)
 		}
 	}
 	logger.Info("revocation lists were read", zap.String("source", name), zap.Int("lists", len(infos)), zap.Int("revoked", revoked))
+}
+
+// instant is a field with an instant as people and other programs read it (RFC 3339): Caddy's encoders
+// write those of zap as Unix seconds. It is left out if there is no instant.
+func instant(name string, at time.Time) zap.Field {
+	if at.IsZero() {
+		return zap.Skip()
+	}
+	return zap.String(name, at.UTC().Format(time.RFC3339))
 }

@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"fmt"
@@ -8,11 +8,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// warnOfAmbiguity warns of settings in which the names of two certificates can become one.
-func (h *Handler) warnOfAmbiguity(p *profile) {
+// Warn warns of settings in which the names of two certificates can become one.
+func (p *Profile) Warn(logger *zap.Logger) {
 	p.eachTemplate(func(setting string, t template) {
 		if example := t.ambiguity(); example != "" {
-			h.logger.Warn("two certificates can become the same name here: "+example+"; "+
+			logger.Warn("two certificates can become the same name here: "+example+"; "+
 				"use one placeholder, or join them with a character that name_characters safe keeps out of names, such as |",
 				zap.String("setting", setting))
 		}
@@ -20,7 +20,7 @@ func (h *Handler) warnOfAmbiguity(p *profile) {
 }
 
 // eachTemplate calls a function with each template that makes a name, and the setting that it is of.
-func (p *profile) eachTemplate(do func(setting string, t template)) {
+func (p *Profile) eachTemplate(do func(setting string, t template)) {
 	do(p.principal.setting, p.principal.template)
 	for i := range p.groups {
 		do(p.groups[i].setting(), p.groups[i].template)
@@ -31,7 +31,7 @@ func (p *profile) eachTemplate(do func(setting string, t template)) {
 		}
 	}
 	for _, h := range p.headers {
-		do("header "+h.name, h.template)
+		do("header "+h.Name, h.template)
 	}
 }
 

@@ -1,4 +1,4 @@
-package esjwt
+package identity
 
 import (
 	"encoding/base64"
@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rolemapping"
@@ -15,34 +14,29 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// profile is what the configuration says that a certificate means.
-type profile struct {
-	principal   principalRule
-	groups      []groupRule
-	roleMapping *watch.Setting[*rolemapping.Mapping] // nil: none
-	fixed       []token.Claim                        // iss, aud and what else does not depend on the certificate
-	claims      []claimTemplate
-	headers     []headerTemplate
-	lifetime    time.Duration
-
-	maxHeaderSize int // that the cluster reads
+// Profile is what settings say that a certificate means, compiled.
+type Profile struct {
+	settings  Settings
+	issuer    string
+	principal principalRule
+	groups    []groupRule
+	fixed     []token.Claim // iss, aud and what else does not depend on the certificate
+	claims    []claimTemplate
+	headers   []Header
 
 	principalClaims []string
-	groupsClaim     string
-	confirmation    bool
-	jti             bool
-	safeNames       bool
 }
 
-// issuer is the iss of the tokens.
-func (p *profile) issuer() string {
-	for _, c := range p.fixed {
-		if iss, ok := c.Value.(string); ok && c.Name == "iss" {
-			return iss
-		}
-	}
-	return ""
-}
+// Headers are those that the upstream gets, in the order of [Client.Headers].
+func (p *Profile) Headers() []Header { return p.headers }
+
+// othersSize is what the headers of a client and of reverse_proxy may have beside those that we
+// inject: a certificate whose token leaves less is refused, whatever the request.
+const othersSize = 2 << 10
+
+// maxInjected is how many bytes of headers we add to a request at most: the rest is for the client's and
+// the proxy's own.
+func (p *Profile) maxInjected() int { return p.settings.MaxHeaderSize - othersSize }
 
 // principalRule is where the principal comes from: one of template, pattern and rdn.
 type principalRule struct {
@@ -91,12 +85,12 @@ type reading struct {
 }
 
 // read reads a certificate. Every error is a refusal.
-func (p *profile) read(cert *certificate) (reading, error) {
+func (p *Profile) read(cert *certificate, roles *watch.Setting[*rolemapping.Mapping]) (reading, error) {
 	principal, err := p.principalOf(cert)
 	if err != nil {
 		return reading{}, err
 	}
-	groups, err := p.groupsOf(cert)
+	groups, err := p.groupsOf(cert, roles)
 	if err != nil {
 		return reading{}, err
 	}
@@ -107,22 +101,19 @@ func (p *profile) read(cert *certificate) (reading, error) {
 	return reading{principal, groups, claims}, nil
 }
 
-// principalName is what a refusal calls it.
-const principalName = "the name that would be the principal"
-
 // principalOf returns the one user name that the certificate gives.
-func (p *profile) principalOf(cert *certificate) (string, error) {
+func (p *Profile) principalOf(cert *certificate) (string, error) {
 	values, err := p.principal.values(cert)
 	switch {
 	case errors.Is(err, errSeveral) || errors.Is(err, x500.ErrSeveral) || len(values) > 1:
-		return "", refuse(noPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: choose a principal that is single").because(p.principal.setting, err)
+		return "", refuseSeveralPrincipals().because(p.principal.setting, err)
 	case err != nil:
-		return "", refuseName(invalidName, principalName, p.principal.setting, err)
+		return "", refuseName(InvalidName, principalName, p.principal.setting, err)
 	case len(values) == 0:
-		return "", refuse(noPrincipal, "the certificate lacks what the principal is made of: issue it with such a name, or choose another principal").because(p.principal.setting, err)
+		return "", refuseNoPrincipal().because(p.principal.setting, err)
 	}
 	if err := name.Clean(values[0]); err != nil {
-		return "", refuseName(invalidName, principalName, p.principal.setting, err)
+		return "", refuseName(InvalidName, principalName, p.principal.setting, err)
 	}
 	return values[0], nil
 }
@@ -150,11 +141,8 @@ func (r *principalRule) values(cert *certificate) ([]string, error) {
 	}
 }
 
-// groupName is what a refusal calls a group.
-const groupName = "a group in the certificate"
-
 // groupsOf returns the groups in the order of the configuration, each once.
-func (p *profile) groupsOf(cert *certificate) ([]string, error) {
+func (p *Profile) groupsOf(cert *certificate, roles *watch.Setting[*rolemapping.Mapping]) ([]string, error) {
 	groups := []string{} // an empty array, not null: no groups
 	seen, size := make(map[string]bool), 0
 	add := func(group string) {
@@ -168,30 +156,29 @@ func (p *profile) groupsOf(cert *certificate) ([]string, error) {
 		rule := &p.groups[i]
 		values, err := rule.values(cert)
 		if err != nil {
-			return nil, refuseName(invalidGroup, groupName, rule.setting(), err)
+			return nil, refuseName(InvalidGroup, groupName, rule.setting(), err)
 		}
 		for _, group := range values {
 			if err := name.Clean(group); err != nil {
-				return nil, refuseName(invalidGroup, groupName, rule.setting(), err)
+				return nil, refuseName(InvalidGroup, groupName, rule.setting(), err)
 			}
 			if !rule.template.dn && looksLikeDN(group) {
-				return nil, refuse(invalidGroup, "a group in the certificate looks like a distinguished name, which could match a role mapping for another group: issue it without the equals sign, or take whole names with {cert.dn}").because(rule.setting(), err)
+				return nil, refuseGroupLikeDN().because(rule.setting(), err)
 			}
 			if add(group); size > p.maxInjected() {
-				return nil, refuse(tooLarge, "the groups of this certificate would not fit into the headers that the cluster reads, %d bytes in all: "+
-					"put fewer or shorter groups into the token", p.maxHeaderSize)
+				return nil, refuseTooManyGroups(p.settings.MaxHeaderSize)
 			}
 		}
 	}
-	if p.roleMapping != nil {
+	if roles != nil {
 		subject, err := rendered(cert.subject, x500.Name.String)
 		if err != nil {
-			return nil, refuse(invalidGroup, "the certificate's subject has a control character in it, so that no role mapping can be trusted to tell it from another: issue it without").because("role_mapping "+p.roleMapping.Name, err)
+			return nil, refuseUnmappableSubject().because("role_mapping "+roles.Name, err)
 		}
 		if err := p.unfolded(subject); err != nil {
-			return nil, refuseName(invalidGroup, "the certificate's subject, which role_mapping is about,", "role_mapping "+p.roleMapping.Name, err)
+			return nil, refuseName(InvalidGroup, roleMappingSubject, "role_mapping "+roles.Name, err)
 		}
-		for _, role := range p.roleMapping.Get().Roles(subject) {
+		for _, role := range roles.Get().Roles(subject) {
 			add(role)
 		}
 	}
@@ -224,31 +211,31 @@ func looksLikeDN(group string) bool {
 }
 
 // unfolded reports whether a subject can be told from another one where case does not count.
-func (p *profile) unfolded(subject string) error {
-	if !p.safeNames {
+func (p *Profile) unfolded(subject string) error {
+	if !p.settings.safeNames() {
 		return nil
 	}
 	return name.Unfolded(subject)
 }
 
 // claimsOf puts the claims together, in an order that the certificate cannot influence.
-func (p *profile) claimsOf(cert *certificate, principal string, groups []string) ([]token.Claim, error) {
+func (p *Profile) claimsOf(cert *certificate, principal string, groups []string) ([]token.Claim, error) {
 	claims := slices.Clone(p.fixed)
 	for _, name := range p.principalClaims {
 		claims = append(claims, token.Claim{Name: name, Value: principal})
 	}
-	claims = append(claims, token.Claim{Name: p.groupsClaim, Value: groups})
+	claims = append(claims, token.Claim{Name: p.settings.GroupsClaim, Value: groups})
 	for _, t := range p.claims {
 		value, err := t.value(cert)
 		if err != nil {
 			return nil, err
 		}
 		if value == nil && t.required {
-			return nil, refuse(noClaim, "the certificate lacks what the claim %s is made of: issue it with such a value, or do not require the claim", t.name)
+			return nil, refuseNoClaim(t.name)
 		}
 		claims = append(claims, token.Claim{Name: t.name, Value: value})
 	}
-	if p.confirmation {
+	if p.settings.Confirmation {
 		fingerprint := cert.fingerprint()
 		claims = append(claims, token.Claim{Name: "cnf", Value: map[string]string{"x5t#S256": base64.RawURLEncoding.EncodeToString(fingerprint[:])}})
 	}
@@ -261,7 +248,7 @@ func (t claimTemplate) value(cert *certificate) (any, error) {
 	for _, v := range t.values {
 		values, err := v.values(cert)
 		if err != nil {
-			return nil, refuseName(invalidName, "the value of the claim "+t.name+" in the certificate", "claim "+t.name, err)
+			return nil, refuseName(InvalidName, claimName(t.name), "claim "+t.name, err)
 		}
 		all = append(all, values...)
 	}
@@ -276,19 +263,19 @@ func (t claimTemplate) value(cert *certificate) (any, error) {
 }
 
 // headersOf renders the header values that do not have the token in them.
-func (p *profile) headersOf(cert *certificate) ([]string, error) {
+func (p *Profile) headersOf(cert *certificate) ([]string, error) {
 	rendered := make([]string, len(p.headers))
 	for i, h := range p.headers {
-		if h.hasJWT() {
+		if h.template.hasJWT() {
 			continue
 		}
-		values, err := h.values(cert)
+		values, err := h.template.values(cert)
 		switch {
 		case name.ProblemOf(err) != "":
-			return nil, refuseName(invalidName, "the value of the header "+h.name+" in the certificate", "header "+h.name, err)
+			return nil, refuseName(InvalidName, headerName(h.Name), "header "+h.Name, err)
 		case err != nil || len(values) != 1 || values[0] != strings.TrimSpace(values[0]):
 			// A header's value loses the blanks around it on the way, and is another name then.
-			return nil, refuse(invalidName, "the certificate has no single clean value for the header %s: issue it with one, without blanks around it, or take the header out", h.name).because("header "+h.name, err)
+			return nil, refuseHeaderValue(h.Name).because("header "+h.Name, err)
 		}
 		rendered[i] = values[0]
 	}

@@ -1,0 +1,115 @@
+package identity
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
+)
+
+// This file says what a certificate is worth: whether chains lead from it to an authority, and until
+// when.
+
+// maxSent is how many certificates a client may send: a chain is hardly longer than four.
+const maxSent = 10
+
+// verified is what speaks for a certificate: the chains that lead to an authority, and until
+// when one of them is good.
+type verified struct {
+	chains   [][]*x509.Certificate
+	notAfter int64 // Unix seconds
+}
+
+// verifiedByTLS checks that what the TLS layer verified is good now, and on this site.
+func verifiedByTLS(conn *tls.ConnectionState, host string, now time.Time) (verified, error) {
+	if len(conn.VerifiedChains) == 0 {
+		return verified{}, refuseNobodyVerified()
+	}
+	notAfter := chainsEnd(conn.VerifiedChains, conn.PeerCertificates[0], now)
+	if notAfter == 0 {
+		return verified{}, refuseExpired()
+	}
+	// Another site of this server may trust other authorities. What was verified is the
+	// certificate for the site that the client named in the handshake.
+	if !sameHost(conn.ServerName, host) {
+		return verified{}, refuseOtherSite()
+	}
+	return verified{conn.VerifiedChains, notAfter}, nil
+}
+
+// verifyOwn verifies the certificates against the handler's own trust_pool, whatever the TLS layer
+// thought of them.
+func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (verified, error) {
+	if len(sent) > maxSent {
+		return verified{}, refuseTooManySent(len(sent))
+	}
+	return verifyChains(sent, pool, "elasticsearch_jwt", now)
+}
+
+// verifyChains finds the chains of a certificate to authorities, over the intermediates that were
+// sent after it. What the trust_pool belongs to is for the refusal.
+func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now time.Time) (verified, error) {
+	chains, err := chain.Verify(sent, pool, now)
+	if err != nil {
+		return verified{}, refuseUnverified(err, of, diagnose(err, sent, pool, now), now)
+	}
+	notAfter := chainsEnd(chains, sent[0], now)
+	if notAfter == 0 {
+		return verified{}, refuseExpired()
+	}
+	return verified{chains, notAfter}, nil
+}
+
+// asIssued leaves out the chains with a certificate that somebody has encoded in another way than
+// its authority: it has a fingerprint that nobody knows. The last one of a chain is the operator's.
+func asIssued(chains [][]*x509.Certificate) ([][]*x509.Certificate, error) {
+	kept := slices.DeleteFunc(slices.Clone(chains), func(certs []*x509.Certificate) bool {
+		return slices.ContainsFunc(certs[:max(1, len(certs)-1)], chain.Reencoded)
+	})
+	if len(kept) == 0 {
+		return nil, refuseReencoded()
+	}
+	return kept, nil
+}
+
+// chainsEnd is until when (Unix seconds) at least one of the verified chains of a leaf is
+// valid as a whole; 0 if none of them is now. Connections outlive certificates, so the
+// handshake's verdict is not enough.
+func chainsEnd(chains [][]*x509.Certificate, leaf *x509.Certificate, now time.Time) int64 {
+	best := int64(0)
+	for _, chain := range chains {
+		best = max(best, chainEnd(chain, leaf, now))
+	}
+	return best
+}
+
+// chainEnd is until when (Unix seconds) a chain of a leaf is valid as a whole; 0 if it is not now.
+func chainEnd(chain []*x509.Certificate, leaf *x509.Certificate, now time.Time) int64 {
+	if len(chain) == 0 || chain[0] != leaf {
+		return 0
+	}
+	end := int64(math.MaxInt64)
+	for _, c := range chain {
+		if now.Before(c.NotBefore) {
+			return 0
+		}
+		end = min(end, c.NotAfter.Unix())
+	}
+	if end <= now.Unix() {
+		return 0
+	}
+	return end
+}
+
+// forClients checks the extended key usage (RFC 5280 section 4.2.1.12). A certificate without
+// the extension is for everything.
+func forClients(leaf *x509.Certificate) bool {
+	if len(leaf.ExtKeyUsage) == 0 && len(leaf.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	return slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
+}

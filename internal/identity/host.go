@@ -1,0 +1,34 @@
+package identity
+
+import "strings"
+
+// sameHost compares a server name (SNI, RFC 6066) with a Host header (RFC 9110 section 7.2), as
+// ASCII. Caddy chooses a site's TLS settings by one and its routes by the other, and folds neither
+// quite as the other: a name with anything unusual in it, such as a letter that only Unicode takes
+// for another, a bracket or a final dot, was not verified for this site.
+func sameHost(serverName, host string) bool {
+	if colon := strings.LastIndexByte(host, ':'); colon >= 0 {
+		host = host[:colon] // a port, or else the address has a colon left and is no name
+	}
+	if serverName == "" || len(serverName) != len(host) {
+		return false
+	}
+	for i := range len(serverName) {
+		a, b := lowerASCII(serverName[i]), lowerASCII(host[i])
+		if a != b || !isHostByte(a) {
+			return false
+		}
+	}
+	return true
+}
+
+func lowerASCII(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
+}
+
+func isHostByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_'
+}

@@ -1,0 +1,237 @@
+// Package identity decides who a client is: it turns the certificate of a TLS connection into a
+// [Client], or into a [Refusal].
+//
+// That follows from the certificate, the [Settings] with the files that they name, and the clock. The
+// request's Host can only refuse.
+package identity
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/turns"
+)
+
+// Client is who a certificate stands for.
+type Client struct {
+	token.Holder
+
+	Principal   any // its user name: a string, boxed once for Caddy's replacer
+	Serial      string
+	Fingerprint [sha256.Size]byte
+	Headers     []string // the values of the profile's headers, in their order; "" has the token in it
+
+	cleanup  runtime.Cleanup
+	basis    basis
+	decided  int64 // Unix seconds
+	recheck  int64 // Unix seconds: what it was checked against, chain and revocation lists, is good until then
+	chainEnd int64 // Unix seconds: the end of the chain that speaks for it
+}
+
+// Name is the client's user name.
+func (c *Client) Name() string { return c.Principal.(string) }
+
+// Same reports whether the node would be told the same of two clients.
+func (c *Client) Same(other *Client) bool {
+	return c == other ||
+		c.Claims.Jti == other.Claims.Jti && bytes.Equal(c.Claims.Members, other.Claims.Members) && slices.Equal(c.Headers, other.Headers)
+}
+
+// Authorities are those that clients' certificates must lead to. They can be others from one request
+// to the next.
+type Authorities interface{ CertPool() *x509.CertPool }
+
+// Identifier turns the certificate of a TLS connection into a client.
+type Identifier struct {
+	profile    *Profile
+	files      *Files
+	revocation revocation
+	pool       Authorities // the handler's own trust_pool; nil: what the TLS layer verified counts
+	outcomes   *outcomes
+	turns      *turns.Turns[connection]
+}
+
+// New returns an Identifier that remembers that many clients at most. Without authorities, what the
+// TLS layer has verified counts.
+func New(p *Profile, files *Files, pool Authorities, size int) (*Identifier, error) {
+	outcomes, err := newOutcomes(size)
+	if err != nil {
+		return nil, err
+	}
+	return &Identifier{
+		profile:    p,
+		files:      files,
+		revocation: revocation{files, p.settings.CRLStale == crlStaleAllow},
+		pool:       pool,
+		outcomes:   outcomes,
+		turns:      turns.New[connection](looks),
+	}, nil
+}
+
+// Issuer is the iss of the tokens.
+func (id *Identifier) Issuer() string { return id.profile.issuer }
+
+// HasAuthorities reports whether the certificates are verified here, and not by the TLS layer.
+func (id *Identifier) HasAuthorities() bool { return id.pool != nil }
+
+// Identify returns the client at the other end of a connection, and until when its certificate is
+// good (Unix seconds). There are three ways out of it that are no refusal: a client that is known and
+// that the handler's own authorities vouch for, one that is known and was verified again, and a new
+// one.
+func (id *Identifier) Identify(ctx context.Context, conn *tls.ConnectionState, host string, now time.Time) (client *Client, notAfter int64, err error) {
+	if HasNoCertificate(conn) {
+		return nil, 0, refuseNoCertificate()
+	}
+	// A resumed session was verified at another time, maybe under another configuration, and
+	// early data (RFC 8446 section 8) can be replayed.
+	if conn.DidResume || !conn.HandshakeComplete {
+		return nil, 0, refuseResumed()
+	}
+	pool, err := id.trustPool()
+	if err != nil {
+		return nil, 0, err
+	}
+	key := connectionOf(conn.PeerCertificates)
+	known := id.outcomes.client(key, id.basis(pool), now)
+	if known != nil && pool != nil {
+		// TLS has proven that the client holds this certificate's key, and a chain was found.
+		return known, known.chainEnd, nil
+	}
+	var byTLS verified
+	if pool == nil {
+		if byTLS, err = verifiedByTLS(conn, host, now); err != nil {
+			return nil, 0, err
+		}
+		if known != nil {
+			return known, min(byTLS.notAfter, known.chainEnd), nil
+		}
+	}
+	if client, err = id.decide(ctx, key, conn.PeerCertificates, pool, byTLS.chains, now); err != nil {
+		return nil, 0, err
+	}
+	return client, client.chainEnd, nil
+}
+
+// HasNoCertificate reports whether a client has none: where certificates are optional, it may be
+// somebody else.
+func HasNoCertificate(conn *tls.ConnectionState) bool {
+	return conn == nil || len(conn.PeerCertificates) == 0
+}
+
+// trustPool returns the authorities of the handler's own trust_pool as they are now, or nil if it
+// has none.
+func (id *Identifier) trustPool() (*x509.CertPool, error) {
+	if id.pool == nil {
+		return nil, nil
+	}
+	pool := id.pool.CertPool()
+	if pool == nil {
+		return nil, refuseNoAuthorities() // for crypto/x509, no pool means the system's roots
+	}
+	return pool, nil
+}
+
+// basis is what an outcome is decided by, now.
+func (id *Identifier) basis(pool *x509.CertPool) basis { return basis{pool, id.files.version()} }
+
+// looks are the certificates that are being looked at, by all handlers. However many clients come
+// with new ones, there is a processor left for those that are known.
+var looks = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+
+// decide says who is at the other end of a connection where no client is known, or why nobody is. The
+// certificates are looked at once, however many requests come with them, until something changes: to
+// look at them costs much more than to send them.
+func (id *Identifier) decide(
+	ctx context.Context, key connection, sent []*x509.Certificate,
+	pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time,
+) (*Client, error) {
+	if refusal := id.outcomes.refusal(key, id.basis(pool), now); refusal != nil {
+		return nil, refusal
+	}
+	done, err := id.turns.Take(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("waiting to be looked at: %w", err)
+	}
+	defer done()
+	now = time.Now()        // it may have waited, and another request have been before it
+	basis := id.basis(pool) // before the files are asked: a change meanwhile counts as one after
+	if known := id.outcomes.client(key, basis, now); known != nil {
+		return known, nil
+	}
+	if refusal := id.outcomes.refusal(key, basis, now); refusal != nil {
+		return nil, refusal
+	}
+	client, chains, err := id.look(sent, pool, chains, now)
+	if err != nil {
+		return nil, id.outcomes.refused(key, basis, now, err, append([][]*x509.Certificate{sent}, chains...))
+	}
+	client.basis, client.decided = basis, now.Unix()
+	id.outcomes.admitted(sent, key, client)
+	return client, nil
+}
+
+// look looks at the certificates that a client sent. The chains are those that the TLS layer
+// found, or if there is a pool, the ones to that.
+func (id *Identifier) look(
+	sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time,
+) (*Client, [][]*x509.Certificate, error) {
+	if pool != nil {
+		own, err := verifyOwn(sent, pool, now)
+		if err != nil {
+			return nil, nil, err
+		}
+		chains = own.chains
+	}
+	client, _, err := id.newClient(sent[0], chains, now)
+	return client, chains, err
+}
+
+// newClient reads the identity out of a verified certificate. The reading is what the client's
+// claims were made of.
+func (id *Identifier) newClient(leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time) (*Client, reading, error) {
+	if !forClients(leaf) {
+		return nil, reading{}, refuseNotForClients()
+	}
+	chains, err := asIssued(chains)
+	if err != nil {
+		return nil, reading{}, err
+	}
+	recheck, end, err := id.revocation.check(leaf, chains, now)
+	if err != nil {
+		return nil, reading{}, err
+	}
+	cert, err := newCertificate(leaf)
+	if err != nil {
+		return nil, reading{}, refuseUnreadableNames().From(err)
+	}
+	who, err := id.profile.read(cert, id.files.roleMapping)
+	if err != nil {
+		return nil, reading{}, err
+	}
+	client := &Client{
+		Holder:      token.Holder{Lifetime: id.profile.settings.Lifetime},
+		Principal:   who.principal,
+		Serial:      Serial(leaf),
+		Fingerprint: cert.fingerprint(),
+		recheck:     recheck,
+		chainEnd:    end,
+	}
+	if client.Claims, err = token.Encode(who.claims, id.profile.settings.TokenID); err != nil {
+		return nil, reading{}, fmt.Errorf("encoding the claims: %w", err)
+	}
+	if client.Headers, err = id.profile.headersOf(cert); err != nil {
+		return nil, reading{}, err
+	}
+	if size := client.headerSize(id.profile.headers); size > id.profile.maxInjected() {
+		return nil, reading{}, refuseLargeHeaders(size, id.profile.settings.MaxHeaderSize)
+	}
+	return client, who, nil
+}
