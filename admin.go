@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
@@ -116,11 +117,11 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case len(parts) == 1:
-		return get(w, r, func() (any, error) { return ks.status(time.Now()), nil })
+		return get(w, r, func() (any, error) { return ks.Status(time.Now()), nil })
 	case len(parts) == 2 && parts[1] == "jwks":
 		return a.jwks(w, r, ks)
 	case len(parts) == 2 && parts[1] == "rotate":
-		return change(w, r, ks.rotate)
+		return change(w, r, ks.Rotate)
 	case len(parts) == 2 && parts[1] == "revoke":
 		return a.revoke(w, r, ks)
 	default:
@@ -139,9 +140,9 @@ func (a *adminAPI) app() (*App, error) {
 
 func (*adminAPI) list(w http.ResponseWriter, r *http.Request, app *App) error {
 	return get(w, r, func() (any, error) {
-		sets := []setStatus{}
+		sets := []keyset.Status{}
 		for _, name := range slices.Sorted(maps.Keys(app.sets)) {
-			sets = append(sets, app.sets[name].status(time.Now()))
+			sets = append(sets, app.sets[name].Status(time.Now()))
 		}
 		return sets, nil
 	})
@@ -152,10 +153,10 @@ var errNotPublic = errors.New("it has no public key that a cluster could read; g
 
 func (*adminAPI) jwks(w http.ResponseWriter, r *http.Request, ks *signingSet) error {
 	return get(w, r, func() (any, error) {
-		if !ks.source.Public() {
-			return nil, fmt.Errorf("the key set %s is a shared secret: %w", ks.name, errNotPublic)
+		if !ks.Source.Public() {
+			return nil, fmt.Errorf("the key set %s is a shared secret: %w", ks.Name, errNotPublic)
 		}
-		doc, err := renderJWKS([]*keySet{ks.keySet}, time.Now())
+		doc, err := renderJWKS([]*keyset.Set{ks.Set}, time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -175,9 +176,9 @@ func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *signingSet) 
 			return keys.Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New(`write {"kid": "…"} or {"all": true}, and not both`)}
 		}
 		if request.All {
-			return ks.revokeAll(ctx)
+			return ks.RevokeAll(ctx)
 		}
-		return ks.revoke(ctx, request.KeyID, request.Now)
+		return ks.Revoke(ctx, request.KeyID, request.Now)
 	})
 }
 
@@ -212,7 +213,7 @@ func respond(w http.ResponseWriter, r *http.Request, method string, answer func(
 	switch {
 	case errors.Is(err, errNoPublicKey):
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
-	case errors.Is(err, errNotRotator), errors.Is(err, keys.ErrKeyState), errors.Is(err, errNotPublic):
+	case errors.Is(err, keyset.ErrNotRotator), errors.Is(err, keys.ErrKeyState), errors.Is(err, errNotPublic):
 		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: err}
 	case err != nil:
 		if refused, ok := errors.AsType[caddy.APIError](err); ok {

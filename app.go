@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
@@ -55,7 +56,7 @@ type App struct {
 	stateKeys []string
 	files     []*identity.Files
 	events    *caddyevents.App
-	metrics   keyMetrics
+	metrics   keyset.Metrics
 	cancel    context.CancelFunc
 
 	servers site.Servers // that the modules of the configuration are in
@@ -138,27 +139,25 @@ func (a *App) addSet(name string, source keys.Source) {
 	loaded, _ := setStates.LoadOrStore(key, newSetState(a.CacheSize))
 	state := loaded.(*setState)
 	a.stateKeys = append(a.stateKeys, key)
-	a.sets[name] = &signingSet{signer: state.signer, keySet: &keySet{
-		name:       name,
-		source:     source,
-		sourceName: caddy.GetModuleName(source),
-		state:      state.keyState,
-		logger:     a.logger.With(zap.String("keys", name)),
-		emit:       a.emit,
-		now:        time.Now,
-		asking:     make(chan struct{}, 1),
-	}}
+	a.sets[name] = &signingSet{signer: state.signer, Set: keyset.New(keyset.Config{
+		Name:       name,
+		Source:     source,
+		SourceName: caddy.GetModuleName(source),
+		Logger:     a.logger.With(zap.String("keys", name)),
+		Emit:       a.emit,
+		Now:        time.Now,
+	}, state.State)}
 }
 
 // signingSet is a key set with what makes its tokens.
 type signingSet struct {
-	*keySet
+	*keyset.Set
 	signer *signer
 }
 
 // setState is what of a set outlives a configuration: its keys, and the tokens that they signed.
 type setState struct {
-	*keyState
+	*keyset.State
 	signer *signer
 }
 
@@ -166,10 +165,10 @@ type setState struct {
 var setStates = caddy.NewUsagePool()
 
 func newSetState(cacheSize int) *setState {
-	state := newKeyState()
-	return &setState{state, newSigner(cacheSize, state.wait, func(alg jose.SignatureAlgorithm, took time.Duration, err error) {
+	state := keyset.NewState()
+	return &setState{state, newSigner(cacheSize, state.Wait, func(alg jose.SignatureAlgorithm, took time.Duration, err error) {
 		if err != nil {
-			state.signatureFailed()
+			state.SignatureFailed()
 		}
 		observeSignature(alg, took, err)
 	})}
@@ -270,10 +269,10 @@ func (a *App) keySet(name string) (*signingSet, error) {
 }
 
 // keySets are the sets without what makes their tokens.
-func (a *App) keySets() iter.Seq[*keySet] {
-	return func(yield func(*keySet) bool) {
+func (a *App) keySets() iter.Seq[*keyset.Set] {
+	return func(yield func(*keyset.Set) bool) {
 		for _, set := range a.sets {
-			if !yield(set.keySet) {
+			if !yield(set.Set) {
 				return
 			}
 		}
@@ -296,16 +295,16 @@ func (a *App) Start() error {
 	for _, w := range a.watchers {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
-	a.metrics.show(slices.Collect(a.keySets()))
+	a.metrics.Show(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
 		ks.signer.slots.Resize(a.CacheSize)
-		if ks.signs.Load() && !ks.shown.Load() && ks.source.Public() {
-			ks.logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: unless another server does, no cluster can verify the tokens")
+		if ks.Signs() && !ks.Shown() && ks.Source.Public() {
+			ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: unless another server does, no cluster can verify the tokens")
 		}
-		if !ks.signs.Load() && !ks.shown.Load() {
-			ks.logger.Warn("nothing uses these keys: name the set in elasticsearch_jwt with `keys " + ks.name + "`, or leave it out")
+		if !ks.Signs() && !ks.Shown() {
+			ks.Logger.Warn("nothing uses these keys: name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
 		}
-		a.running.Go(func() { ks.run(ctx) })
+		a.running.Go(func() { ks.Run(ctx) })
 	}
 	return nil
 }

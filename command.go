@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/spf13/cobra"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -120,9 +121,9 @@ func keysCommand() *cobra.Command {
 		Short: "Lists the key sets, or one of them, and their keys",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var sets []setStatus
+			var sets []keyset.Status
 			if len(args) == 1 {
-				sets = make([]setStatus, 1)
+				sets = make([]keyset.Status, 1)
 				if err := client.ask(http.MethodGet, "/keys/"+url.PathEscape(args[0]), nil, &sets[0]); err != nil {
 					return err
 				}
@@ -322,7 +323,7 @@ func printJSON(w io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
-func printSets(w io.Writer, sets []setStatus) error {
+func printSets(w io.Writer, sets []keyset.Status) error {
 	for i, set := range sets {
 		if i > 0 {
 			fmt.Fprintln(w)
@@ -346,7 +347,7 @@ func printSets(w io.Writer, sets []setStatus) error {
 				kid = "(a secret)"
 			}
 			state := key.State
-			if state == stateSigning && !key.Revoked.IsZero() {
+			if state == keyset.Signing && !key.Revoked.IsZero() {
 				state += " until it is revoked at " + local(key.Revoked)
 			}
 			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", kid, key.Algorithm, state, local(key.SignsFrom), local(key.Retires))

@@ -8,14 +8,15 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
 
 // What the admin API answers, for tests that read it.
 type (
-	SetStatus = setStatus
-	KeyStatus = keyStatus
+	SetStatus = keyset.Status
+	KeyStatus = keyset.KeyStatus
 )
 
 // AdminRoutes are the routes of the admin API of this app, in a process that has several.
@@ -36,7 +37,7 @@ func (h *Handler) Explained(sent ...*x509.Certificate) string {
 // SetClock gives the app, before it starts, a clock of its own for its keys.
 func (a *App) SetClock(now func() time.Time) {
 	for _, ks := range a.sets {
-		ks.now = now
+		ks.Now = now
 	}
 }
 
@@ -48,14 +49,14 @@ func (a *App) DefaultSet() ClockedSet { return ClockedSet{a.sets[defaultKeySet]}
 
 // Ready reports whether there is a key to sign with.
 func (c ClockedSet) Ready(now time.Time) bool {
-	current := c.ks.state.get()
-	return current != nil && current.signing(now) != nil
+	current := c.ks.State.Current()
+	return current != nil && current.Signing(now) != nil
 }
 
 // Published are the kids of the JWKS.
 func (c ClockedSet) Published(now time.Time) []string {
 	var kids []string
-	for _, r := range c.ks.state.get().published(now) {
+	for _, r := range c.ks.State.Current().Published(now) {
 		kids = append(kids, r.ID)
 	}
 	return kids
@@ -63,7 +64,7 @@ func (c ClockedSet) Published(now time.Time) []string {
 
 // Document is the JWKS.
 func (c ClockedSet) Document(now time.Time) (string, error) {
-	document, err := renderJWKS([]*keySet{c.ks.keySet}, now)
+	document, err := renderJWKS([]*keyset.Set{c.ks.Set}, now)
 	if err != nil {
 		return "", err
 	}
@@ -73,7 +74,7 @@ func (c ClockedSet) Document(now time.Time) (string, error) {
 // Signs is which key signs for a client, and until when the client's token lives.
 func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires time.Time) {
 	w := token.WindowAt(now.Unix(), timing.DefaultLifetime, clientClaims(client), 1<<62)
-	return c.ks.state.get().signingWindow(time.Unix(w.Start, 0), now).ID, time.Unix(w.Expires, 0)
+	return c.ks.State.Current().SigningFor(time.Unix(w.Start, 0), now).ID, time.Unix(w.Expires, 0)
 }
 
 // Token is a new client's token.

@@ -21,6 +21,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
 
@@ -30,10 +31,10 @@ func FuzzDecodeStoredKey(f *testing.F) {
 		key, err := keys.NewKey(alg, private)
 		require.NoError(f, err)
 		object, err := encodeStoredKey(storedKey{Timed: keys.Timed{
-			Key: key, Turn: 3, Created: at(0), SignsFrom: at(time.Hour), Appears: at(time.Minute), Replaces: "another third", ReplacesFrom: at(0), Grace: time.Hour,
+			Key: key, Turn: 3, Created: instant(0), SignsFrom: instant(time.Hour), Appears: instant(time.Minute), Replaces: "another third", ReplacesFrom: instant(0), Grace: time.Hour,
 		}, hindsight: hindsight{
 			Knows: []string{"another", "third"}, Unread: map[string]int{"lost": 2},
-			Revocations: []keyRevocation{{By: "third", Turn: 1, Created: at(0), Replaces: []string{keys.ReplacesAll}}},
+			Revocations: []keyRevocation{{By: "third", Turn: 1, Created: instant(0), Replaces: []string{keys.ReplacesAll}}},
 		}}, private)
 		require.NoError(f, err)
 		f.Add(object)
@@ -69,7 +70,7 @@ func FuzzDecodeStoredKey(f *testing.F) {
 }
 
 func FuzzDecodePromotion(f *testing.F) {
-	object, err := encodePromotion(storedPromotion{KeyID: "a", At: at(0)})
+	object, err := encodePromotion(storedPromotion{KeyID: "a", At: instant(0)})
 	require.NoError(f, err)
 	f.Add("a", object)
 	f.Add("b", object)
@@ -86,8 +87,8 @@ func FuzzDecodePromotion(f *testing.F) {
 
 func FuzzDecodeRevocation(f *testing.F) {
 	for _, v := range []keyRevocation{
-		{By: "a", Turn: 3, Created: at(0), Appears: at(time.Hour), Replaces: []string{"b", "c"}, ReplacesFrom: at(time.Minute)},
-		{By: "a", Turn: 12, Created: at(0), Replaces: []string{keys.ReplacesAll}},
+		{By: "a", Turn: 3, Created: instant(0), Appears: instant(time.Hour), Replaces: []string{"b", "c"}, ReplacesFrom: instant(time.Minute)},
+		{By: "a", Turn: 12, Created: instant(0), Replaces: []string{keys.ReplacesAll}},
 	} {
 		object, err := encodeRevocation(v)
 		require.NoError(f, err)
@@ -103,7 +104,7 @@ func FuzzDecodeRevocation(f *testing.F) {
 		require.Equal(t, kid, v.By)
 		require.Positive(t, v.Turn+1)
 		require.NotEmpty(t, v.Replaces)
-		require.False(t, replaces(v.record(), v.record()), "it revokes itself")
+		require.False(t, keyset.Replaces(v.record(), v.record()), "it revokes itself")
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
@@ -51,7 +52,7 @@ type JWKS struct {
 	// Default: none.
 	OpenIDConfiguration string `json:"openid_configuration,omitempty"`
 
-	sets         []*keySet
+	sets         []*keyset.Set
 	cacheControl string
 	document     atomic.Pointer[jwksDocument]
 }
@@ -60,7 +61,7 @@ type JWKS struct {
 type jwksDocument struct {
 	body       []byte
 	etag       string
-	schedules  []*schedule
+	schedules  []*keyset.Schedule
 	algorithms []jose.SignatureAlgorithm
 	until      time.Time // when it is no longer right, or zero
 	discovery  *jwksDocument
@@ -68,7 +69,6 @@ type jwksDocument struct {
 
 const (
 	defaultJWKSPath = "/.well-known/jwks.json"
-	maxJWKSMaxAge   = 24 * time.Hour
 	maxJWKSWait     = 3 * time.Second
 )
 
@@ -103,15 +103,13 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		if err != nil {
 			return err
 		}
-		if !ks.source.Public() {
+		if !ks.Source.Public() {
 			return fmt.Errorf("the key set %s is a shared secret, which is never published: give it to the cluster with `elasticsearch-keystore add xpack.security.authc.realms.jwt.<realm>.hmac_key`, and take it out of elasticsearch_jwks", name)
 		}
-		ks.needs.add(0, time.Duration(j.MaxAge))
-		if err := ks.checkNeeds(); err != nil {
+		if err := ks.ShowFor(time.Duration(j.MaxAge)); err != nil {
 			return setting.In("max_age", err)
 		}
-		ks.shown.Store(true)
-		j.sets = append(j.sets, ks.keySet)
+		j.sets = append(j.sets, ks.Set)
 	}
 	app.(*App).servers.Around(ctx).WarnOfJWKS(ctx.Logger())
 	return nil
@@ -126,8 +124,8 @@ func (j *JWKS) check() error {
 	if j.Path != "" && (!strings.HasPrefix(j.Path, "/") || strings.ContainsAny(j.Path, "*?#{}")) {
 		return setting.In("path", fmt.Errorf("%q: write one path that begins with a slash, such as %s", j.Path, defaultJWKSPath))
 	}
-	if age := time.Duration(j.MaxAge); age != 0 && (age < time.Second || age > maxJWKSMaxAge) {
-		return setting.In("max_age", fmt.Errorf("use 1s to %s, not %s", setting.Short(maxJWKSMaxAge), setting.Short(age)))
+	if age := time.Duration(j.MaxAge); age != 0 && (age < time.Second || age > timing.MaxMaxAge) {
+		return setting.In("max_age", fmt.Errorf("use 1s to %s, not %s", setting.Short(timing.MaxMaxAge), setting.Short(age)))
 	}
 	if j.OpenIDConfiguration != "" {
 		if err := checkDiscoveryIssuer(j.OpenIDConfiguration); err != nil {
@@ -194,7 +192,7 @@ func (j *JWKS) awaitKeys(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, maxJWKSWait)
 	defer cancel()
 	for _, ks := range j.sets {
-		if _, err := ks.state.wait(ctx); err != nil {
+		if _, err := ks.State.Wait(ctx); err != nil {
 			return
 		}
 	}
@@ -219,18 +217,18 @@ func (j *JWKS) current(now time.Time) (*jwksDocument, error) {
 }
 
 // renderJWKS renders the public keys of the sets as of an instant.
-func renderJWKS(sets []*keySet, now time.Time) (*jwksDocument, error) {
+func renderJWKS(sets []*keyset.Set, now time.Time) (*jwksDocument, error) {
 	doc := &jwksDocument{}
 	set := jose.JSONWebKeySet{}
 	for _, ks := range sets {
-		current := ks.state.get()
+		current := ks.State.Current()
 		if current == nil {
 			// Without this set's keys the document would look as if they were gone.
 			return nil, errNoPublicKey
 		}
 		doc.schedules = append(doc.schedules, current)
-		doc.until = timing.EarliestAfter(now, doc.until, current.nextChange(now))
-		for _, key := range current.published(now) {
+		doc.until = timing.EarliestAfter(now, doc.until, current.NextChange(now))
+		for _, key := range current.Published(now) {
 			if slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == key.ID && k.Algorithm == key.Public.Algorithm }) {
 				continue // two sets can hold one key
 			}
@@ -260,7 +258,7 @@ func etag(body []byte) string {
 
 func (j *JWKS) isCurrent(doc *jwksDocument, now time.Time) bool {
 	for i, ks := range j.sets {
-		if ks.state.get() != doc.schedules[i] {
+		if ks.State.Current() != doc.schedules[i] {
 			return false
 		}
 	}

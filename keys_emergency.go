@@ -10,21 +10,22 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // Rotate implements [Rotator].
 func (s *StorageKeys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule, needs keys.Needs) (keys.Rotation, error) {
-		signing := current.signing(needs.Now)
-		for i := range current.records {
+	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
+		signing := current.Signing(needs.Now)
+		for i := range current.Records {
 			// A fresh key that another overtakes would never sign, and make no cluster forget.
-			if r := &current.records[i]; r.Turn >= signing.Turn && r.Promoted.After(needs.Now) && !timing.Reached(r.Revoked, r.Promoted) {
+			if r := &current.Records[i]; r.Turn >= signing.Turn && r.Promoted.After(needs.Now) && !timing.Reached(r.Revoked, r.Promoted) {
 				return keys.Rotation{}, fmt.Errorf("%w: the key %s begins to sign at %s already; ask again after that", keys.ErrKeyState, r.ID, r.Promoted.Format(time.RFC3339))
 			}
 		}
-		successor := current.successor(signing, needs.Now)
+		successor := current.Successor(signing, needs.Now)
 		at, begins := knownEverywhere(successor, needs), successor.Begins()
 		if !begins.IsZero() && !at.Before(begins) {
 			return keys.Rotation{At: begins}, nil // on schedule, before every cache could know it
@@ -39,12 +40,12 @@ func (s *StorageKeys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotati
 // The key that signs meanwhile makes clusters read the JWKS too, and one that saw the fresh key
 // beside a revoked one would have no reason to read it again. So no JWKS has both.
 func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs keys.Needs) (keys.Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule, needs keys.Needs) (keys.Rotation, error) {
-		i := slices.IndexFunc(current.records, func(r keys.Timed) bool { return r.ID == kid })
+	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
+		i := slices.IndexFunc(current.Records, func(r keys.Timed) bool { return r.ID == kid })
 		if i < 0 {
-			return keys.Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", keys.ErrKeyState, s.stored.set, kid, strings.Join(kids(current.records), ", "))
+			return keys.Rotation{}, fmt.Errorf("%w: the set %s has no key %q: it has %s", keys.ErrKeyState, s.stored.set, kid, strings.Join(kids(current.Records), ", "))
 		}
-		revoked := &current.records[i]
+		revoked := &current.Records[i]
 		if !revoked.Revoked.IsZero() && !revoked.Withdrawn.After(longest(needs)) && (!atOnce || timing.Reached(revoked.Withdrawn, needs.Now)) {
 			return keys.Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s", keys.ErrKeyState, kid, revoked.Revoked.Format(time.RFC3339))
 		}
@@ -60,19 +61,19 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 func longest(needs keys.Needs) time.Time { return needs.Now.Add(4 * timing.LeadTime(needs.MaxAge)) }
 
 // revokeInTime revokes a key without a request being refused.
-func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revoked *keys.Timed, needs keys.Needs) (keys.Rotation, error) {
+func (s *StorageKeys) revokeInTime(ctx context.Context, current *keyset.Schedule, revoked *keys.Timed, needs keys.Needs) (keys.Rotation, error) {
 	limit := longest(needs)
 	replaces := []string{revoked.ID}
-	for i := range current.records {
-		if r := &current.records[i]; r != revoked && r.Withdrawn.After(limit) {
+	for i := range current.Records {
+		if r := &current.Records[i]; r != revoked && r.Withdrawn.After(limit) {
 			replaces = append(replaces, r.ID)
 		}
 	}
 	// The key that signs instead must be known to every cache.
 	at := needs.Now
-	if signing := current.signing(needs.Now); slices.Contains(replaces, signing.ID) {
-		for i := range current.records {
-			if next := &current.records[i]; next.Turn > signing.Turn && !next.RevokedAt(needs.Now) && !slices.Contains(replaces, next.ID) {
+	if signing := current.Signing(needs.Now); slices.Contains(replaces, signing.ID) {
+		for i := range current.Records {
+			if next := &current.Records[i]; next.Turn > signing.Turn && !next.RevokedAt(needs.Now) && !slices.Contains(replaces, next.ID) {
 				at = knownEverywhere(next, needs)
 				break
 			}
@@ -81,8 +82,8 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 	// When the fresh key appears, every replica has heard of it and none signs with the revoked one
 	// any more, nor with those that earlier revocations are yet to withdraw.
 	appears := at.Add(timing.LeadTime(0))
-	for i := range current.records {
-		if r := &current.records[i]; r.Withdrawn.After(appears) && !r.Withdrawn.After(limit) {
+	for i := range current.Records {
+		if r := &current.Records[i]; r.Withdrawn.After(appears) && !r.Withdrawn.After(limit) {
 			appears = r.Withdrawn
 		}
 	}
@@ -91,20 +92,20 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *schedule, revok
 			appears = v.Appears
 		}
 	}
-	return s.replace(ctx, keyPlan{
-		turn:         current.lastTurn() + 1,
-		appears:      appears,
-		signsFrom:    appears.Add(needs.MaxAge + timing.ClockSkew),
-		replaces:     replaces,
-		replacesFrom: at,
+	return s.replace(ctx, keyset.Plan{
+		Turn:         current.LastTurn() + 1,
+		Appears:      appears,
+		SignsFrom:    appears.Add(needs.MaxAge + timing.ClockSkew),
+		Replaces:     replaces,
+		ReplacesFrom: at,
 	}, needs)
 }
 
 // revokeAtOnce takes a key out of the JWKS, and those that earlier revocations have left there.
-func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid string, needs keys.Needs) (keys.Rotation, error) {
+func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *keyset.Schedule, kid string, needs keys.Needs) (keys.Rotation, error) {
 	replaces := []string{kid}
-	for i := range current.records {
-		if r := &current.records[i]; r.ID != kid && !r.Revoked.IsZero() && !timing.Reached(current.retires(r), needs.Now) {
+	for i := range current.Records {
+		if r := &current.Records[i]; r.ID != kid && !r.Revoked.IsZero() && !timing.Reached(current.Retires(r), needs.Now) {
 			replaces = append(replaces, r.ID)
 		}
 	}
@@ -115,10 +116,10 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *schedule, kid s
 			}
 		}
 	}
-	return s.replace(ctx, keyPlan{
-		turn:      current.lastTurn() + 1,
-		signsFrom: needs.Now.Add(timing.LeadTime(needs.MaxAge)),
-		replaces:  replaces,
+	return s.replace(ctx, keyset.Plan{
+		Turn:      current.LastTurn() + 1,
+		SignsFrom: needs.Now.Add(timing.LeadTime(needs.MaxAge)),
+		Replaces:  replaces,
 	}, needs)
 }
 
@@ -128,14 +129,14 @@ const unseenTurns = 10
 
 // RevokeAll implements [Rotator].
 func (s *StorageKeys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
-	return s.locked(ctx, needs, func(current *schedule, needs keys.Needs) (keys.Rotation, error) {
-		rotation, err := s.replace(ctx, keyPlan{
-			turn:      current.lastTurn() + unseenTurns,
-			signsFrom: needs.Now,
-			replaces:  []string{keys.ReplacesAll},
+	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
+		rotation, err := s.replace(ctx, keyset.Plan{
+			Turn:      current.LastTurn() + unseenTurns,
+			SignsFrom: needs.Now,
+			Replaces:  []string{keys.ReplacesAll},
 		}, needs)
 		rotation.Revoked = nil
-		for _, r := range current.records {
+		for _, r := range current.Records {
 			if !r.RevokedAt(needs.Now) {
 				rotation.Revoked = append(rotation.Revoked, r.ID)
 			}
@@ -146,7 +147,7 @@ func (s *StorageKeys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rot
 
 // replace makes a key that takes the place of others, which revokes them. All of that is one object
 // in the storage: there is no halfway.
-func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs keys.Needs) (keys.Rotation, error) {
+func (s *StorageKeys) replace(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Rotation, error) {
 	fresh, err := s.make(ctx, plan, needs)
 	if err != nil {
 		return keys.Rotation{}, err
@@ -158,7 +159,7 @@ func (s *StorageKeys) replace(ctx context.Context, plan keyPlan, needs keys.Need
 		return t
 	}
 	return keys.Rotation{
-		Revoked: plan.replaces, At: orNow(fresh.ReplacesFrom),
+		Revoked: plan.Replaces, At: orNow(fresh.ReplacesFrom),
 		Fresh: fresh.ID, FreshFrom: fresh.SignsFrom, Withdrawn: orNow(fresh.Appears),
 	}, nil
 }
@@ -178,7 +179,7 @@ func knownEverywhere(r *keys.Timed, needs keys.Needs) time.Time {
 
 // locked does something about the stored keys while no other replica does, and makes the keys
 // that are missing before and after it. Its errors say what became of what was asked for.
-func (s *StorageKeys) locked(ctx context.Context, needs keys.Needs, do func(*schedule, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
+func (s *StorageKeys) locked(ctx context.Context, needs keys.Needs, do func(*keyset.Schedule, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
 	needs, release, err := s.begin(ctx, needs)
 	if err != nil {
 		return keys.Rotation{}, fmt.Errorf("nothing was changed: %w", err)
@@ -188,7 +189,7 @@ func (s *StorageKeys) locked(ctx context.Context, needs keys.Needs, do func(*sch
 	if err != nil {
 		return keys.Rotation{}, fmt.Errorf("nothing was changed: %w", err)
 	}
-	rotation, err := do(newSchedule(records), needs)
+	rotation, err := do(keyset.NewSchedule(records), needs)
 	switch {
 	case errors.Is(err, keys.ErrKeyState), errors.Is(err, errNothingStored):
 		return keys.Rotation{}, err
@@ -200,7 +201,7 @@ func (s *StorageKeys) locked(ctx context.Context, needs keys.Needs, do func(*sch
 	if err != nil {
 		s.logger.Warn("the successor of the key that signs now could not be made yet", zap.String("keys", s.stored.set), zap.Error(err))
 	}
-	if signing := newSchedule(records).signing(rotation.At); signing != nil {
+	if signing := keyset.NewSchedule(records).Signing(rotation.At); signing != nil {
 		rotation.Signing = signing.ID
 	}
 	return rotation, nil

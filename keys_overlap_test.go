@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 )
@@ -54,14 +55,14 @@ func (o *overlap) needs(since time.Duration) keys.Needs {
 }
 
 // at is what both replicas know at an instant.
-func (o *overlap) at(since time.Duration) *schedule {
+func (o *overlap) at(since time.Duration) *keyset.Schedule {
 	o.t.Helper()
 	records, err := keysOf(o.t, o.right, o.needs(since))
 	require.NoError(o.t, err)
 	same, err := keysOf(o.t, o.late, o.needs(since))
 	require.NoError(o.t, err)
 	require.ElementsMatch(o.t, kids(records), kids(same))
-	return newSchedule(records)
+	return keyset.NewSchedule(records)
 }
 
 // freeze lets the second replica see what is there now, and nothing that comes later; thaw ends that.
@@ -80,8 +81,8 @@ func (o *overlap) node(from, until time.Duration) (trusted []string) {
 	o.t.Helper()
 	for since := from; since < until; since += 5 * time.Second {
 		s, now := o.at(since), o.needs(since).Now
-		if !slices.Contains(trusted, s.signing(now).ID) {
-			trusted = idsOf(s.published(now))
+		if !slices.Contains(trusted, s.Signing(now).ID) {
+			trusted = shown(s.Published(now))
 		}
 	}
 	return trusted
@@ -101,8 +102,8 @@ func TestRevocationsThatDoNotSeeEachOther(t *testing.T) {
 		for range 5 { // which of the keys has the lower kid is chance
 			o := newOverlap(t)
 			s := o.at(time.Hour)
-			signing := s.signing(o.needs(time.Hour).Now)
-			next := s.successor(signing, o.needs(time.Hour).Now)
+			signing := s.Signing(o.needs(time.Hour).Now)
+			next := s.Successor(signing, o.needs(time.Hour).Now)
 			o.freeze()
 			o.revoke(o.right, signing.ID, time.Hour)
 			o.revoke(o.late, next.ID, time.Hour+2*time.Second)
@@ -114,11 +115,11 @@ func TestRevocationsThatDoNotSeeEachOther(t *testing.T) {
 	})
 	t.Run("the key that signs and the one before", func(t *testing.T) {
 		o := newOverlap(t)
-		before := o.at(time.Hour).signing(o.needs(time.Hour).Now)
+		before := o.at(time.Hour).Signing(o.needs(time.Hour).Now)
 		_, err := o.right.Rotate(t.Context(), o.needs(time.Hour))
 		require.NoError(t, err)
 		since := time.Hour + 20*time.Second
-		signing := o.at(since).signing(o.needs(since).Now)
+		signing := o.at(since).Signing(o.needs(since).Now)
 		require.NotEqual(t, before.ID, signing.ID)
 		o.freeze()
 		o.revoke(o.right, before.ID, since)
@@ -127,7 +128,7 @@ func TestRevocationsThatDoNotSeeEachOther(t *testing.T) {
 		trusted := o.node(since, 2*time.Hour)
 		require.NotContains(t, trusted, before.ID)
 		require.NotContains(t, trusted, signing.ID)
-		require.Equal(t, second.Fresh, o.at(2*time.Hour).signing(o.needs(2*time.Hour).Now).ID, "as was promised")
+		require.Equal(t, second.Fresh, o.at(2*time.Hour).Signing(o.needs(2*time.Hour).Now).ID, "as was promised")
 	})
 }
 
@@ -135,15 +136,15 @@ func TestRevocationsThatDoNotSeeEachOther(t *testing.T) {
 func TestGivingUpAllKeysHoldsForAFreshOneThatWasNotSeen(t *testing.T) {
 	o := newOverlap(t)
 	o.freeze()
-	o.revoke(o.right, o.at(time.Hour).signing(o.needs(time.Hour).Now).ID, time.Hour)
+	o.revoke(o.right, o.at(time.Hour).Signing(o.needs(time.Hour).Now).ID, time.Hour)
 	stolen := kids(o.right.stored.all())
 	all, err := o.late.RevokeAll(t.Context(), o.needs(time.Hour+15*time.Second))
 	require.NoError(t, err)
 	o.thaw()
 	for _, later := range []time.Duration{time.Minute, 5 * time.Minute, time.Hour} {
 		s, now := o.at(time.Hour+later), o.needs(time.Hour+later).Now
-		require.Equal(t, all.Fresh, s.signing(now).ID)
-		for _, kid := range idsOf(s.published(now)) {
+		require.Equal(t, all.Fresh, s.Signing(now).ID)
+		for _, kid := range shown(s.Published(now)) {
 			require.NotContains(t, stolen, kid)
 		}
 	}
@@ -153,8 +154,8 @@ func TestGivingUpAllKeysHoldsForAFreshOneThatWasNotSeen(t *testing.T) {
 // known.
 func TestGivingUpAllKeysHoldsForSeveralThatWereNotSeen(t *testing.T) {
 	o := newOverlap(t)
-	signing := o.at(time.Hour).signing(o.needs(time.Hour).Now)
-	next := o.at(time.Hour).successor(signing, o.needs(time.Hour).Now)
+	signing := o.at(time.Hour).Signing(o.needs(time.Hour).Now)
+	next := o.at(time.Hour).Successor(signing, o.needs(time.Hour).Now)
 	o.freeze()
 	o.revoke(o.right, signing.ID, time.Hour)
 	o.revoke(o.right, next.ID, time.Hour+5*time.Second)
@@ -163,7 +164,7 @@ func TestGivingUpAllKeysHoldsForSeveralThatWereNotSeen(t *testing.T) {
 	require.NoError(t, err)
 	o.thaw()
 	for _, later := range []time.Duration{time.Minute, 5 * time.Minute, time.Hour} {
-		for _, kid := range idsOf(o.at(time.Hour + later).published(o.needs(time.Hour + later).Now)) {
+		for _, kid := range shown(o.at(time.Hour + later).Published(o.needs(time.Hour + later).Now)) {
 			require.NotContains(t, stolen, kid)
 		}
 	}
@@ -173,11 +174,11 @@ func TestGivingUpAllKeysHoldsForSeveralThatWereNotSeen(t *testing.T) {
 func TestTheKeyThatEntersTheJWKSLastSigns(t *testing.T) {
 	for _, late := range []time.Duration{60 * time.Second, 75 * time.Second} {
 		o := newOverlap(t)
-		before := o.at(time.Hour).signing(o.needs(time.Hour).Now)
+		before := o.at(time.Hour).Signing(o.needs(time.Hour).Now)
 		_, err := o.right.Rotate(t.Context(), o.needs(time.Hour))
 		require.NoError(t, err)
 		since := time.Hour + 10*time.Minute
-		signing := o.at(since).signing(o.needs(since).Now)
+		signing := o.at(since).Signing(o.needs(since).Now)
 		o.freeze()
 		o.revoke(o.right, signing.ID, since)
 		_, err = o.late.Revoke(t.Context(), before.ID, true, o.needs(since+late))
@@ -195,14 +196,14 @@ func TestAnEmergencyOnAClockFarAheadIsOverByTheNext(t *testing.T) {
 	for name, atOnce := range map[string]bool{"in time": false, "at once": true} {
 		t.Run(name, func(t *testing.T) {
 			o := newOverlap(t)
-			signing := o.at(time.Hour).signing(o.needs(time.Hour).Now)
+			signing := o.at(time.Hour).Signing(o.needs(time.Hour).Now)
 			o.revoke(o.late, signing.ID, time.Hour+24*time.Hour)
 			since := time.Hour + 10*time.Minute
-			stolen := o.at(since).signing(o.needs(since).Now).ID
+			stolen := o.at(since).Signing(o.needs(since).Now).ID
 			_, err := o.right.Revoke(t.Context(), stolen, atOnce, o.needs(since))
 			require.NoError(t, err)
 			since += 30 * time.Minute
-			require.NotContains(t, idsOf(o.at(since).published(o.needs(since).Now)), stolen)
+			require.NotContains(t, shown(o.at(since).Published(o.needs(since).Now)), stolen)
 			_, err = o.right.Rotate(t.Context(), o.needs(since))
 			require.NoError(t, err)
 		})
@@ -216,18 +217,18 @@ func TestAKeyThatSignedBeforeItShouldAppearStaysPublished(t *testing.T) {
 	require.NoError(t, err)
 	since := time.Hour + 75*time.Second
 	s := o.at(since)
-	signing := s.signing(o.needs(since).Now)
-	young := s.successor(signing, o.needs(since).Now)
+	signing := s.Signing(o.needs(since).Now)
+	young := s.Successor(signing, o.needs(since).Now)
 	o.revoke(o.right, signing.ID, since)
 	_, err = o.right.Revoke(t.Context(), young.ID, true, o.needs(since+10*time.Second))
 	require.NoError(t, err)
 	signed := map[string]*keys.Key{}
 	for since += 10 * time.Second; since < 2*time.Hour; since += time.Second {
 		s, now := o.at(since), o.needs(since).Now
-		signed[s.signing(now).ID] = s.signing(now).Key
+		signed[s.Signing(now).ID] = s.Signing(now).Key
 		for kid, key := range signed {
-			if s.trusts(key, now) {
-				require.Contains(t, idsOf(s.published(now)), kid, "%s after the start", since)
+			if s.Trusts(key, now) {
+				require.Contains(t, shown(s.Published(now)), kid, "%s after the start", since)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -77,11 +78,11 @@ func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
 	require.NoError(t, before.stored.storage.Store(t.Context(), name, object))
 	records, err = keysOf(t, after, needs)
 	require.NoError(t, err)
-	all := newSchedule(records)
-	require.Contains(t, kids(all.records), stolen)
-	i := slices.IndexFunc(all.records, func(r keys.Timed) bool { return r.ID == stolen })
-	require.True(t, all.records[i].RevokedAt(needs.Now))
-	for _, r := range all.published(needs.Now) {
+	all := keyset.NewSchedule(records)
+	require.Contains(t, kids(all.Records), stolen)
+	i := slices.IndexFunc(all.Records, func(r keys.Timed) bool { return r.ID == stolen })
+	require.True(t, all.Records[i].RevokedAt(needs.Now))
+	for _, r := range all.Published(needs.Now) {
 		require.NotEqual(t, stolen, r.ID)
 	}
 }
@@ -107,7 +108,7 @@ type emergencies struct {
 type emergencyReplica struct {
 	source *StorageKeys
 	stale  *staleStorage
-	state  *keyState
+	state  *keyset.State
 	ahead  time.Duration // of the right time
 	polled time.Time
 }
@@ -123,7 +124,7 @@ func newEmergencies(t *testing.T, seed uint64) *emergencies {
 	storage := newObjects()
 	for i := range e.replicas {
 		stale := &staleStorage{Storage: storage}
-		e.replicas[i] = &emergencyReplica{source: started(t, stale), stale: stale, state: newKeyState(), ahead: time.Duration(e.random.IntN(50)-25) * time.Second}
+		e.replicas[i] = &emergencyReplica{source: started(t, stale), stale: stale, state: keyset.NewState(), ahead: time.Duration(e.random.IntN(50)-25) * time.Second}
 		e.signed[i], e.over[i] = make(map[string]*keys.Key), make(map[string]bool)
 	}
 	e.step()
@@ -136,14 +137,14 @@ func (e *emergencies) needs(r *emergencyReplica) keys.Needs {
 
 func (e *emergencies) poll(r *emergencyReplica) {
 	needs := e.needs(r)
-	if current := r.state.get(); current != nil {
-		needs.Known = current.records
+	if current := r.state.Current(); current != nil {
+		needs.Known = current.Records
 	}
 	records, err := keysOf(e.t, r.source, needs)
 	if r.stale.closed == "" {
 		require.NoError(e.t, err)
 	}
-	r.state.take(keys.Answer{Timed: records}, needs.Now)
+	r.state.Take(keys.Answer{Timed: records}, needs.Now)
 	r.polled = e.now
 }
 
@@ -167,13 +168,13 @@ func (e *emergencies) step() {
 	}
 	for i, r := range e.replicas {
 		e.look(i)
-		signing := r.state.get().signing(e.needs(r).Now)
+		signing := r.state.Current().Signing(e.needs(r).Now)
 		if slices.Contains(e.node, signing.ID) {
 			continue
 		}
 		from := e.replicas[e.random.IntN(2)]
 		e.node = nil
-		for _, k := range from.state.get().published(e.needs(from).Now) {
+		for _, k := range from.state.Current().Published(e.needs(from).Now) {
 			e.node = append(e.node, k.ID)
 		}
 		if e.gentle {
@@ -185,19 +186,19 @@ func (e *emergencies) step() {
 // look checks what holds of each replica alone: the key that signs is published, and so is one whose
 // tokens are in use; a revoked one does not sign again.
 func (e *emergencies) look(i int) {
-	s, now := e.replicas[i].state.get(), e.needs(e.replicas[i]).Now
-	signing := s.signing(now)
+	s, now := e.replicas[i].state.Current(), e.needs(e.replicas[i]).Now
+	signing := s.Signing(now)
 	require.NotNil(e.t, signing)
 	e.signed[i][signing.ID] = signing.Key
-	published := idsOf(s.published(now))
+	published := shown(s.Published(now))
 	for kid, key := range e.signed[i] {
-		if kid == signing.ID || s.trusts(key, now) {
+		if kid == signing.ID || s.Trusts(key, now) {
 			require.Contains(e.t, published, kid, "after %v", e.deeds)
 		}
 	}
 	require.NotContains(e.t, e.over[i], signing.ID, "it signs again after %v", e.deeds)
-	for j := range s.records {
-		if r := &s.records[j]; r.RevokedAt(now) {
+	for j := range s.Records {
+		if r := &s.Records[j]; r.RevokedAt(now) {
 			e.over[i][r.ID] = true
 		}
 	}
@@ -216,9 +217,9 @@ func (e *emergencies) strike() {
 	defer func() { r.stale.names = nil }()
 	e.struck, e.before = e.now, names
 	needs := e.needs(r)
-	current := r.state.get()
-	signing := current.signing(needs.Now)
-	next := current.successor(signing, needs.Now)
+	current := r.state.Current()
+	signing := current.Signing(needs.Now)
+	next := current.Successor(signing, needs.Now)
 	var rotation keys.Rotation
 	deed := e.random.IntN(5)
 	switch {
@@ -281,7 +282,7 @@ func (e *emergencies) lose() {
 			continue
 		}
 		s := started(e.t, r.stale)
-		r.source, r.state = s, newKeyState()
+		r.source, r.state = s, keyset.NewState()
 		e.signed[i] = make(map[string]*keys.Key)
 		for range patience {
 			if _, err = keysOf(e.t, s, e.needs(r)); err == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
@@ -165,7 +166,7 @@ func (s *StorageKeys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, 
 		}
 	}
 	if err == nil {
-		s.compare(newSchedule(records), needs.Now)
+		s.compare(keyset.NewSchedule(records), needs.Now)
 	}
 	return answer, err
 }
@@ -181,12 +182,12 @@ func (s *StorageKeys) enter(ctx context.Context) (leave func(), err error) {
 }
 
 // missing says which key to make next.
-func (s *StorageKeys) missing(records []keys.Timed, needs keys.Needs) (keyPlan, bool) {
-	all := newSchedule(records)
-	if v, orphan := s.stored.orphan(needs); orphan && all.signing(needs.Now) != nil {
+func (s *StorageKeys) missing(records []keys.Timed, needs keys.Needs) (keyset.Plan, bool) {
+	all := keyset.NewSchedule(records)
+	if v, orphan := s.stored.orphan(needs); orphan && all.Signing(needs.Now) != nil {
 		return s.stored.replacement(v, needs), true
 	}
-	return all.plan(needs.Now, s.every(), timing.LeadTime(needs.MaxAge))
+	return all.Missing(needs.Now, s.every(), timing.LeadTime(needs.MaxAge))
 }
 
 // every is how long a key signs, or zero where that is for a person to say.
@@ -240,10 +241,10 @@ func (s *StorageKeys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed,
 // forget deletes the keys that retired long ago, and returns the others. No token of theirs can be
 // good any more, and no cluster needs to hear of them.
 func (s *StorageKeys) forget(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
-	all := newSchedule(records)
-	young := all.lastTurn() - timing.KeepTurns
-	return slices.DeleteFunc(slices.Clone(all.records), func(r keys.Timed) bool {
-		retired := all.retires(&r)
+	all := keyset.NewSchedule(records)
+	young := all.LastTurn() - timing.KeepTurns
+	return slices.DeleteFunc(slices.Clone(all.Records), func(r keys.Timed) bool {
+		retired := all.Retires(&r)
 		if retired.IsZero() || needs.Now.Sub(retired) < timing.ForgetAfter || r.Turn > young {
 			return false
 		}
@@ -252,7 +253,7 @@ func (s *StorageKeys) forget(ctx context.Context, records []keys.Timed, needs ke
 }
 
 // make makes one key and stores it.
-func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs keys.Needs) (keys.Timed, error) {
+func (s *StorageKeys) make(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Timed, error) {
 	private, err := s.generate()
 	if err != nil {
 		return keys.Timed{}, fmt.Errorf("generating a key: %w", err)
@@ -263,12 +264,12 @@ func (s *StorageKeys) make(ctx context.Context, plan keyPlan, needs keys.Needs) 
 	}
 	record := keys.Timed{
 		Key:          key,
-		Turn:         max(plan.turn, s.stored.lastTurn()+1), // above that of a key which is gone, and has revoked others
+		Turn:         max(plan.Turn, s.stored.lastTurn()+1), // above that of a key which is gone, and has revoked others
 		Created:      needs.Now.UTC().Truncate(time.Second),
-		SignsFrom:    plan.signsFrom.UTC().Truncate(time.Second),
-		Appears:      plan.appears.UTC().Truncate(time.Second),
-		Replaces:     strings.Join(plan.replaces, " "),
-		ReplacesFrom: plan.replacesFrom.UTC().Truncate(time.Second),
+		SignsFrom:    plan.SignsFrom.UTC().Truncate(time.Second),
+		Appears:      plan.Appears.UTC().Truncate(time.Second),
+		Replaces:     strings.Join(plan.Replaces, " "),
+		ReplacesFrom: plan.ReplacesFrom.UTC().Truncate(time.Second),
 		Grace:        s.grace(needs),
 	}
 	return record, s.stored.add(ctx, record, private)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
@@ -31,8 +32,8 @@ func (s *StorageKeys) generate() (any, error) {
 
 // compare logs, once for each key that signs, that it is not of the kind that is configured, and
 // when one is.
-func (s *StorageKeys) compare(all *schedule, now time.Time) {
-	signing := all.signing(now)
+func (s *StorageKeys) compare(all *keyset.Schedule, now time.Time) {
+	signing := all.Signing(now)
 	if signing == nil || signing.ID == s.compared || s.isAsConfigured(signing) {
 		return
 	}
@@ -46,9 +47,9 @@ func (s *StorageKeys) compare(all *schedule, now time.Time) {
 
 // takesEffect is after how many rotations a key of the kind that is configured signs, and from
 // when; the zero time if that is for a person to say.
-func (s *StorageKeys) takesEffect(all *schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
+func (s *StorageKeys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
 	last := signing
-	for next := all.successor(last, now); next != nil; next = all.successor(last, now) {
+	for next := all.Successor(last, now); next != nil; next = all.Successor(last, now) {
 		rotations++
 		if s.isAsConfigured(next) {
 			return rotations, next.Begins()

@@ -226,7 +226,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.refuse(r, refuseCredentialAPI(), client)
 	}
-	t := freshToken(&client.Holder, h.keys.state.get(), now.Unix(), notAfter)
+	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
 	if t == nil {
 		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, notAfter, h.auditor(client))
 		if err != nil {

@@ -39,8 +39,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.keys, err = h.app.keySet(h.Keys); err != nil {
 		return err
 	}
-	h.keys.needs.add(settings.Lifetime, 0)
-	h.keys.signs.Store(true)
+	h.keys.SignFor(settings.Lifetime)
 
 	h.optional = h.Certificate == certificateOptional
 	h.noCredentialAPIs = h.CredentialAPIs == credentialAPIsRefuse

@@ -39,8 +39,8 @@ func knownKey(sent token.Unverified) (known bool) {
 		if !ok {
 			return true
 		}
-		if current := s.current.Load(); current != nil {
-			known = slices.ContainsFunc(current.records, func(r keys.Timed) bool { return signedBy(r.Key, sent) })
+		if current := s.Current(); current != nil {
+			known = slices.ContainsFunc(current.Records, func(r keys.Timed) bool { return signedBy(r.Key, sent) })
 		}
 		return !known
 	})

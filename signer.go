@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
@@ -27,7 +28,7 @@ type signedToken struct {
 	authorization string // "Bearer " and the compact JWS
 	kid           string
 	key           *keys.Key
-	schedule      *schedule // as of which the key was right
+	schedule      *keyset.Schedule // as of which the key was right
 	window        token.Window
 	freshUntil    int64 // Unix seconds: until then, and with the same schedule, it is the right one
 }
@@ -50,7 +51,7 @@ func slotOf(holder *token.Holder) *slot {
 // signer makes the tokens of a key set, each of them once. A token is a pure function of
 // (claims, key, window): whoever asks again, on whichever replica, gets the same one.
 type signer struct {
-	keys  func(context.Context) (*schedule, error) // waits for the first keys
+	keys  func(context.Context) (*keyset.Schedule, error) // waits for the first keys
 	slots *lru.Cache[token.Digest, *slot]
 	calls singleflight.Group
 
@@ -64,7 +65,7 @@ type signer struct {
 }
 
 // newSigner returns a signer that remembers the tokens of at most size different clients.
-func newSigner(size int, keys func(context.Context) (*schedule, error), observe func(jose.SignatureAlgorithm, time.Duration, error)) *signer {
+func newSigner(size int, keys func(context.Context) (*keyset.Schedule, error), observe func(jose.SignatureAlgorithm, time.Duration, error)) *signer {
 	slots, err := lru.New[token.Digest, *slot](size)
 	if err != nil {
 		panic(err) // only for a size that is not positive
@@ -82,7 +83,7 @@ func newSigner(size int, keys func(context.Context) (*schedule, error), observe 
 
 // freshToken returns a holder's token if it is the right one without any doubt. It is the hot
 // path: a few loads and comparisons.
-func freshToken(holder *token.Holder, current *schedule, now, notAfter int64) *signedToken {
+func freshToken(holder *token.Holder, current *keyset.Schedule, now, notAfter int64) *signedToken {
 	slot := slotOf(holder)
 	if slot == nil {
 		return nil
@@ -108,9 +109,9 @@ func (s *signer) token(ctx context.Context, holder *token.Holder, now time.Time,
 	}
 
 	w := token.WindowAt(now.Unix(), holder.Lifetime, holder.Claims, notAfter)
-	record := current.signingWindow(time.Unix(w.Start, 0), now)
+	record := current.SigningFor(time.Unix(w.Start, 0), now)
 	if record == nil {
-		return nil, errNoKey
+		return nil, keyset.ErrNoKey
 	}
 	slot := s.slot(holder, w, notAfter)
 	holder.Slot.Store(slot)
@@ -192,17 +193,17 @@ func (s *signer) slot(holder *token.Holder, w token.Window, notAfter int64) *slo
 
 // mayServe reports whether a token that is no longer the right one (its window has ended, or
 // there is a newer key) can go on while the right one is being signed.
-func (t *signedToken) mayServe(current *schedule, now time.Time, notAfter int64) bool {
+func (t *signedToken) mayServe(current *keyset.Schedule, now time.Time, notAfter int64) bool {
 	if t.window.Expires > notAfter || now.Unix() < t.window.Start {
 		return false
 	}
 	if left := t.window.Expires - now.Unix(); left <= int64(timing.MinRemaining/time.Second) && (t.window.Expires != notAfter || left <= 0) {
 		return false
 	}
-	return current.trusts(t.key, now)
+	return current.Trusts(t.key, now)
 }
 
-func newSignedToken(authorization string, key *keys.Key, current *schedule, w token.Window, now time.Time) *signedToken {
+func newSignedToken(authorization string, key *keys.Key, current *keyset.Schedule, w token.Window, now time.Time) *signedToken {
 	t := &signedToken{
 		authorization: authorization,
 		kid:           key.ID,
@@ -211,7 +212,7 @@ func newSignedToken(authorization string, key *keys.Key, current *schedule, w to
 		window:        w,
 		freshUntil:    w.End,
 	}
-	if e := current.nextEmergency(now); !e.IsZero() {
+	if e := current.NextEmergency(now); !e.IsZero() {
 		t.freshUntil = min(t.freshUntil, e.Unix())
 	}
 	return t

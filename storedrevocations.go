@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -32,7 +33,7 @@ func (k *storedKeys) remember(needs keys.Needs) {
 			k.learnRevocation(revokes)
 		}
 	}
-	if signing := newSchedule(needs.Known).signing(needs.Now); signing != nil {
+	if signing := keyset.NewSchedule(needs.Known).Signing(needs.Now); signing != nil {
 		k.signing = signing.ID
 	}
 }
@@ -42,8 +43,8 @@ func (k *storedKeys) revoke(records []keys.Timed) {
 	for i := range k.revocations {
 		by := k.revocations[i].record()
 		for j := range records {
-			if replaces(by, &records[j]) {
-				revoke(by, &records[j])
+			if keyset.Replaces(by, &records[j]) {
+				keyset.Revoke(by, &records[j])
 			}
 		}
 	}
@@ -246,18 +247,18 @@ func serves(r *keys.Timed, v *keyRevocation, needs keys.Needs) bool {
 
 // replacement is a key in the place of one that is gone, and would have replaced others. Like that one,
 // it is in no JWKS with a revoked key.
-func (k *storedKeys) replacement(gone keyRevocation, needs keys.Needs) keyPlan {
+func (k *storedKeys) replacement(gone keyRevocation, needs keys.Needs) keyset.Plan {
 	appears := timing.Later(needs.Now.Add(timing.LeadTime(0)), gone.Appears)
 	for _, v := range k.revocations {
 		if !v.Appears.After(longest(needs)) {
 			appears = timing.Later(appears, v.Appears)
 		}
 	}
-	return keyPlan{
-		turn:         k.lastTurn() + 1,
-		appears:      appears,
-		signsFrom:    appears.Add(needs.MaxAge + timing.ClockSkew),
-		replaces:     gone.Replaces,
-		replacesFrom: gone.ReplacesFrom,
+	return keyset.Plan{
+		Turn:         k.lastTurn() + 1,
+		Appears:      appears,
+		SignsFrom:    appears.Add(needs.MaxAge + timing.ClockSkew),
+		Replaces:     gone.Replaces,
+		ReplacesFrom: gone.ReplacesFrom,
 	}
 }

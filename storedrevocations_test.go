@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -83,20 +84,20 @@ func logged(s *StorageKeys) *observer.ObservedLogs {
 }
 
 func needsAt(since time.Duration) keys.Needs {
-	return keys.Needs{Now: at(since), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
+	return keys.Needs{Now: instant(since), Lifetime: 10 * time.Minute, MaxAge: time.Minute}
 }
 
 // asked is what a source says: of a storage that is read by halves, when it was asked for long enough.
-func asked(t testing.TB, s *StorageKeys, needs keys.Needs) *schedule {
+func asked(t testing.TB, s *StorageKeys, needs keys.Needs) *keyset.Schedule {
 	t.Helper()
 	for range patience - 1 {
 		if records, err := keysOf(t, s, needs); err == nil {
-			return newSchedule(records)
+			return keyset.NewSchedule(records)
 		}
 	}
 	records, err := keysOf(t, s, needs)
 	require.NoError(t, err)
-	return newSchedule(records)
+	return keyset.NewSchedule(records)
 }
 
 // emergency is a set in which a key was revoked an hour after it began.
@@ -127,8 +128,8 @@ func newEmergency(t testing.TB, command string) *emergency {
 	e := &emergency{storage: newObjects(), since: time.Hour, until: time.Hour + 10*time.Minute}
 	e.source = started(t, e.storage)
 	all := asked(t, e.source, needsAt(0))
-	signing := all.signing(at(0)).ID
-	e.stays = all.records[1].ID
+	signing := all.Signing(instant(0)).ID
+	e.stays = all.Records[1].ID
 	e.before = e.storage.after(func(*objects) {})
 	r, err := revokers[command](e.source, t.Context(), signing, needsAt(e.since))
 	require.NoError(t, err)
@@ -145,17 +146,17 @@ func objectName(kid, kind string) string { return path.Join("elasticsearch_jwt/d
 
 // requireRevoked requires that what was revoked does not sign in a process that starts now, nor later,
 // and is not in the JWKS once it should have left it.
-func (e *emergency) requireRevoked(t *testing.T, storage *objects) *schedule {
+func (e *emergency) requireRevoked(t *testing.T, storage *objects) *keyset.Schedule {
 	t.Helper()
 	s := started(t, storage)
-	var all *schedule
+	var all *keyset.Schedule
 	for _, since := range []time.Duration{e.since, e.since + time.Minute, e.until, e.until + 10*time.Minute, 2 * 24 * time.Hour} {
 		all = asked(t, s, needsAt(since))
-		signing := all.signing(at(since))
+		signing := all.Signing(instant(since))
 		require.NotNil(t, signing)
 		require.NotContains(t, e.revoked, signing.ID, "it signs again after %s", since)
 		if since >= e.until {
-			require.Empty(t, intersection(e.revoked, idsOf(all.published(at(since)))))
+			require.Empty(t, intersection(e.revoked, shown(all.Published(instant(since)))))
 		}
 	}
 	return all
@@ -226,20 +227,20 @@ func TestNoOldKeyBeginsToSignWhileAnObjectCannotBeRead(t *testing.T) {
 				storage := e.storage.after(func(o *objects) { damage(o, fresh); damage(o, copied) })
 				for range 5 { // each restart decides the same, and makes no more keys
 					s := started(t, storage)
-					require.Equal(t, e.stays, asked(t, s, needsAt(e.since)).signing(at(e.since)).ID)
+					require.Equal(t, e.stays, asked(t, s, needsAt(e.since)).Signing(instant(e.since)).ID)
 					require.ErrorContains(t, s.complaint, fresh)
 				}
 				require.Len(t, storage.held, 5, "the two keys, what cannot be read, and a successor for the one that signs")
 				removed := storage.after(func(o *objects) { delete(o.held, fresh); delete(o.held, copied) })
 				for _, since := range []time.Duration{e.since, e.until, 24 * time.Hour} {
 					s := started(t, removed)
-					require.Equal(t, e.stays, asked(t, s, needsAt(since)).signing(at(since)).ID)
+					require.Equal(t, e.stays, asked(t, s, needsAt(since)).Signing(instant(since)).ID)
 				}
 				// Restored, it counts again.
 				storage.held[fresh], storage.closed = e.storage.held[fresh], nil
 				all := asked(t, started(t, storage), needsAt(e.until))
-				require.Contains(t, kids(all.records), e.fresh)
-				require.Equal(t, e.fresh, all.signing(at(e.until)).ID)
+				require.Contains(t, kids(all.Records), e.fresh)
+				require.Equal(t, e.fresh, all.Signing(instant(e.until)).ID)
 			})
 		}
 	}
@@ -252,26 +253,26 @@ func TestAnObjectThatCannotBeReadTakesNothingFromARunningReplica(t *testing.T) {
 			storage := newObjects()
 			s := started(t, storage)
 			all := asked(t, s, needsAt(0))
-			signing, next := all.records[0].ID, all.records[1].ID
+			signing, next := all.Records[0].ID, all.Records[1].ID
 			storage.held["elasticsearch_jwt/default/"+name] = []byte("hello")
 			needs := needsAt(time.Hour)
-			needs.Known = all.records
+			needs.Known = all.Records
 			all = asked(t, s, needs)
-			require.Equal(t, signing, all.signing(needs.Now).ID)
-			require.Len(t, all.records, 2)
+			require.Equal(t, signing, all.Signing(needs.Now).ID)
+			require.Len(t, all.Records, 2)
 
 			// So it does for a configuration that is loaded now.
-			needs.Known = all.records
+			needs.Known = all.Records
 			all = asked(t, started(t, storage), needs)
-			require.Equal(t, signing, all.signing(needs.Now).ID)
-			require.Len(t, all.records, 2)
+			require.Equal(t, signing, all.Signing(needs.Now).ID)
+			require.Len(t, all.Records, 2)
 
 			// A process that starts knows none that signs.
 			want := next
 			if name == "junk.promoted.json" {
 				want = signing // whatever it says, it revokes nothing
 			}
-			require.Equal(t, want, asked(t, started(t, storage), needsAt(time.Hour)).signing(needs.Now).ID)
+			require.Equal(t, want, asked(t, started(t, storage), needsAt(time.Hour)).Signing(needs.Now).ID)
 		})
 	}
 }
@@ -280,13 +281,13 @@ func TestAnObjectThatCannotBeReadTakesNothingFromARunningReplica(t *testing.T) {
 func TestAnOldObjectThatCannotBeReadChangesNothing(t *testing.T) {
 	storage := newObjects()
 	s := started(t, storage)
-	var all *schedule
+	var all *keyset.Schedule
 	for day := range 100 { // three rotations
 		all = asked(t, s, needsAt(time.Duration(day)*24*time.Hour))
 	}
 	now := needsAt(99 * 24 * time.Hour)
-	signing := all.signing(now.Now).ID
-	for _, r := range all.records {
+	signing := all.Signing(now.Now).ID
+	for _, r := range all.Records {
 		if r.ID == signing || r.Turn > 4 {
 			continue
 		}
@@ -294,7 +295,7 @@ func TestAnOldObjectThatCannotBeReadChangesNothing(t *testing.T) {
 			t.Run(how, func(t *testing.T) {
 				storage := storage.after(func(o *objects) { damage(o, objectName(r.ID, keySuffix)) })
 				before := len(storage.held)
-				require.Equal(t, signing, asked(t, started(t, storage), now).signing(now.Now).ID)
+				require.Equal(t, signing, asked(t, started(t, storage), now).Signing(now.Now).ID)
 				require.Len(t, storage.held, before)
 			})
 		}
@@ -308,7 +309,7 @@ func TestABackupThatIsRestoredMeetsWhatRunningReplicasKnow(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			e := newEmergency(t, command)
 			needs := needsAt(e.until)
-			needs.Known = asked(t, e.source, needs).records
+			needs.Known = asked(t, e.source, needs).Records
 			for name, running := range map[string]*StorageKeys{"running": e.source, "reloaded": started(t, e.before)} {
 				logs := logged(running)
 				storage := e.before.after(func(*objects) {})
@@ -344,9 +345,9 @@ func TestARevokedKeyThatComesBackLongAfterIsRevoked(t *testing.T) {
 
 			maps.Copy(e.storage.held, e.before.held)
 			all := asked(t, started(t, e.storage), needsAt(last))
-			for i := range all.records {
-				if r := &all.records[i]; slices.Contains(e.revoked, r.ID) {
-					require.True(t, r.RevokedAt(at(last)))
+			for i := range all.Records {
+				if r := &all.Records[i]; slices.Contains(e.revoked, r.ID) {
+					require.True(t, r.RevokedAt(instant(last)))
 				}
 			}
 			for _, name := range e.storage.names() { // and if nothing else is left
@@ -369,8 +370,8 @@ func TestAFreshKeyThatIsLostIsMadeAnew(t *testing.T) {
 			var node []string
 			for since := e.since; since < e.since+15*time.Minute; since += 5 * time.Second {
 				all := asked(t, s, needsAt(since))
-				if signing := all.signing(at(since)); !slices.Contains(node, signing.ID) {
-					node = idsOf(all.published(at(since)))
+				if signing := all.Signing(instant(since)); !slices.Contains(node, signing.ID) {
+					node = shown(all.Published(instant(since)))
 					require.Contains(t, node, signing.ID)
 				}
 			}
@@ -387,8 +388,8 @@ func TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey(t *testing.T) {
 	e := &emergency{storage: newObjects()}
 	s := started(t, e.storage)
 	first := asked(t, s, needsAt(0))
-	signing := first.signing(at(0))
-	next := first.successor(signing, at(0))
+	signing := first.Signing(instant(0))
+	next := first.Successor(signing, instant(0))
 	stale := &staleStorage{Storage: e.storage, names: e.storage.names()}
 	revocation, err := s.Revoke(t.Context(), next.ID, false, needsAt(time.Hour))
 	require.NoError(t, err)
@@ -402,8 +403,8 @@ func TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey(t *testing.T) {
 			s = started(t, e.storage)
 		}
 		all := asked(t, s, needsAt(since))
-		if signing := all.signing(at(since)); !slices.Contains(node, signing.ID) {
-			node = idsOf(all.published(at(since)))
+		if signing := all.Signing(instant(since)); !slices.Contains(node, signing.ID) {
+			node = shown(all.Published(instant(since)))
 			require.Contains(t, node, signing.ID)
 		}
 	}
@@ -415,8 +416,8 @@ func TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey(t *testing.T) {
 // its own key is gone. One that waits for its turn for a month does not.
 func TestWhatServesARevocation(t *testing.T) {
 	needs := needsAt(time.Hour)
-	v := keyRevocation{By: "fresh", Turn: 3, Created: at(time.Hour), Appears: at(time.Hour + 2*time.Minute), Replaces: []string{"stolen"}, ReplacesFrom: at(time.Hour)}
-	in := func(minutes int) time.Time { return at(time.Hour + time.Duration(minutes)*time.Minute) }
+	v := keyRevocation{By: "fresh", Turn: 3, Created: instant(time.Hour), Appears: instant(time.Hour + 2*time.Minute), Replaces: []string{"stolen"}, ReplacesFrom: instant(time.Hour)}
+	in := func(minutes int) time.Time { return instant(time.Hour + time.Duration(minutes)*time.Minute) }
 	for name, c := range map[string]struct {
 		key  keys.Timed
 		want bool
@@ -444,13 +445,13 @@ func TestAnEmergencyKnowsRevokedKeysThatAreGone(t *testing.T) {
 			delete(e.storage.held, objectName(gone, keySuffix))
 			s := started(t, e.storage)
 			needs := needsAt(time.Hour + time.Minute)
-			signing := asked(t, s, needs).signing(needs.Now)
+			signing := asked(t, s, needs).Signing(needs.Now)
 			rotation, err := s.Revoke(t.Context(), signing.ID, atOnce, needs)
 			require.NoError(t, err)
 			if atOnce {
 				require.Contains(t, rotation.Revoked, gone)
 			} else {
-				require.False(t, rotation.Withdrawn.Before(at(time.Hour+2*time.Minute)), "not before the other has left the JWKS")
+				require.False(t, rotation.Withdrawn.Before(instant(time.Hour+2*time.Minute)), "not before the other has left the JWKS")
 			}
 			asked(t, started(t, e.storage), needs) // and what it stores can be read
 			for object := range e.storage.held {
@@ -468,7 +469,7 @@ func TestTheCopyOfARevocationIsTriedAgain(t *testing.T) {
 	e := &emergency{storage: newObjects(), since: time.Hour, until: 2 * time.Hour}
 	s := started(t, &full{objects: e.storage, suffix: revokesSuffix})
 	logs := logged(s)
-	signing := asked(t, s, needsAt(0)).signing(at(0)).ID
+	signing := asked(t, s, needsAt(0)).Signing(instant(0)).ID
 	r, err := s.Revoke(t.Context(), signing, false, needsAt(e.since))
 	require.NoError(t, err)
 	require.NotZero(t, logs.FilterMessageSnippet("the copy of a revocation could not be stored; it is tried again").Len())

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 )
@@ -27,10 +28,10 @@ func newPast(f testing.TB, seed uint64) *past {
 	random := rand.New(rand.NewPCG(seed, 7))
 	p := &past{storage: newObjects(), turns: make(map[string]int), by: make(map[string][]string)}
 	s := started(f, p.storage)
-	look := func() *schedule {
+	look := func() *keyset.Schedule {
 		all := asked(f, s, needsAt(p.end))
 		var unseen []keys.Timed
-		for _, r := range all.records {
+		for _, r := range all.Records {
 			if _, seen := p.turns[r.ID]; !seen {
 				p.turns[r.ID] = r.Turn
 				unseen = append(unseen, r)
@@ -46,8 +47,8 @@ func newPast(f testing.TB, seed uint64) *past {
 		p.end += time.Duration([...]int{20, 400, 4000, 800 * 3600}[random.IntN(4)]) * time.Second
 		all := look()
 		needs := needsAt(p.end)
-		kid := all.signing(needs.Now).ID
-		if next := all.successor(all.signing(needs.Now), needs.Now); next != nil && random.IntN(3) == 0 {
+		kid := all.Signing(needs.Now).ID
+		if next := all.Successor(all.Signing(needs.Now), needs.Now); next != nil && random.IntN(3) == 0 {
 			kid = next.ID
 		}
 		command := [...]string{"rotate", "revoke", "revoke", "revoke --now", "revoke --all"}[random.IntN(5)]
@@ -167,7 +168,7 @@ func FuzzStoredSets(f *testing.F) {
 		}
 		for _, later := range []time.Duration{0, time.Minute, time.Hour, 100 * 24 * time.Hour} {
 			now := needsAt(p.end + later)
-			signing := asked(t, s, now).signing(now.Now)
+			signing := asked(t, s, now).Signing(now.Now)
 			require.NotNil(t, signing)
 			for _, by := range p.by[signing.ID] {
 				require.False(t, p.tells(left, by), "%s was revoked by %s and signs", signing.ID, by)

@@ -21,6 +21,7 @@ const (
 
 	// DefaultMaxAge is how long a cache may keep a JWKS, where that is not configured.
 	DefaultMaxAge = time.Minute
+	MaxMaxAge     = 24 * time.Hour
 
 	// SignatureTimeout is how long a request waits for its token to be signed.
 	SignatureTimeout = 10 * time.Second

@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"

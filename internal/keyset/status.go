@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// setStatus is what there is to know of a key set. Nothing in it is private.
-type setStatus struct {
+// Status is what there is to know of a key set. Nothing in it is private.
+type Status struct {
 	Name   string      `json:"name"`
 	Source string      `json:"source"`
 	Public bool        `json:"public"`
-	Keys   []keyStatus `json:"keys"`
+	Keys   []KeyStatus `json:"keys"`
 
 	// NextRotation is when another key begins to sign, if that is known.
 	NextRotation time.Time `json:"next_rotation,omitzero"`
@@ -20,8 +20,8 @@ type setStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// keyStatus is what there is to know of a key.
-type keyStatus struct {
+// KeyStatus is what there is to know of a key.
+type KeyStatus struct {
 	ID        string    `json:"kid,omitempty"`
 	Algorithm string    `json:"algorithm"`
 	State     string    `json:"state"` // signing, next, waiting, published, revoked or retired
@@ -36,7 +36,7 @@ type keyStatus struct {
 }
 
 const (
-	stateSigning   = "signing"
+	Signing        = "signing"
 	stateNext      = "next"
 	stateWaiting   = "waiting"   // its turn comes after the next one's
 	statePublished = "published" // only: to verify tokens that it signed, or in the place of another
@@ -44,31 +44,31 @@ const (
 	stateRetired   = "retired"
 )
 
-// status describes the set as of an instant.
-func (ks *keySet) status(now time.Time) setStatus {
-	status := setStatus{Name: ks.name, Source: ks.sourceName, Public: ks.source.Public(), Keys: []keyStatus{}}
-	if failure := ks.state.failure.Load(); failure != nil {
+// Status describes the set as of an instant.
+func (ks *Set) Status(now time.Time) Status {
+	status := Status{Name: ks.Name, Source: ks.SourceName, Public: ks.Source.Public(), Keys: []KeyStatus{}}
+	if failure := ks.State.failure.Load(); failure != nil {
 		status.Problem = (*failure).Error()
 	}
-	current := ks.state.get()
+	current := ks.State.Current()
 	if current == nil {
 		return status
 	}
-	signing := current.signing(now)
+	signing := current.Signing(now)
 	next, from := current.next(now)
 	status.NextRotation = from
-	for i := range current.records {
-		r := &current.records[i]
-		key := keyStatus{
+	for i := range current.Records {
+		r := &current.Records[i]
+		key := KeyStatus{
 			ID: r.ID, Algorithm: string(r.Algorithm), State: statePublished,
-			Created: r.Created, Retires: current.retires(r), Revoked: r.Revoked,
+			Created: r.Created, Retires: current.Retires(r), Revoked: r.Revoked,
 		}
 		if !current.fixed {
 			key.SignsFrom = r.Begins()
 		}
 		switch {
 		case r == signing:
-			key.State = stateSigning
+			key.State = Signing
 			if !current.fixed {
 				key.SignsFrom = current.signsSince(r, now)
 			}

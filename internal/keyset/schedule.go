@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"cmp"
@@ -10,10 +10,10 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// schedule is an immutable list of key records. Which of its keys signs and which are
+// Schedule is an immutable list of key records. Which of its keys signs and which are
 // published follows from the clock alone.
-type schedule struct {
-	records []keys.Timed // by turn, age and kid: of one turn, the first one signs
+type Schedule struct {
+	Records []keys.Timed // by turn, age and kid: of one turn, the first one signs
 
 	// fixed is whether the keys have no life of their own: what the source gave last is what there is.
 	fixed bool
@@ -23,16 +23,16 @@ type schedule struct {
 }
 
 // newFixedSchedule is that of keys without a life. The one that signs does so at any time.
-func newFixedSchedule(fixed []keys.Fixed, replaced time.Time) *schedule {
-	s := &schedule{fixed: true, replaced: replaced}
+func newFixedSchedule(fixed []keys.Fixed, replaced time.Time) *Schedule {
+	s := &Schedule{fixed: true, replaced: replaced}
 	for _, key := range fixed {
 		if key.Signs {
-			s.records = append(s.records, keys.Timed{Key: key.Key, Turn: fixedTurn})
+			s.Records = append(s.Records, keys.Timed{Key: key.Key, Turn: fixedTurn})
 		}
 	}
 	for _, key := range fixed {
 		if !key.Signs {
-			s.records = append(s.records, keys.Timed{Key: key.Key, Turn: fixedTurn + 1})
+			s.Records = append(s.Records, keys.Timed{Key: key.Key, Turn: fixedTurn + 1})
 		}
 	}
 	return s
@@ -41,13 +41,13 @@ func newFixedSchedule(fixed []keys.Fixed, replaced time.Time) *schedule {
 // fixedTurn is the turn of a fixed key that signs; one that is only published has a later one.
 const fixedTurn = 1
 
-// newSchedule orders the records. No two of them are of one key.
-func newSchedule(records []keys.Timed) *schedule {
+// NewSchedule orders the records. No two of them are of one key.
+func NewSchedule(records []keys.Timed) *Schedule {
 	sorted := slices.Clone(records)
 	slices.SortStableFunc(sorted, func(a, b keys.Timed) int {
 		return cmp.Or(cmp.Compare(a.Turn, b.Turn), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
-	s := &schedule{records: sorted}
+	s := &Schedule{Records: sorted}
 	for i := range sorted {
 		s.replace(&sorted[i])
 	}
@@ -55,21 +55,21 @@ func newSchedule(records []keys.Timed) *schedule {
 }
 
 // replace revokes what a key replaces.
-func (s *schedule) replace(by *keys.Timed) {
+func (s *Schedule) replace(by *keys.Timed) {
 	if by.Replaces == "" {
 		return
 	}
 	by.Promoted = timing.EarliestAfter(time.Time{}, by.Promoted, by.SignsFrom)
-	for i := range s.records {
-		if r := &s.records[i]; replaces(by, r) {
-			revoke(by, r)
+	for i := range s.Records {
+		if r := &s.Records[i]; Replaces(by, r) {
+			Revoke(by, r)
 		}
 	}
 }
 
-// revoke revokes a key that another replaces. Clocks differ: where one that appears at once is known,
+// Revoke revokes a key that another replaces. Clocks differ: where one that appears at once is known,
 // what it replaces is over, whatever the time.
-func revoke(r, other *keys.Timed) {
+func Revoke(r, other *keys.Timed) {
 	withdrawn := r.Created.Add(-timing.ClockSkew)
 	if !r.Appears.IsZero() {
 		withdrawn = r.Appears
@@ -78,29 +78,29 @@ func revoke(r, other *keys.Timed) {
 	other.Withdrawn = timing.EarliestAfter(time.Time{}, other.Withdrawn, withdrawn)
 }
 
-// replaces reports whether a key takes the place of another.
-func replaces(r, other *keys.Timed) bool {
+// Replaces reports whether a key takes the place of another.
+func Replaces(r, other *keys.Timed) bool {
 	if r.Replaces == keys.ReplacesAll {
 		return other.Turn < r.Turn || other.Turn == r.Turn && other.Replaces != keys.ReplacesAll
 	}
 	return slices.Contains(strings.Fields(r.Replaces), other.ID)
 }
 
-// signing returns the key whose turn it is at an instant, or nil if there is none at all.
+// Signing returns the key whose turn it is at an instant, or nil if there is none at all.
 //
 // When the key whose turn it is has been revoked, the next turn begins at once. Before the
 // first turn (a clock that was set back) the first key signs: it is as good as any.
-func (s *schedule) signing(t time.Time) *keys.Timed {
+func (s *Schedule) Signing(t time.Time) *keys.Timed {
 	if s.fixed {
-		if len(s.records) == 0 || s.records[0].Turn != fixedTurn {
+		if len(s.Records) == 0 || s.Records[0].Turn != fixedTurn {
 			return nil
 		}
-		return &s.records[0]
+		return &s.Records[0]
 	}
 	turn := s.turn(t)
 	var begun, next, earlier *keys.Timed
-	for i := range s.records {
-		r := &s.records[i]
+	for i := range s.Records {
+		r := &s.Records[i]
 		switch {
 		case r.RevokedAt(t), r.Held:
 		case r.Turn == turn && timing.Reached(r.Begins(), t):
@@ -124,31 +124,31 @@ func outranks(r, earlier *keys.Timed) bool {
 
 // turn is the highest turn that has begun at an instant, whether its key was revoked since or not.
 // A key that was revoked before its turn has none: the one before it signs on.
-func (s *schedule) turn(t time.Time) int {
-	if len(s.records) == 0 {
+func (s *Schedule) turn(t time.Time) int {
+	if len(s.Records) == 0 {
 		return 0
 	}
-	turn := s.records[0].Turn
-	for i := range s.records {
-		if r := &s.records[i]; timing.Reached(r.Begins(), t) && !timing.Reached(r.Revoked, r.Begins()) {
+	turn := s.Records[0].Turn
+	for i := range s.Records {
+		if r := &s.Records[i]; timing.Reached(r.Begins(), t) && !timing.Reached(r.Revoked, r.Begins()) {
 			turn = max(turn, r.Turn)
 		}
 	}
 	return turn
 }
 
-// lastTurn is the highest turn of all, begun or not; 0 without keys.
-func (s *schedule) lastTurn() int {
-	if n := len(s.records); n > 0 {
-		return s.records[n-1].Turn
+// LastTurn is the highest turn of all, begun or not; 0 without keys.
+func (s *Schedule) LastTurn() int {
+	if n := len(s.Records); n > 0 {
+		return s.Records[n-1].Turn
 	}
 	return 0
 }
 
-// successor returns the key whose turn comes after r's, or nil.
-func (s *schedule) successor(r *keys.Timed, t time.Time) *keys.Timed {
-	for i := range s.records {
-		if next := &s.records[i]; next.Turn > r.Turn && !next.RevokedAt(t) {
+// Successor returns the key whose turn comes after r's, or nil.
+func (s *Schedule) Successor(r *keys.Timed, t time.Time) *keys.Timed {
+	for i := range s.Records {
+		if next := &s.Records[i]; next.Turn > r.Turn && !next.RevokedAt(t) {
 			return next
 		}
 	}
@@ -157,29 +157,29 @@ func (s *schedule) successor(r *keys.Timed, t time.Time) *keys.Timed {
 
 // next returns the key that will sign after the one that signs now, and from when; the zero time
 // if that is for a person to say.
-func (s *schedule) next(now time.Time) (*keys.Timed, time.Time) {
-	signing := s.signing(now)
+func (s *Schedule) next(now time.Time) (*keys.Timed, time.Time) {
+	signing := s.Signing(now)
 	if signing == nil {
 		return nil, time.Time{}
 	}
 	for _, t := range s.switches() {
 		if t.After(now) {
-			if next := s.signing(t); next != signing {
+			if next := s.Signing(t); next != signing {
 				return next, t
 			}
 		}
 	}
-	return s.successor(signing, now), time.Time{}
+	return s.Successor(signing, now), time.Time{}
 }
 
 // signsSince is when the key that signs now began to: its own turn, or when another's ended.
-func (s *schedule) signsSince(signing *keys.Timed, now time.Time) time.Time {
+func (s *Schedule) signsSince(signing *keys.Timed, now time.Time) time.Time {
 	since := signing.Begins()
 	for _, t := range slices.Backward(s.switches()) {
 		if t.After(now) {
 			continue
 		}
-		if s.signing(t) != signing {
+		if s.Signing(t) != signing {
 			break
 		}
 		since = t
@@ -188,10 +188,10 @@ func (s *schedule) signsSince(signing *keys.Timed, now time.Time) time.Time {
 }
 
 // switches are the instants, in their order, at which another key may begin to sign.
-func (s *schedule) switches() []time.Time {
+func (s *Schedule) switches() []time.Time {
 	var instants []time.Time
-	for i := range s.records {
-		for _, t := range [...]time.Time{s.records[i].Begins(), s.records[i].Revoked} {
+	for i := range s.Records {
+		for _, t := range [...]time.Time{s.Records[i].Begins(), s.Records[i].Revoked} {
 			if !t.IsZero() {
 				instants = append(instants, t)
 			}
@@ -201,23 +201,23 @@ func (s *schedule) switches() []time.Time {
 	return instants
 }
 
-// signingWindow returns the key for a token whose window began at start. A rotation on
+// SigningFor returns the key for a token whose window began at start. A rotation on
 // schedule moves each client when its window ends; an emergency moves all of them at once.
-func (s *schedule) signingWindow(start, now time.Time) *keys.Timed {
+func (s *Schedule) SigningFor(start, now time.Time) *keys.Timed {
 	if e := s.lastEmergency(now); e.After(start) {
 		start = e
 	}
-	return s.signing(start)
+	return s.Signing(start)
 }
 
 // lastEmergency is the last instant not after t at which tokens in use were given up.
-func (s *schedule) lastEmergency(t time.Time) time.Time {
+func (s *Schedule) lastEmergency(t time.Time) time.Time {
 	var last time.Time
 	if timing.Reached(s.replaced, t) {
 		last = s.replaced
 	}
-	for i := range s.records {
-		for _, e := range [...]time.Time{s.records[i].Promoted, s.records[i].Revoked} {
+	for i := range s.Records {
+		for _, e := range [...]time.Time{s.Records[i].Promoted, s.Records[i].Revoked} {
 			if timing.Reached(e, t) && e.After(last) {
 				last = e
 			}
@@ -226,21 +226,21 @@ func (s *schedule) lastEmergency(t time.Time) time.Time {
 	return last
 }
 
-// nextEmergency is the first instant after t at which tokens in use will be given up; the
+// NextEmergency is the first instant after t at which tokens in use will be given up; the
 // zero time if none is known.
-func (s *schedule) nextEmergency(t time.Time) time.Time {
+func (s *Schedule) NextEmergency(t time.Time) time.Time {
 	var next time.Time
-	for i := range s.records {
-		next = timing.EarliestAfter(t, next, s.records[i].Promoted, s.records[i].Revoked)
+	for i := range s.Records {
+		next = timing.EarliestAfter(t, next, s.Records[i].Promoted, s.Records[i].Revoked)
 	}
 	return next
 }
 
-// retires is when a key leaves the JWKS; the zero time if that is not known yet.
-func (s *schedule) retires(r *keys.Timed) time.Time {
+// Retires is when a key leaves the JWKS; the zero time if that is not known yet.
+func (s *Schedule) Retires(r *keys.Timed) time.Time {
 	var superseded time.Time
-	for i := range s.records {
-		if next := &s.records[i]; next.Turn > r.Turn && !timing.Reached(next.Revoked, next.Begins()) {
+	for i := range s.Records {
+		if next := &s.Records[i]; next.Turn > r.Turn && !timing.Reached(next.Revoked, next.Begins()) {
 			superseded = timing.EarliestAfter(time.Time{}, superseded, next.Begins())
 		}
 	}
@@ -251,54 +251,54 @@ func (s *schedule) retires(r *keys.Timed) time.Time {
 	return timing.EarliestAfter(time.Time{}, retires, r.Withdrawn)
 }
 
-// published returns the keys that the JWKS shows at an instant. A key that was read is shown
+// Published returns the keys that the JWKS shows at an instant. A key that was read is shown
 // even if its clock says that it comes from the future, and one that signs or has signed even before
 // it should appear.
-func (s *schedule) published(t time.Time) []*keys.Timed {
+func (s *Schedule) Published(t time.Time) []*keys.Timed {
 	var shown []*keys.Timed
-	signing := s.signing(t)
-	for i := range s.records {
-		r := &s.records[i]
-		if r.Public != nil && !timing.Reached(s.retires(r), t) && (!r.Appears.After(t) || r == signing || s.hasSigned(r, t)) {
+	signing := s.Signing(t)
+	for i := range s.Records {
+		r := &s.Records[i]
+		if r.Public != nil && !timing.Reached(s.Retires(r), t) && (!r.Appears.After(t) || r == signing || s.hasSigned(r, t)) {
 			shown = append(shown, r)
 		}
 	}
 	// A fresh key that had to sign early, since no other was left, makes clusters read the JWKS early.
 	early := slices.ContainsFunc(shown, func(r *keys.Timed) bool { return r.Replaces != "" && r.Appears.After(t) })
 	return slices.DeleteFunc(slices.Clone(shown), func(r *keys.Timed) bool {
-		return early && r.RevokedAt(t) || slices.ContainsFunc(shown, func(by *keys.Timed) bool { return replaces(by, r) })
+		return early && r.RevokedAt(t) || slices.ContainsFunc(shown, func(by *keys.Timed) bool { return Replaces(by, r) })
 	})
 }
 
 // hasSigned reports whether it has been a key's turn to sign, for however short a time.
-func (s *schedule) hasSigned(r *keys.Timed, t time.Time) bool {
+func (s *Schedule) hasSigned(r *keys.Timed, t time.Time) bool {
 	for _, since := range s.switches() {
-		if !since.After(t) && s.signing(since) == r {
+		if !since.After(t) && s.Signing(since) == r {
 			return true
 		}
 	}
 	return false
 }
 
-// trusts reports whether tokens that a key signed can still be used: it is published (or a
+// Trusts reports whether tokens that a key signed can still be used: it is published (or a
 // shared secret) and not revoked.
-func (s *schedule) trusts(key *keys.Key, t time.Time) bool {
-	for i := range s.records {
-		if r := &s.records[i]; r.Is(key) {
-			return !r.RevokedAt(t) && !timing.Reached(s.retires(r), t)
+func (s *Schedule) Trusts(key *keys.Key, t time.Time) bool {
+	for i := range s.Records {
+		if r := &s.Records[i]; r.Is(key) {
+			return !r.RevokedAt(t) && !timing.Reached(s.Retires(r), t)
 		}
 	}
 	return false
 }
 
-// nextChange is the first instant after t at which published may answer differently; the zero
+// NextChange is the first instant after t at which published may answer differently; the zero
 // time if none is known.
-func (s *schedule) nextChange(t time.Time) time.Time {
+func (s *Schedule) NextChange(t time.Time) time.Time {
 	var next time.Time
 	hidden := false
-	for i := range s.records {
-		r := &s.records[i]
-		next = timing.EarliestAfter(t, next, s.retires(r), r.Appears)
+	for i := range s.Records {
+		r := &s.Records[i]
+		next = timing.EarliestAfter(t, next, s.Retires(r), r.Appears)
 		hidden = hidden || r.Appears.After(t)
 	}
 	if hidden { // one that signs before it should have appeared is shown

@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"crypto/ecdsa"
@@ -33,13 +33,13 @@ func TestAKeyThatIsOnlyPublishedNeverSigns(t *testing.T) {
 		s := takeFixed(newFixedSchedule(before, time.Time{}), fixed, epoch)
 		for h := -30; h <= 30; h++ {
 			now := at(time.Duration(h) * hour)
-			signing := s.signing(now)
+			signing := s.Signing(now)
 			require.Equal(t, signs, signing != nil, "seed %d, hour %d", seed, h)
-			require.Len(t, s.published(now), len(fixed))
+			require.Len(t, s.Published(now), len(fixed))
 			if !signs {
 				continue
 			}
-			for what, chosen := range map[string]*keys.Timed{"signing": signing, "window": s.signingWindow(now, now)} {
+			for what, chosen := range map[string]*keys.Timed{"signing": signing, "window": s.SigningFor(now, now)} {
 				i := slices.IndexFunc(fixed, func(key keys.Fixed) bool { return key.Is(chosen.Key) })
 				require.True(t, fixed[i].Signs, "seed %d, %s, hour %d", seed, what, h)
 			}

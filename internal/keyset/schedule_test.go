@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"cmp"
@@ -97,9 +97,9 @@ func TestWhichKeySigns(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSchedule(test.records)
+			s := NewSchedule(test.records)
 			for instant, want := range test.want {
-				require.Equal(t, want, idOf(s.signing(at(instant))), "after %s", instant)
+				require.Equal(t, want, idOf(s.Signing(at(instant))), "after %s", instant)
 			}
 		})
 	}
@@ -136,9 +136,9 @@ func TestWhichKeysArePublished(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSchedule(test.records)
+			s := NewSchedule(test.records)
 			for instant, want := range test.want {
-				require.Equal(t, want, idsOf(s.published(at(instant))), "after %s", instant)
+				require.Equal(t, want, idsOf(s.Published(at(instant))), "after %s", instant)
 			}
 		})
 	}
@@ -151,21 +151,21 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	fresh := with(turn("c", 3, 7*hour), func(r *keys.Timed) {
 		r.Created, r.ReplacesFrom, r.Appears, r.Replaces = at(3*hour), at(4*hour), at(5*hour), "a"
 	})
-	s := newSchedule([]keys.Timed{a, b, fresh})
+	s := NewSchedule([]keys.Timed{a, b, fresh})
 	for instant, signs := range map[time.Duration]string{4*hour - 1: "a", 4 * hour: "b", 7*hour - 1: "b", 7 * hour: "c", 200 * hour: "c"} {
-		require.Equal(t, signs, idOf(s.signing(at(instant))), "after %s", instant)
+		require.Equal(t, signs, idOf(s.Signing(at(instant))), "after %s", instant)
 	}
 	for instant, shows := range map[time.Duration][]string{4 * hour: {"a", "b"}, 5*hour - 1: {"a", "b"}, 5 * hour: {"b", "c"}} {
-		require.Equal(t, shows, idsOf(s.published(at(instant))), "after %s", instant)
+		require.Equal(t, shows, idsOf(s.Published(at(instant))), "after %s", instant)
 	}
-	require.Equal(t, at(4*hour), s.nextEmergency(at(0)))
-	require.Equal(t, at(7*hour), s.nextEmergency(at(4*hour)))
+	require.Equal(t, at(4*hour), s.NextEmergency(at(0)))
+	require.Equal(t, at(7*hour), s.NextEmergency(at(4*hour)))
 
 	all := with(turn("d", 4, 6*hour), func(r *keys.Timed) { r.Created, r.Replaces = at(6*hour), keys.ReplacesAll })
-	s = newSchedule([]keys.Timed{a, b, fresh, all})
-	require.Equal(t, "d", idOf(s.signing(at(6*hour))))
-	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour))))
-	require.Equal(t, []string{"d"}, idsOf(s.published(at(6*hour-timing.ClockSkew))), "to one whose clock is behind, too")
+	s = NewSchedule([]keys.Timed{a, b, fresh, all})
+	require.Equal(t, "d", idOf(s.Signing(at(6*hour))))
+	require.Equal(t, []string{"d"}, idsOf(s.Published(at(6*hour))))
+	require.Equal(t, []string{"d"}, idsOf(s.Published(at(6*hour-timing.ClockSkew))), "to one whose clock is behind, too")
 }
 
 // TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne: no other key is left, and nodes read the JWKS
@@ -173,34 +173,34 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
 	a := with(turn("a", 1, 0), func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
 	fresh := with(turn("f", 2, 7*hour), func(r *keys.Timed) { r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour), "x" })
-	s := newSchedule([]keys.Timed{a, fresh})
+	s := NewSchedule([]keys.Timed{a, fresh})
 	for instant, shows := range map[time.Duration][]string{4*hour - 1: {"a"}, 4 * hour: {"f"}, 6 * hour: {"f"}, 8 * hour: {"f"}} {
-		require.Equal(t, shows, idsOf(s.published(at(instant))), "after %s", instant)
+		require.Equal(t, shows, idsOf(s.Published(at(instant))), "after %s", instant)
 	}
 }
 
 func TestWhichKeySignsForAWindow(t *testing.T) {
 	abc := []keys.Timed{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
-	s := newSchedule(abc)
-	require.Equal(t, "a", idOf(s.signingWindow(at(10*hour-time.Second), at(10*hour+time.Minute))), "a rotation waits for the window's end")
-	require.Equal(t, "b", idOf(s.signingWindow(at(10*hour), at(10*hour+time.Minute))))
+	s := NewSchedule(abc)
+	require.Equal(t, "a", idOf(s.SigningFor(at(10*hour-time.Second), at(10*hour+time.Minute))), "a rotation waits for the window's end")
+	require.Equal(t, "b", idOf(s.SigningFor(at(10*hour), at(10*hour+time.Minute))))
 
 	promoted := slices.Clone(abc)
 	promoted[1].Promoted = at(5 * hour)
-	s = newSchedule(promoted)
-	require.Equal(t, "a", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour-1))))
-	require.Equal(t, "b", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour))), "an emergency does not")
-	require.Equal(t, at(5*hour), s.nextEmergency(at(0)))
-	require.True(t, s.nextEmergency(at(5*hour)).IsZero())
+	s = NewSchedule(promoted)
+	require.Equal(t, "a", idOf(s.SigningFor(at(5*hour-time.Minute), at(5*hour-1))))
+	require.Equal(t, "b", idOf(s.SigningFor(at(5*hour-time.Minute), at(5*hour))), "an emergency does not")
+	require.Equal(t, at(5*hour), s.NextEmergency(at(0)))
+	require.True(t, s.NextEmergency(at(5*hour)).IsZero())
 
 	revoked := slices.Clone(abc)
 	revoked[0].Revoked, revoked[0].Withdrawn = at(5*hour), at(6*hour)
-	s = newSchedule(revoked)
-	require.Equal(t, "b", idOf(s.signingWindow(at(5*hour-time.Minute), at(5*hour))))
-	require.True(t, s.trusts(abc[0].Key, at(5*hour-1)))
-	require.False(t, s.trusts(abc[0].Key, at(5*hour)), "though it is published still")
-	require.True(t, s.trusts(abc[1].Key, at(5*hour)))
-	require.False(t, s.trusts(fakeKey("x"), at(0)))
+	s = NewSchedule(revoked)
+	require.Equal(t, "b", idOf(s.SigningFor(at(5*hour-time.Minute), at(5*hour))))
+	require.True(t, s.Trusts(abc[0].Key, at(5*hour-1)))
+	require.False(t, s.Trusts(abc[0].Key, at(5*hour)), "though it is published still")
+	require.True(t, s.Trusts(abc[1].Key, at(5*hour)))
+	require.False(t, s.Trusts(fakeKey("x"), at(0)))
 
 	s = newFixedSchedule([]keys.Fixed{{Key: fakeKey("a"), Signs: true}}, at(2*hour))
 	require.Equal(t, at(2*hour), s.lastEmergency(at(3*hour)), "a file was replaced")
@@ -212,43 +212,43 @@ func TestWhichKeyIsMadeNext(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
 	byHand := with(b, func(r *keys.Timed) { r.SignsFrom = time.Time{} })
 	revoked := func(r keys.Timed) keys.Timed { return with(r, func(r *keys.Timed) { r.Revoked = at(-hour) }) }
-	none := keyPlan{}
+	none := Plan{}
 	tests := map[string]struct {
 		records []keys.Timed
 		now     time.Duration
 		every   time.Duration
-		want    keyPlan
+		want    Plan
 	}{
-		"the first one, at once":                               {nil, 0, every, keyPlan{turn: 1, signsFrom: at(0)}},
-		"its successor":                                        {[]keys.Timed{a}, 0, every, keyPlan{turn: 2, signsFrom: at(every)}},
-		"a successor by hand":                                  {[]keys.Timed{a}, 0, 0, keyPlan{turn: 2}},
+		"the first one, at once":                               {nil, 0, every, Plan{Turn: 1, SignsFrom: at(0)}},
+		"its successor":                                        {[]keys.Timed{a}, 0, every, Plan{Turn: 2, SignsFrom: at(every)}},
+		"a successor by hand":                                  {[]keys.Timed{a}, 0, 0, Plan{Turn: 2}},
 		"nothing, for there is a successor":                    {[]keys.Timed{a, b}, 5 * hour, every, none},
 		"nothing, for there is one by hand":                    {[]keys.Timed{a, byHand}, 5 * hour, 0, none},
-		"one that rotates after one by hand":                   {[]keys.Timed{a, byHand}, 5 * hour, every, keyPlan{turn: 3, signsFrom: at(every)}},
-		"the successor's successor, when its turn began":       {[]keys.Timed{a, b}, 10 * hour, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
-		"the successor, late, but not before all know it":      {[]keys.Timed{a}, 50 * hour, every, keyPlan{turn: 2, signsFrom: at(50*hour + lead)}},
-		"the successor, just in time":                          {[]keys.Timed{a}, 10*hour - time.Minute, every, keyPlan{turn: 2, signsFrom: at(10*hour - time.Minute + lead)}},
-		"one for a successor that is revoked":                  {[]keys.Timed{a, revoked(b)}, 0, every, keyPlan{turn: 3, signsFrom: at(every)}},
-		"the first one anew, when all are revoked":             {[]keys.Timed{revoked(a), revoked(b)}, 2 * hour, every, keyPlan{turn: 3, signsFrom: at(2 * hour)}},
-		"the one after that which the revoked one gave way to": {[]keys.Timed{revoked(a), b}, 0, every, keyPlan{turn: 3, signsFrom: at(20 * hour)}},
+		"one that rotates after one by hand":                   {[]keys.Timed{a, byHand}, 5 * hour, every, Plan{Turn: 3, SignsFrom: at(every)}},
+		"the successor's successor, when its turn began":       {[]keys.Timed{a, b}, 10 * hour, every, Plan{Turn: 3, SignsFrom: at(20 * hour)}},
+		"the successor, late, but not before all know it":      {[]keys.Timed{a}, 50 * hour, every, Plan{Turn: 2, SignsFrom: at(50*hour + lead)}},
+		"the successor, just in time":                          {[]keys.Timed{a}, 10*hour - time.Minute, every, Plan{Turn: 2, SignsFrom: at(10*hour - time.Minute + lead)}},
+		"one for a successor that is revoked":                  {[]keys.Timed{a, revoked(b)}, 0, every, Plan{Turn: 3, SignsFrom: at(every)}},
+		"the first one anew, when all are revoked":             {[]keys.Timed{revoked(a), revoked(b)}, 2 * hour, every, Plan{Turn: 3, SignsFrom: at(2 * hour)}},
+		"the one after that which the revoked one gave way to": {[]keys.Timed{revoked(a), b}, 0, every, Plan{Turn: 3, SignsFrom: at(20 * hour)}},
 		"a clock that was set back makes none":                 {[]keys.Timed{a, b}, -100 * hour, every, none},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			plan, missing := newSchedule(test.records).plan(at(test.now), test.every, lead)
+			plan, missing := NewSchedule(test.records).Missing(at(test.now), test.every, lead)
 			require.Equal(t, test.want, plan)
-			require.Equal(t, test.want.turn != 0, missing)
+			require.Equal(t, test.want.Turn != 0, missing)
 		})
 	}
 }
 
 func TestWhatWasOnceReadStays(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
-	known := newSchedule([]keys.Timed{with(a, func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b})
+	known := NewSchedule([]keys.Timed{with(a, func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b})
 
 	ids := func(records []keys.Timed) []string {
 		ids := []string{}
-		for _, r := range newSchedule(records).records {
+		for _, r := range NewSchedule(records).Records {
 			ids = append(ids, r.ID)
 		}
 		return ids
@@ -258,12 +258,12 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	c := turn("c", 3, 20*hour)
 	require.Equal(t, []string{"a", "b", "c"}, ids(merge(known, []keys.Timed{c}, at(0))))
 
-	merged := newSchedule(merge(known, []keys.Timed{a, b}, at(0)))
-	require.Equal(t, at(5*hour), merged.records[0].Revoked, "nor a revocation")
-	require.Equal(t, at(6*hour), merged.records[0].Withdrawn)
+	merged := NewSchedule(merge(known, []keys.Timed{a, b}, at(0)))
+	require.Equal(t, at(5*hour), merged.Records[0].Revoked, "nor a revocation")
+	require.Equal(t, at(6*hour), merged.Records[0].Withdrawn)
 
 	file := newFixedSchedule([]keys.Fixed{{Key: fakeKey("f"), Signs: true}, {Key: fakeKey("g")}}, time.Time{})
-	require.Len(t, takeFixed(file, []keys.Fixed{{Key: fakeKey("f"), Signs: true}}, at(0)).records, 1, "a source of fixed keys says everything, every time")
+	require.Len(t, takeFixed(file, []keys.Fixed{{Key: fakeKey("f"), Signs: true}}, at(0)).Records, 1, "a source of fixed keys says everything, every time")
 }
 
 // TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire, and a key's retirement does not grow by
@@ -288,18 +288,18 @@ func TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := &keyState{first: make(chan struct{})}
+			s := &State{first: make(chan struct{})}
 			for since := time.Duration(0); since < 101*hour; since += time.Minute {
 				grace := usual
 				if since >= test.longFrom && since < test.longUntil {
 					grace = long
 				}
-				s.take(keys.Answer{Timed: graced(grace)}, at(since))
+				s.Take(keys.Answer{Timed: graced(grace)}, at(since))
 			}
-			current := s.current.Load()
-			require.Equal(t, at(test.retires), current.retires(&current.records[0]))
-			require.Contains(t, idsOf(current.published(at(test.retires-1))), "a")
-			require.NotContains(t, idsOf(current.published(at(test.retires))), "a")
+			current := s.Current()
+			require.Equal(t, at(test.retires), current.Retires(&current.Records[0]))
+			require.Contains(t, idsOf(current.Published(at(test.retires-1))), "a")
+			require.NotContains(t, idsOf(current.Published(at(test.retires))), "a")
 		})
 	}
 }
@@ -327,7 +327,7 @@ type storedRecord struct {
 }
 
 type simulatedReplica struct {
-	state   *keyState
+	state   *State
 	skew    time.Duration
 	learned map[string]time.Time
 }
@@ -350,7 +350,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	c := &cluster{
 		t: t, rng: rng, now: epoch,
 		every:       between(timing.MinRotateEvery, timing.DefaultRotateEvery),
-		maxAge:      between(time.Second, maxJWKSMaxAge),
+		maxAge:      between(time.Second, timing.MaxMaxAge),
 		lifetime:    between(timing.MinLifetime, timing.MaxLifetime).Truncate(2 * time.Second),
 		brokenLocks: rng.IntN(2) == 0,
 	}
@@ -360,7 +360,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	c.grace = c.lifetime + between(0, time.Hour)
 	for range 3 {
 		c.replicas = append(c.replicas, &simulatedReplica{
-			state:   &keyState{first: make(chan struct{})},
+			state:   &State{first: make(chan struct{})},
 			skew:    between(-maxSkew, maxSkew),
 			learned: make(map[string]time.Time),
 		})
@@ -389,30 +389,30 @@ func (c *cluster) poll(r *simulatedReplica) {
 			}
 		}
 		if len(records) > 0 {
-			r.state.take(keys.Answer{Timed: records}, c.clock(r))
+			r.state.Take(keys.Answer{Timed: records}, c.clock(r))
 		}
 	}
 	see(!c.brokenLocks)
 	for {
-		current := r.state.get()
+		current := r.state.Current()
 		if current == nil {
-			current = newSchedule(nil)
+			current = NewSchedule(nil)
 		}
-		plan, missing := current.plan(c.clock(r), c.every, timing.LeadTime(c.maxAge))
+		plan, missing := current.Missing(c.clock(r), c.every, timing.LeadTime(c.maxAge))
 		if !missing {
 			return
 		}
 		c.made++
 		record := keys.Timed{
 			Key:       fakeKey(fmt.Sprintf("%x-%d", c.rng.Uint32(), c.made)),
-			Turn:      plan.turn,
+			Turn:      plan.Turn,
 			Created:   c.clock(r).Truncate(time.Second),
-			SignsFrom: plan.signsFrom.Truncate(time.Second),
+			SignsFrom: plan.SignsFrom.Truncate(time.Second),
 			Grace:     c.grace,
 		}
 		c.stored = append(c.stored, storedRecord{record, c.now})
 		r.learned[record.ID] = c.now
-		r.state.take(keys.Answer{Timed: []keys.Timed{record}}, c.clock(r))
+		r.state.Take(keys.Answer{Timed: []keys.Timed{record}}, c.clock(r))
 	}
 }
 
@@ -422,9 +422,9 @@ func (c *cluster) forget() {
 		return
 	}
 	slices.SortFunc(c.stored, func(a, b storedRecord) int { return cmp.Compare(a.Turn, b.Turn) })
-	current := c.replicas[0].state.get()
+	current := c.replicas[0].state.Current()
 	c.stored = slices.DeleteFunc(c.stored, func(s storedRecord) bool {
-		retires := current.retires(&s.Timed)
+		retires := current.Retires(&s.Timed)
 		return !retires.IsZero() && retires.Add(time.Hour).Before(c.now)
 	})
 }
@@ -434,18 +434,18 @@ func (c *cluster) check() {
 	t := c.t
 	c.tokens = slices.DeleteFunc(c.tokens, func(token simulatedToken) bool { return !token.expires.After(c.now) })
 	for _, r := range c.replicas {
-		s, clock := r.state.get(), c.clock(r)
+		s, clock := r.state.Current(), c.clock(r)
 
-		require.NotNil(t, s.signing(clock), "one key signs")
-		require.NotNil(t, s.signing(clock.Add(-c.lifetime)), "and one did when the window began")
+		require.NotNil(t, s.Signing(clock), "one key signs")
+		require.NotNil(t, s.Signing(clock.Add(-c.lifetime)), "and one did when the window began")
 		if c.up() {
-			require.NotNil(t, s.successor(s.signing(clock), clock), "it has a successor")
+			require.NotNil(t, s.Successor(s.Signing(clock), clock), "it has a successor")
 		}
-		for _, id := range idsOf(s.published(clock)) {
+		for _, id := range idsOf(s.Published(clock)) {
 			require.Contains(t, r.learned, id)
 		}
 
-		published := idsOf(s.published(clock))
+		published := idsOf(s.Published(clock))
 		for _, token := range c.tokens {
 			if _, known := r.learned[token.key.ID]; known || !c.isNew() {
 				require.Contains(t, published, token.key.ID, "a token's key is not published, or was retired before it expired")
@@ -453,13 +453,13 @@ func (c *cluster) check() {
 		}
 
 		// Published keys change when nextChange says so, and not before.
-		next := s.nextChange(clock)
+		next := s.NextChange(clock)
 		until := clock.Add(time.Duration(c.rng.Int64N(int64(3 * c.every))))
 		if next.IsZero() || until.Before(next) {
-			require.Equal(t, published, idsOf(s.published(until)))
+			require.Equal(t, published, idsOf(s.Published(until)))
 		} else {
-			require.Equal(t, published, idsOf(s.published(next.Add(-1))))
-			require.NotEqual(t, published, idsOf(s.published(next)))
+			require.Equal(t, published, idsOf(s.Published(next.Add(-1))))
+			require.NotEqual(t, published, idsOf(s.Published(next)))
 		}
 	}
 }
@@ -476,7 +476,7 @@ func (c *cluster) sign() {
 		clock := c.clock(r)
 		claims := token.Claims{Members: fmt.Appendf(nil, "client %d", c.rng.Int())}
 		w := token.WindowAt(clock.Unix(), c.lifetime, claims, 1<<62)
-		record := r.state.get().signingWindow(time.Unix(w.Start, 0), clock)
+		record := r.state.Current().SigningFor(time.Unix(w.Start, 0), clock)
 		require.NotNil(c.t, record)
 		c.tokens = append(c.tokens, simulatedToken{record.Key, time.Unix(w.Expires, 0).Add(-r.skew)})
 		if c.isNew() {
@@ -528,7 +528,7 @@ func (c *cluster) step() {
 func (c *cluster) deeds() (deeds []time.Time, unseen bool) {
 	deeds = append(deeds, c.outage)
 	for _, r := range c.replicas {
-		for _, record := range r.state.get().records {
+		for _, record := range r.state.Current().Records {
 			deeds = append(deeds, record.Begins().Add(-r.skew))
 		}
 		for _, s := range c.stored {

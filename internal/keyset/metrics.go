@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"sync/atomic"
@@ -8,12 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// keyMetrics collects the metrics of the key sets of one configuration. Unlike the others they
+// Metrics collects the metrics of the key sets of one configuration. Unlike the others they
 // are not kept for the whole process: a set that the next configuration does not have is gone
 // from its registry. What is counted goes on, since it is part of the state that the next
 // configuration takes over. The label keys is the name of a set.
-type keyMetrics struct {
-	sets atomic.Pointer[[]*keySet] // nil until the configuration runs
+type Metrics struct {
+	sets atomic.Pointer[[]*Set] // nil until the configuration runs
 }
 
 // The metrics of key sets. Times are Unix times, as is the custom: an age is time() minus one.
@@ -34,18 +34,18 @@ func keyDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName("caddy", "elasticsearch_jwt", name), help, append([]string{"keys"}, labels...), nil)
 }
 
-// show begins to show the metrics of the sets of a configuration that runs.
-func (m *keyMetrics) show(sets []*keySet) { m.sets.Store(&sets) }
+// Show begins to show the metrics of the sets of a configuration that runs.
+func (m *Metrics) Show(sets []*Set) { m.sets.Store(&sets) }
 
 // Describe implements [prometheus.Collector].
-func (*keyMetrics) Describe(ch chan<- *prometheus.Desc) {
+func (*Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{keyCreatedDesc, nextRotationDesc, publishedKeysDesc, rotationsDesc, keyFailuresDesc} {
 		ch <- d
 	}
 }
 
 // Collect implements [prometheus.Collector].
-func (m *keyMetrics) Collect(ch chan<- prometheus.Metric) {
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	sets := m.sets.Load()
 	if sets == nil {
 		return
@@ -56,27 +56,27 @@ func (m *keyMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (ks *keySet) collect(ch chan<- prometheus.Metric, now time.Time) {
+func (ks *Set) collect(ch chan<- prometheus.Metric, now time.Time) {
 	sample := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, kind, value, append([]string{ks.name}, labels...)...)
+		ch <- prometheus.MustNewConstMetric(desc, kind, value, append([]string{ks.Name}, labels...)...)
 	}
-	current := ks.state.get()
+	current := ks.State.Current()
 	if current != nil {
-		if signing := current.signing(now); signing != nil && !current.fixed {
+		if signing := current.Signing(now); signing != nil && !current.fixed {
 			sample(keyCreatedDesc, prometheus.GaugeValue, float64(signing.Created.Unix()))
 		}
 		if _, at := current.next(now); !at.IsZero() {
 			sample(nextRotationDesc, prometheus.GaugeValue, float64(at.Unix()))
 		}
 	}
-	if ks.source.Public() {
+	if ks.Source.Public() {
 		published := 0
 		if current != nil {
-			published = len(current.published(now))
+			published = len(current.Published(now))
 		}
 		sample(publishedKeysDesc, prometheus.GaugeValue, float64(published))
 	}
-	counts := &ks.state.counts
+	counts := &ks.State.counts
 	sample(rotationsDesc, prometheus.CounterValue, float64(counts.rotations.Load()))
 	for kind := range counts.failures {
 		sample(keyFailuresDesc, prometheus.CounterValue, float64(counts.failures[kind].Load()), keys.Failure(kind).String())
@@ -84,4 +84,4 @@ func (ks *keySet) collect(ch chan<- prometheus.Metric, now time.Time) {
 }
 
 // Interface guard
-var _ prometheus.Collector = (*keyMetrics)(nil)
+var _ prometheus.Collector = (*Metrics)(nil)

@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"cmp"
@@ -17,34 +17,72 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// keySet is a named group of keys, of which exactly one signs at any instant.
-type keySet struct {
-	name       string
-	source     keys.Source
-	sourceName string
-	state      *keyState
-	logger     *zap.Logger
-	emit       func(event string, data map[string]any) // nil: nobody listens
-	now        func() time.Time
-	needs      keyNeeds
-	asking     chan struct{} // has one element while the source is being asked
+// Set is a named group of keys, of which exactly one signs at any instant.
+type Set struct {
+	Config
+	State *State
 
-	signs, shown atomic.Bool // a handler signs with it; a JWKS shows it
+	needs  needs
+	asking chan struct{} // has one element while the source is being asked
+
+	signs, shown atomic.Bool
 }
 
-// keyNeeds are the needs of all handlers of a configuration together.
-type keyNeeds struct {
+// Config is what a set is made of.
+type Config struct {
+	Name       string
+	Source     keys.Source
+	SourceName string // that of its module
+	Logger     *zap.Logger
+
+	// Emit tells whoever listens that something has happened to the keys.
+	Emit func(event string, data map[string]any)
+
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// New returns a set that is yet to be run.
+func New(c Config, state *State) *Set {
+	return &Set{Config: c, State: state, asking: make(chan struct{}, 1)}
+}
+
+// SignFor says that the set signs tokens that live so long.
+func (ks *Set) SignFor(lifetime time.Duration) {
+	ks.needs.add(lifetime, 0)
+	ks.signs.Store(true)
+}
+
+// ShowFor says that a JWKS shows the set, which caches may keep for so long. The error is why the source
+// cannot do that.
+func (ks *Set) ShowFor(maxAge time.Duration) error {
+	ks.needs.add(0, maxAge)
+	ks.shown.Store(true)
+	if source, ok := ks.Source.(keys.Checker); ok {
+		return source.CheckNeeds(ks.needs.at(ks.Now()))
+	}
+	return nil
+}
+
+// Signs reports whether anybody signs with the set.
+func (ks *Set) Signs() bool { return ks.signs.Load() }
+
+// Shown reports whether a JWKS shows the set.
+func (ks *Set) Shown() bool { return ks.shown.Load() }
+
+// needs are the needs of all handlers of a configuration together.
+type needs struct {
 	mu               sync.Mutex
 	lifetime, maxAge time.Duration
 }
 
-func (n *keyNeeds) add(lifetime, maxAge time.Duration) {
+func (n *needs) add(lifetime, maxAge time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lifetime, n.maxAge = max(n.lifetime, lifetime), max(n.maxAge, maxAge)
 }
 
-func (n *keyNeeds) at(now time.Time) keys.Needs {
+func (n *needs) at(now time.Time) keys.Needs {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// Where no JWKS of this configuration has the set, another server's has.
@@ -52,26 +90,18 @@ func (n *keyNeeds) at(now time.Time) keys.Needs {
 }
 
 // needsAt are the needs of those who use the set at an instant.
-func (ks *keySet) needsAt(now time.Time) keys.Needs {
+func (ks *Set) needsAt(now time.Time) keys.Needs {
 	needs := ks.needs.at(now)
-	if current := ks.state.current.Load(); current != nil && !current.fixed {
-		needs.Known = current.records
+	if current := ks.State.Current(); current != nil && !current.fixed {
+		needs.Known = current.Records
 	}
 	return needs
 }
 
-// checkNeeds checks that the source can do what its users need.
-func (ks *keySet) checkNeeds() error {
-	if source, ok := ks.source.(keys.Checker); ok {
-		return source.CheckNeeds(ks.needs.at(ks.now()))
-	}
-	return nil
-}
-
-// keyState is what outlives a configuration: a reload takes the keys with it, which their storage may not
+// State is what outlives a configuration: a reload takes the keys with it, which their storage may not
 // be able to give just then.
-type keyState struct {
-	current atomic.Pointer[schedule]
+type State struct {
+	current atomic.Pointer[Schedule]
 	failure atomic.Pointer[error] // why the keys are not there or not up to date; nil if they are
 	seen    keysSeen
 	counts  keyCounts
@@ -80,18 +110,19 @@ type keyState struct {
 	once    sync.Once
 }
 
-func newKeyState() *keyState { return &keyState{first: make(chan struct{})} }
+// NewState returns a state without keys.
+func NewState() *State { return &State{first: make(chan struct{})} }
 
-// get is the keys as they are now, or nil.
-func (s *keyState) get() *schedule { return s.current.Load() }
+// Current is the schedule of the keys as they are now, or nil.
+func (s *State) Current() *Schedule { return s.current.Load() }
 
-// signatureFailed counts a signature that failed.
-func (s *keyState) signatureFailed() { s.counts.failed(keys.SignatureFailed) }
+// SignatureFailed counts a signature that failed.
+func (s *State) SignatureFailed() { s.counts.failed(keys.SignatureFailed) }
 
-// wait returns the keys. It waits for the first ones, so that a request which arrives
+// Wait returns the schedule of the keys. It waits for the first ones, so that a request which arrives
 // while they are being made is served.
-func (s *keyState) wait(ctx context.Context) (*schedule, error) {
-	if current := s.current.Load(); current != nil {
+func (s *State) Wait(ctx context.Context) (*Schedule, error) {
+	if current := s.Current(); current != nil {
 		return current, nil
 	}
 	timeout := time.NewTimer(timing.FirstKeysTimeout)
@@ -99,31 +130,31 @@ func (s *keyState) wait(ctx context.Context) (*schedule, error) {
 	select {
 	case <-s.first:
 	case <-timeout.C:
-		return nil, fmt.Errorf("%w: the first keys are not there yet", errNoKey)
+		return nil, fmt.Errorf("%w: the first keys are not there yet", ErrNoKey)
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the first keys: %w", context.Cause(ctx))
 	}
-	if current := s.current.Load(); current != nil {
+	if current := s.Current(); current != nil {
 		return current, nil
 	}
 	if failure := s.failure.Load(); failure != nil {
-		return nil, fmt.Errorf("%w: %w", errNoKey, *failure)
+		return nil, fmt.Errorf("%w: %w", ErrNoKey, *failure)
 	}
-	return nil, errNoKey
+	return nil, ErrNoKey
 }
 
-// take takes up the keys that a source has just given.
-func (s *keyState) take(answer keys.Answer, now time.Time) {
+// Take takes up the keys that a source has just given.
+func (s *State) Take(answer keys.Answer, now time.Time) {
 	s.update.Lock()
 	defer s.update.Unlock()
-	old := s.current.Load()
-	var next *schedule
+	old := s.Current()
+	var next *Schedule
 	if len(answer.Fixed) > 0 {
 		next = takeFixed(old, answer.Fixed, now)
 	} else {
 		next = takeTimed(old, answer.Timed, now)
 	}
-	if old != nil && slices.Equal(old.records, next.records) {
+	if old != nil && slices.Equal(old.Records, next.Records) {
 		return
 	}
 	s.current.Store(next)
@@ -131,40 +162,40 @@ func (s *keyState) take(answer keys.Answer, now time.Time) {
 }
 
 // takeFixed is the schedule of fixed keys: one that signs in the place of another does so from now on.
-func takeFixed(old *schedule, fixed []keys.Fixed, now time.Time) *schedule {
+func takeFixed(old *Schedule, fixed []keys.Fixed, now time.Time) *Schedule {
 	if old == nil {
 		return newFixedSchedule(fixed, time.Time{})
 	}
 	next := newFixedSchedule(fixed, old.replaced)
-	if was, is := old.signing(now), next.signing(now); is != nil && (was == nil || !was.Is(is.Key)) {
+	if was, is := old.Signing(now), next.Signing(now); is != nil && (was == nil || !was.Is(is.Key)) {
 		next.replaced = now
 	}
 	return next
 }
 
 // takeTimed is the schedule of keys with a life, among them those that are known and still in use.
-func takeTimed(old *schedule, timed []keys.Timed, now time.Time) *schedule {
+func takeTimed(old *Schedule, timed []keys.Timed, now time.Time) *Schedule {
 	if old == nil {
-		return newSchedule(timed)
+		return NewSchedule(timed)
 	}
-	return newSchedule(merge(old, timed, now))
+	return NewSchedule(merge(old, timed, now))
 }
 
-func (s *keyState) fail(err error) {
+func (s *State) fail(err error) {
 	s.failure.Store(&err)
 	s.once.Do(func() { close(s.first) })
 }
 
 // merge adds what was known before to what a source has just said. A storage can return stale
 // data, and a key or a revocation that was read once is true: it stays until the key retires.
-func merge(old *schedule, fresh []keys.Timed, now time.Time) []keys.Timed {
+func merge(old *Schedule, fresh []keys.Timed, now time.Time) []keys.Timed {
 	merged := slices.Clone(fresh)
-	for i := range old.records {
-		known := &old.records[i]
+	for i := range old.Records {
+		known := &old.Records[i]
 		j := slices.IndexFunc(merged, func(r keys.Timed) bool { return r.Is(known.Key) })
 		switch {
 		case j < 0:
-			if !timing.Reached(old.retires(known), now) {
+			if !timing.Reached(old.Retires(known), now) {
 				merged = append(merged, *known)
 			}
 		default:
@@ -181,13 +212,13 @@ func merge(old *schedule, fresh []keys.Timed, now time.Time) []keys.Timed {
 	return merged
 }
 
-// run keeps the keys up to date until the context ends.
-func (ks *keySet) run(ctx context.Context) {
-	if source, ok := ks.source.(keys.Stopper); ok {
+// Run keeps the keys up to date until the context ends.
+func (ks *Set) Run(ctx context.Context) {
+	if source, ok := ks.Source.(keys.Stopper); ok {
 		defer source.Stop()
 	}
 	noticed := make(chan struct{}, 1)
-	if source, ok := ks.source.(keys.Watcher); ok {
+	if source, ok := ks.Source.(keys.Watcher); ok {
 		var watching sync.WaitGroup
 		defer watching.Wait()
 		watching.Go(func() {
@@ -208,7 +239,7 @@ func (ks *keySet) run(ctx context.Context) {
 		wait := timing.PollInterval*9/10 + rand.N(timing.PollInterval/5) //nolint:gosec // jitter
 		if err != nil {
 			ks.report(err)
-			if ks.state.current.Load() == nil {
+			if ks.State.Current() == nil {
 				wait = min(retry, wait)
 				retry = min(2*retry, timing.PollInterval)
 			}
@@ -228,10 +259,10 @@ func (ks *keySet) run(ctx context.Context) {
 }
 
 // refresh asks the source for its keys, and takes up what it gives. The error is why that is not all.
-func (ks *keySet) refresh(ctx context.Context) (*keys.Waiting, error) {
+func (ks *Set) refresh(ctx context.Context) (*keys.Waiting, error) {
 	ctx, cancel := context.WithTimeout(ctx, timing.PollTimeout)
 	defer cancel()
-	now := ks.now()
+	now := ks.Now()
 	answer, err := ks.ask(ctx)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, ctx.Err() // this configuration was stopped: the next one knows better
@@ -240,7 +271,7 @@ func (ks *keySet) refresh(ctx context.Context) (*keys.Waiting, error) {
 		if wrong := answer.Check(); wrong != nil {
 			err = errors.Join(err, wrong)
 		} else {
-			ks.state.take(answer, now)
+			ks.State.Take(answer, now)
 		}
 	}
 	if answer.Waiting != nil && err == nil {
@@ -249,17 +280,17 @@ func (ks *keySet) refresh(ctx context.Context) (*keys.Waiting, error) {
 	}
 	problem := cmp.Or(err, answer.Problem)
 	if problem != nil {
-		ks.state.counts.failed(keys.FailureOf(problem))
-		ks.state.fail(problem)
+		ks.State.counts.failed(keys.FailureOf(problem))
+		ks.State.fail(problem)
 	} else {
-		ks.state.failure.Store(nil)
+		ks.State.failure.Store(nil)
 	}
 	ks.tell(now, problem)
 	return answer.Waiting, err
 }
 
 // ask asks the source for its keys. There is never more than one such question open.
-func (ks *keySet) ask(ctx context.Context) (keys.Answer, error) {
+func (ks *Set) ask(ctx context.Context) (keys.Answer, error) {
 	select {
 	case ks.asking <- struct{}{}:
 	case <-ctx.Done():
@@ -267,7 +298,7 @@ func (ks *keySet) ask(ctx context.Context) (keys.Answer, error) {
 	}
 	return bounded(ctx, func() (keys.Answer, error) {
 		defer func() { <-ks.asking }()
-		return ks.source.Keys(ctx, ks.needsAt(ks.now()))
+		return ks.Source.Keys(ctx, ks.needsAt(ks.Now()))
 	})
 }
 
@@ -301,40 +332,40 @@ func bounded[T any](ctx context.Context, question func() (T, error)) (T, error) 
 	}
 }
 
-// errNotRotator says why a set cannot be rotated by a command.
-var errNotRotator = errors.New("its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
+// ErrNotRotator says why a set cannot be rotated by a command.
+var ErrNotRotator = errors.New("its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
 
-// rotate makes the successor sign.
-func (ks *keySet) rotate(ctx context.Context) (keys.Rotation, error) {
+// Rotate makes the successor sign.
+func (ks *Set) Rotate(ctx context.Context) (keys.Rotation, error) {
 	return ks.emergency(ctx, func(r keys.Rotator, needs keys.Needs) (keys.Rotation, error) { return r.Rotate(ctx, needs) })
 }
 
-// revoke gives a key up.
-func (ks *keySet) revoke(ctx context.Context, kid string, atOnce bool) (keys.Rotation, error) {
+// Revoke gives a key up.
+func (ks *Set) Revoke(ctx context.Context, kid string, atOnce bool) (keys.Rotation, error) {
 	return ks.emergency(ctx, func(r keys.Rotator, needs keys.Needs) (keys.Rotation, error) {
 		return r.Revoke(ctx, kid, atOnce, needs)
 	})
 }
 
-// revokeAll gives all keys up.
-func (ks *keySet) revokeAll(ctx context.Context) (keys.Rotation, error) {
+// RevokeAll gives all keys up.
+func (ks *Set) RevokeAll(ctx context.Context) (keys.Rotation, error) {
 	return ks.emergency(ctx, func(r keys.Rotator, needs keys.Needs) (keys.Rotation, error) { return r.RevokeAll(ctx, needs) })
 }
 
 // emergency has the source do something about the keys, and follows at once. The other replicas
 // follow when they poll.
-func (ks *keySet) emergency(ctx context.Context, do func(keys.Rotator, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
-	rotator, ok := ks.source.(keys.Rotator)
+func (ks *Set) emergency(ctx context.Context, do func(keys.Rotator, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
+	rotator, ok := ks.Source.(keys.Rotator)
 	if !ok {
-		return keys.Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.name, ks.sourceName, errNotRotator)
+		return keys.Rotation{}, fmt.Errorf("the key set %s is of the source %s: %w", ks.Name, ks.SourceName, ErrNotRotator)
 	}
-	rotation, err := bounded(ctx, func() (keys.Rotation, error) { return do(rotator, ks.needsAt(ks.now())) })
+	rotation, err := bounded(ctx, func() (keys.Rotation, error) { return do(rotator, ks.needsAt(ks.Now())) })
 	if errors.Is(err, keys.ErrNoAnswer) && !errors.Is(err, keys.ErrBusy) {
 		err = keys.Failed(keys.NoAnswer, keys.MayBeStored(err))
 	}
 	if err != nil {
 		if keys.IsFailure(err) { // and not what one asked for that cannot be done
-			ks.state.counts.failed(keys.FailureOf(err))
+			ks.State.counts.failed(keys.FailureOf(err))
 		}
 		return keys.Rotation{}, err
 	}
@@ -344,14 +375,14 @@ func (ks *keySet) emergency(ctx context.Context, do func(keys.Rotator, keys.Need
 	return rotation, nil
 }
 
-// errNoKey says that there is no key to sign with.
-var errNoKey = errors.New("no signing key")
+// ErrNoKey says that there is no key to sign with.
+var ErrNoKey = errors.New("no signing key")
 
 // report logs why the keys could not be brought up to date, as loud as it matters.
-func (ks *keySet) report(err error) {
-	if ks.state.current.Load() == nil {
-		ks.logger.Error("no signing key: every request of an authenticated client gets 503 until there is one", zap.Error(err))
+func (ks *Set) report(err error) {
+	if ks.State.Current() == nil {
+		ks.Logger.Error("no signing key: every request of an authenticated client gets 503 until there is one", zap.Error(err))
 		return
 	}
-	ks.logger.Warn("the signing keys could not be brought up to date; those at hand go on", zap.Error(err))
+	ks.Logger.Warn("the signing keys could not be brought up to date; those at hand go on", zap.Error(err))
 }

@@ -1,4 +1,4 @@
-package esjwt
+package keyset
 
 import (
 	"testing"
@@ -18,9 +18,9 @@ func TestAShorterLifetimeKeepsAKeyForTheTokensOfBefore(t *testing.T) {
 			{Key: &keys.Key{ID: "second"}, Turn: 2, Created: at(0), SignsFrom: at(time.Hour), Grace: grace},
 		}
 	}
-	before := newSchedule(record(10 * time.Hour))
+	before := NewSchedule(record(10 * time.Hour))
 	for _, now := range []time.Duration{30 * time.Minute, 2 * time.Hour} {
-		before = newSchedule(merge(before, record(time.Hour), at(now)))
-		require.Equal(t, at(10*time.Hour+30*time.Minute), before.retires(&before.records[0]))
+		before = NewSchedule(merge(before, record(time.Hour), at(now)))
+		require.Equal(t, at(10*time.Hour+30*time.Minute), before.Retires(&before.Records[0]))
 	}
 }
