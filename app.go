@@ -29,6 +29,10 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/file" // the sources of keys are modules of their own
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/kms"
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/secret"
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/storage"
 )
 
 func init() {

@@ -22,6 +22,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
+	keystorage "github.com/edgejwt/caddy-elasticsearch-jwt/keys/storage"
 )
 
 func init() {
@@ -278,16 +279,7 @@ readable for its owner only, and is never overwritten.`,
 
 // generateKeyFile makes a key and writes it into a new file.
 func generateKeyFile(name, algorithm string, size int) (kid string, err error) {
-	settings := StorageKeys{Algorithm: algorithm, KeySize: size}
-	if err := settings.check(); err != nil {
-		return "", err
-	}
-	settings.setDefaults()
-	private, err := settings.generate()
-	if err != nil {
-		return "", fmt.Errorf("generating a key: %w", err)
-	}
-	key, err := keys.NewKey(settings.algorithm, private)
+	key, private, err := keystorage.Generate(algorithm, size)
 	if err != nil {
 		return "", err
 	}

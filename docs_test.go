@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // This file and docs_caddyfile_test.go compare the reference in docs/ with the code, in both directions:

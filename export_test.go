@@ -90,6 +90,3 @@ func (c ClockedSet) Token(client string, now time.Time) (string, error) {
 func clientClaims(client string) token.Claims {
 	return token.Claims{Members: fmt.Appendf(nil, `"sub":%q,`, client)}
 }
-
-// Reseal gives a stored object the checksum of what it says.
-func Reseal(object []byte) []byte { return reseal(object) }

@@ -22,9 +22,9 @@ import (
 	"go.step.sm/crypto/kms/apiv1"
 	"go.step.sm/crypto/kms/uri"
 
-	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
+	keykms "github.com/edgejwt/caddy-elasticsearch-jwt/keys/kms"
 )
 
 // kmsKeys is a replica whose default set is a key in a KMS.
@@ -328,7 +328,7 @@ func TestAPINThatCannotBeReadIsNotTried(t *testing.T) {
 // TestAConfigurationThatEndsClosesTheKMS, and what is on its way then leaves nothing open.
 func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
-	source := &esjwt.KMSKeys{URI: kms.uri("")}
+	source := &keykms.Keys{URI: kms.uri("")}
 	answer, err := source.Keys(t.Context(), keys.Needs{})
 	require.NoError(t, err)
 	require.Equal(t, 1, kms.open())
@@ -339,7 +339,7 @@ func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 	require.NoError(t, err, "a request that began before")
 	require.Zero(t, kms.open())
 	require.NoError(t, source.Cleanup(), "twice does no harm")
-	require.NoError(t, new(esjwt.KMSKeys).Cleanup(), "nor before it is opened")
+	require.NoError(t, new(keykms.Keys).Cleanup(), "nor before it is opened")
 }
 
 // TestAKMSThatHangsIsLeftBehind when its configuration ends, whatever it was asked for; and what
@@ -347,18 +347,18 @@ func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 func TestAKMSThatHangsIsLeftBehind(t *testing.T) {
 	for name, c := range map[string]struct {
 		isOpen bool
-		ask    func(*esjwt.KMSKeys, keys.Answer)
+		ask    func(*keykms.Keys, keys.Answer)
 	}{
-		"it was asked for the key": {false, func(source *esjwt.KMSKeys, _ keys.Answer) {
+		"it was asked for the key": {false, func(source *keykms.Keys, _ keys.Answer) {
 			_, _ = source.Keys(context.Background(), keys.Needs{})
 		}},
-		"it was asked for a signature": {true, func(_ *esjwt.KMSKeys, answer keys.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) }},
-		"it is only asked to end":      {true, func(*esjwt.KMSKeys, keys.Answer) {}},
+		"it was asked for a signature": {true, func(_ *keykms.Keys, answer keys.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) }},
+		"it is only asked to end":      {true, func(*keykms.Keys, keys.Answer) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
-				source := &esjwt.KMSKeys{URI: kms.uri("")}
+				source := &keykms.Keys{URI: kms.uri("")}
 				var answer keys.Answer
 				if c.isOpen {
 					var err error
@@ -396,7 +396,7 @@ func TestCaddyReloadsWhileAKMSHangs(t *testing.T) {
 
 func TestSessionsEndWhileOthersSign(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
-	source := &esjwt.KMSKeys{URI: kms.uri("")}
+	source := &keykms.Keys{URI: kms.uri("")}
 	answer, err := source.Keys(t.Context(), keys.Needs{})
 	require.NoError(t, err)
 	var wg sync.WaitGroup

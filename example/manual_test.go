@@ -121,7 +121,7 @@ var (
 // not build with this Caddy. (go.step.sm/crypto v0.92.0 did not build with Caddy v2.11.9.)
 func TestTheManualPinsWhatItBuilds(t *testing.T) {
 	texts := manual(t)
-	for _, name := range []string{"Dockerfile", "../kmsuri.go", "../keys_kms.go"} {
+	for _, name := range []string{"Dockerfile", "../keys/kms/uri.go", "../keys/kms/kms.go"} {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		texts[name] = string(text)
@@ -150,5 +150,5 @@ func TestTheManualPinsWhatItBuilds(t *testing.T) {
 	}
 	require.NotZero(t, builds)
 	require.NotZero(t, plugins)
-	require.Contains(t, texts["../kmsuri.go"], `const kmsVersion = "`+crypto+`"`, "what an error advises")
+	require.Contains(t, texts["../keys/kms/uri.go"], `const kmsVersion = "`+crypto+`"`, "what an error advises")
 }

@@ -1,8 +1,9 @@
 package keys
 
 import (
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // Timed is a key and its place in time. Records are immutable: a key set changes only by

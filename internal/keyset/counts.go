@@ -1,8 +1,9 @@
 package keyset
 
 import (
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"sync/atomic"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // keyCounts are what has happened to the keys of a set since it was first used in this process.

@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // TestAKeyThatIsOnlyPublishedNeverSigns, wherever it stands, and also where it was known before as one that

@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // TestAShorterLifetimeKeepsAKeyForTheTokensOfBefore, until these expire, and no longer, however often

@@ -4,8 +4,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // Metrics collects the metrics of the key sets of one configuration. Unlike the others they

@@ -1,9 +1,10 @@
 package keyset
 
 import (
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"slices"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 // Status is what there is to know of a key set. Nothing in it is private.

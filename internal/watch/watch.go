@@ -119,6 +119,18 @@ func (v *Value[T]) Run(ctx context.Context, looked func(changed bool, err error)
 	}
 }
 
+// Notice looks at the source until the context ends, and calls noticed when it has changed, when it cannot be
+// read or parsed, and when it can be again.
+func (v *Value[T]) Notice(ctx context.Context, noticed func()) {
+	failing := false
+	v.Run(ctx, func(changed bool, err error) {
+		if changed || failing != (err != nil) {
+			noticed()
+		}
+		failing = err != nil
+	})
+}
+
 // Look reads the source and reports whether it has changed, or why it cannot be believed.
 func (v *Value[T]) Look(ctx context.Context) (changed bool, err error) {
 	changed, err = v.look(ctx)

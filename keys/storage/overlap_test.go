@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"context"
@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/stretchr/testify/require"
+
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
-	"github.com/stretchr/testify/require"
 )
 
 // staleStorage lists what was there some time ago.
@@ -37,7 +38,7 @@ func (s *staleStorage) List(ctx context.Context, prefix string, recursive bool) 
 // overlap is two replicas, the second of which may read what is out of date.
 type overlap struct {
 	t           *testing.T
-	right, late *StorageKeys
+	right, late *Keys
 	stale       *staleStorage
 	start       time.Time
 }
@@ -88,7 +89,7 @@ func (o *overlap) node(from, until time.Duration) (trusted []string) {
 	return trusted
 }
 
-func (o *overlap) revoke(on *StorageKeys, kid string, since time.Duration) keys.Rotation {
+func (o *overlap) revoke(on *Keys, kid string, since time.Duration) keys.Rotation {
 	o.t.Helper()
 	rotation, err := on.Revoke(o.t.Context(), kid, false, o.needs(since))
 	require.NoError(o.t, err)

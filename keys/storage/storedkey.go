@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"encoding/json"
@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // keySuffix ends the name of a stored key.

@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"crypto/ecdsa"
@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // TestTheVersionIsRaisedWithEachMember: a release that does not know a member must not take the object for

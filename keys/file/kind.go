@@ -1,4 +1,4 @@
-package esjwt
+package file
 
 import (
 	"crypto/x509/pkix"

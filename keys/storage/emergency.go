@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 )
 
 // Rotate implements [Rotator].
-func (s *StorageKeys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
+func (s *Keys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
 	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		signing := current.Signing(needs.Now)
 		for i := range current.Records {
@@ -39,7 +39,7 @@ func (s *StorageKeys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotati
 //
 // The key that signs meanwhile makes clusters read the JWKS too, and one that saw the fresh key
 // beside a revoked one would have no reason to read it again. So no JWKS has both.
-func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs keys.Needs) (keys.Rotation, error) {
+func (s *Keys) Revoke(ctx context.Context, kid string, atOnce bool, needs keys.Needs) (keys.Rotation, error) {
 	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		i := slices.IndexFunc(current.Records, func(r keys.Timed) bool { return r.ID == kid })
 		if i < 0 {
@@ -61,7 +61,7 @@ func (s *StorageKeys) Revoke(ctx context.Context, kid string, atOnce bool, needs
 func longest(needs keys.Needs) time.Time { return needs.Now.Add(4 * timing.LeadTime(needs.MaxAge)) }
 
 // revokeInTime revokes a key without a request being refused.
-func (s *StorageKeys) revokeInTime(ctx context.Context, current *keyset.Schedule, revoked *keys.Timed, needs keys.Needs) (keys.Rotation, error) {
+func (s *Keys) revokeInTime(ctx context.Context, current *keyset.Schedule, revoked *keys.Timed, needs keys.Needs) (keys.Rotation, error) {
 	limit := longest(needs)
 	replaces := []string{revoked.ID}
 	for i := range current.Records {
@@ -102,7 +102,7 @@ func (s *StorageKeys) revokeInTime(ctx context.Context, current *keyset.Schedule
 }
 
 // revokeAtOnce takes a key out of the JWKS, and those that earlier revocations have left there.
-func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *keyset.Schedule, kid string, needs keys.Needs) (keys.Rotation, error) {
+func (s *Keys) revokeAtOnce(ctx context.Context, current *keyset.Schedule, kid string, needs keys.Needs) (keys.Rotation, error) {
 	replaces := []string{kid}
 	for i := range current.Records {
 		if r := &current.Records[i]; r.ID != kid && !r.Revoked.IsZero() && !timing.Reached(current.Retires(r), needs.Now) {
@@ -128,7 +128,7 @@ func (s *StorageKeys) revokeAtOnce(ctx context.Context, current *keyset.Schedule
 const unseenTurns = 10
 
 // RevokeAll implements [Rotator].
-func (s *StorageKeys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
+func (s *Keys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
 	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		rotation, err := s.replace(ctx, keyset.Plan{
 			Turn:      current.LastTurn() + unseenTurns,
@@ -147,7 +147,7 @@ func (s *StorageKeys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rot
 
 // replace makes a key that takes the place of others, which revokes them. All of that is one object
 // in the storage: there is no halfway.
-func (s *StorageKeys) replace(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Rotation, error) {
+func (s *Keys) replace(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Rotation, error) {
 	fresh, err := s.make(ctx, plan, needs)
 	if err != nil {
 		return keys.Rotation{}, err
@@ -179,7 +179,7 @@ func knownEverywhere(r *keys.Timed, needs keys.Needs) time.Time {
 
 // locked does something about the stored keys while no other replica does, and makes the keys
 // that are missing before and after it. Its errors say what became of what was asked for.
-func (s *StorageKeys) locked(ctx context.Context, needs keys.Needs, do func(*keyset.Schedule, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
+func (s *Keys) locked(ctx context.Context, needs keys.Needs, do func(*keyset.Schedule, keys.Needs) (keys.Rotation, error)) (keys.Rotation, error) {
 	needs, release, err := s.begin(ctx, needs)
 	if err != nil {
 		return keys.Rotation{}, fmt.Errorf("nothing was changed: %w", err)
@@ -209,7 +209,7 @@ func (s *StorageKeys) locked(ctx context.Context, needs keys.Needs, do func(*key
 
 // begin waits for the lock, and then until nobody else reads or changes what is stored. The time by which
 // to decide is that at which both are there. While it waits for the lock, the keys can be read.
-func (s *StorageKeys) begin(ctx context.Context, needs keys.Needs) (_ keys.Needs, end func(), err error) {
+func (s *Keys) begin(ctx context.Context, needs keys.Needs) (_ keys.Needs, end func(), err error) {
 	asked := time.Now()
 	leave, err := s.enter(ctx)
 	if err != nil {

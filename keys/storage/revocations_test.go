@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"bytes"
@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // objects is a storage in memory, some of whose objects cannot be loaded.
@@ -66,9 +67,9 @@ func (o *objects) after(do func(*objects)) *objects {
 }
 
 // started is a source of keys of a process that starts.
-func started(t testing.TB, storage certmagic.Storage) *StorageKeys {
+func started(t testing.TB, storage certmagic.Storage) *Keys {
 	t.Helper()
-	s := &StorageKeys{Algorithm: "ES256", logger: zap.NewNop()}
+	s := &Keys{Algorithm: "ES256", logger: zap.NewNop()}
 	s.setStored(newStoredKeys(storage, zap.NewNop()))
 	s.SetName("default")
 	require.NoError(t, s.check())
@@ -77,7 +78,7 @@ func started(t testing.TB, storage certmagic.Storage) *StorageKeys {
 }
 
 // logged has what a source warns of.
-func logged(s *StorageKeys) *observer.ObservedLogs {
+func logged(s *Keys) *observer.ObservedLogs {
 	core, logs := observer.New(zapcore.WarnLevel)
 	s.stored.logger = zap.New(core)
 	return logs
@@ -88,7 +89,7 @@ func needsAt(since time.Duration) keys.Needs {
 }
 
 // asked is what a source says: of a storage that is read by halves, when it was asked for long enough.
-func asked(t testing.TB, s *StorageKeys, needs keys.Needs) *keyset.Schedule {
+func asked(t testing.TB, s *Keys, needs keys.Needs) *keyset.Schedule {
 	t.Helper()
 	for range patience - 1 {
 		if records, err := keysOf(t, s, needs); err == nil {
@@ -103,7 +104,7 @@ func asked(t testing.TB, s *StorageKeys, needs keys.Needs) *keyset.Schedule {
 // emergency is a set in which a key was revoked an hour after it began.
 type emergency struct {
 	storage      *objects
-	source       *StorageKeys
+	source       *Keys
 	before       *objects // what was stored before
 	revoked      []string
 	stays        string // the successor that was there before, if it is not revoked
@@ -111,14 +112,14 @@ type emergency struct {
 	since, until time.Duration // the revocation holds; the fresh key signs
 }
 
-var revokers = map[string]func(*StorageKeys, context.Context, string, keys.Needs) (keys.Rotation, error){
-	"revoke": func(s *StorageKeys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
+var revokers = map[string]func(*Keys, context.Context, string, keys.Needs) (keys.Rotation, error){
+	"revoke": func(s *Keys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
 		return s.Revoke(ctx, kid, false, needs)
 	},
-	"revoke --now": func(s *StorageKeys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
+	"revoke --now": func(s *Keys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
 		return s.Revoke(ctx, kid, true, needs)
 	},
-	"revoke --all": func(s *StorageKeys, ctx context.Context, _ string, needs keys.Needs) (keys.Rotation, error) {
+	"revoke --all": func(s *Keys, ctx context.Context, _ string, needs keys.Needs) (keys.Rotation, error) {
 		return s.RevokeAll(ctx, needs)
 	},
 }
@@ -310,7 +311,7 @@ func TestABackupThatIsRestoredMeetsWhatRunningReplicasKnow(t *testing.T) {
 			e := newEmergency(t, command)
 			needs := needsAt(e.until)
 			needs.Known = asked(t, e.source, needs).Records
-			for name, running := range map[string]*StorageKeys{"running": e.source, "reloaded": started(t, e.before)} {
+			for name, running := range map[string]*Keys{"running": e.source, "reloaded": started(t, e.before)} {
 				logs := logged(running)
 				storage := e.before.after(func(*objects) {})
 				running.stored.storage = storage

@@ -1,38 +1,21 @@
-package esjwt
+package storage
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
-	"github.com/go-jose/go-jose/v4"
-	"go.uber.org/zap"
 )
-
-// generate makes a private key.
-func (s *StorageKeys) generate() (any, error) {
-	switch s.algorithm {
-	case jose.ES256:
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jose.ES384:
-		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case jose.ES512:
-		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	default:
-		return rsa.GenerateKey(rand.Reader, s.KeySize)
-	}
-}
 
 // compare logs, once for each key that signs, that it is not of the kind that is configured, and
 // when one is.
-func (s *StorageKeys) compare(all *keyset.Schedule, now time.Time) {
+func (s *Keys) compare(all *keyset.Schedule, now time.Time) {
 	signing := all.Signing(now)
 	if signing == nil || signing.ID == s.compared || s.isAsConfigured(signing) {
 		return
@@ -47,7 +30,7 @@ func (s *StorageKeys) compare(all *keyset.Schedule, now time.Time) {
 
 // takesEffect is after how many rotations a key of the kind that is configured signs, and from
 // when; the zero time if that is for a person to say.
-func (s *StorageKeys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
+func (s *Keys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
 	last := signing
 	for next := all.Successor(last, now); next != nil; next = all.Successor(last, now) {
 		rotations++
@@ -62,10 +45,10 @@ func (s *StorageKeys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now
 	return rotations + 1, from
 }
 
-func (s *StorageKeys) isAsConfigured(r *keys.Timed) bool { return kindOf(r.Key) == s.kind() }
+func (s *Keys) isAsConfigured(r *keys.Timed) bool { return kindOf(r.Key) == s.kind() }
 
 // kind is what kind of key is configured, as kindOf has it.
-func (s *StorageKeys) kind() string {
+func (s *Keys) kind() string {
 	if strings.HasPrefix(s.Algorithm, "ES") {
 		return s.Algorithm
 	}

@@ -1,4 +1,4 @@
-package esjwt
+package kms
 
 import (
 	"crypto/sha256"
@@ -45,7 +45,7 @@ func tokenOf(kind string, attributes url.Values) *kmsToken {
 
 // note remembers the PIN of a URI, if that is what was refused, or that the token takes none. It
 // returns what to do about it.
-func (u *kmsURI) note(err error) error {
+func (u *location) note(err error) error {
 	if u.token == nil {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (u *kmsURI) note(err error) error {
 }
 
 // failed says that the KMS did not do what it was asked for.
-func (u *kmsURI) failed(what string, err error) error {
+func (u *location) failed(what string, err error) error {
 	failure := u.clean(what, err)
 	if advice := u.note(err); advice != nil {
 		return fmt.Errorf("%w: %w", failure, advice)

@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"context"
@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // storedKeys is what a storage holds of a key set: keys, promotions of keys, and copies of what keys

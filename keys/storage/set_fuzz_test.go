@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"bytes"
@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
-	"github.com/stretchr/testify/require"
 )
 
 // past is what an operator did to a set, and what came of it.

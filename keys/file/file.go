@@ -1,4 +1,4 @@
-package esjwt
+package file
 
 import (
 	"context"
@@ -18,17 +18,17 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(FileKeys))
+	caddy.RegisterModule(new(Keys))
 }
 
-// FileKeys reads the keys of a set from files. The first private key signs, the others are only
+// Keys reads the keys of a set from files. The first private key signs, the others are only
 // published: to rotate, add the new key's file at the end, wait until every cache of the JWKS
 // has it, then move it to the front, and take the old one out once its tokens have expired. Of a key
 // that no longer signs, the public half is enough.
 //
 // Changed files are noticed within some ten seconds, without a reload. While a file cannot be
 // read or is no key, the old keys go on.
-type FileKeys struct {
+type Keys struct {
 	// The algorithm of RSA keys that do not say it themselves, as a JWK can. The algorithm of
 	// an ECDSA key is that of its curve. Default: RS256.
 	Algorithm string `json:"algorithm,omitempty"`
@@ -42,15 +42,15 @@ type FileKeys struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*FileKeys) CaddyModule() caddy.ModuleInfo {
+func (*Keys) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.file",
-		New: func() caddy.Module { return new(FileKeys) },
+		New: func() caddy.Module { return new(Keys) },
 	}
 }
 
 // Provision reads the files once, so that `caddy validate` finds what is wrong with them.
-func (f *FileKeys) Provision(ctx caddy.Context) error {
+func (f *Keys) Provision(ctx caddy.Context) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (f *FileKeys) Provision(ctx caddy.Context) error {
 }
 
 // parser parses the content of a key file. A key in it that everybody can read is worth a warning.
-func (f *FileKeys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key, error) {
+func (f *Keys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key, error) {
 	return func(content []byte) ([]*keys.Key, error) {
 		parsed, err := parseKeyFile(content, f.Algorithm)
 		if err == nil && slices.ContainsFunc(parsed, func(k *keys.Key) bool { return k.CanSign() }) {
@@ -78,7 +78,7 @@ func (f *FileKeys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys
 	}
 }
 
-func (f *FileKeys) check() error {
+func (f *Keys) check() error {
 	if len(f.Files) == 0 {
 		return errors.New("no key file: add a line `key <file>`")
 	}
@@ -91,13 +91,13 @@ func (f *FileKeys) check() error {
 }
 
 // Public implements [KeySource].
-func (*FileKeys) Public() bool { return true }
+func (*Keys) Public() bool { return true }
 
 // Origin implements [KeySource]: other files have other keys in them.
-func (f *FileKeys) Origin() string { return setting.AllOf(f) }
+func (f *Keys) Origin() string { return setting.AllOf(f) }
 
 // Keys implements [KeySource].
-func (f *FileKeys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
+func (f *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	var fixed []keys.Fixed
 	signs := false
 	for i, file := range f.files {
@@ -121,23 +121,12 @@ func (f *FileKeys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 }
 
 // Watch implements [Watcher].
-func (f *FileKeys) Watch(ctx context.Context, noticed func()) {
+func (f *Keys) Watch(ctx context.Context, noticed func()) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	for _, file := range f.files {
-		watching.Go(func() { watchKeys(ctx, file, noticed) })
+		watching.Go(func() { file.Notice(ctx, noticed) })
 	}
-}
-
-// watchKeys tells when keys have changed, when they cannot be read, and when they can be again.
-func watchKeys[T any](ctx context.Context, watched *watch.Value[T], noticed func()) {
-	failing := false
-	watched.Run(ctx, func(changed bool, err error) {
-		if changed || failing != (err != nil) {
-			noticed()
-		}
-		failing = err != nil
-	})
 }
 
 func inKeyFile(file string, err error) error {
@@ -174,7 +163,7 @@ func parseKeyFile(content []byte, algorithm string) ([]*keys.Key, error) {
 //	    algorithm <name>
 //	    key       <file>
 //	}
-func (f *FileKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (f *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	lines := setting.NewLines(d)
 	f.Files = d.RemainingArgs()
@@ -200,8 +189,8 @@ func (f *FileKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*FileKeys)(nil)
-	_ keys.Watcher          = (*FileKeys)(nil)
-	_ caddy.Provisioner     = (*FileKeys)(nil)
-	_ caddyfile.Unmarshaler = (*FileKeys)(nil)
+	_ keys.Source           = (*Keys)(nil)
+	_ keys.Watcher          = (*Keys)(nil)
+	_ caddy.Provisioner     = (*Keys)(nil)
+	_ caddyfile.Unmarshaler = (*Keys)(nil)
 )

@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"errors"
@@ -106,7 +106,7 @@ type emergencies struct {
 }
 
 type emergencyReplica struct {
-	source *StorageKeys
+	source *Keys
 	stale  *staleStorage
 	state  *keyset.State
 	ahead  time.Duration // of the right time

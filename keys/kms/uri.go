@@ -1,4 +1,4 @@
-package esjwt
+package kms
 
 import (
 	"crypto/sha256"
@@ -15,8 +15,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
-// kmsURI is a URI of go.step.sm/crypto/kms with its placeholders replaced.
-type kmsURI struct {
+// location is a URI of go.step.sm/crypto/kms with its placeholders replaced.
+type location struct {
 	setting string // with its placeholders, and so without secrets
 	text    string
 	token   *kmsToken         // what its PIN is for; nil without one
@@ -67,7 +67,7 @@ var kmsPlaceholder = regexp.MustCompile(`(=?)({[^{}]*})`)
 
 // resolveKMSURI replaces the placeholders of a URI. One that is an attribute's value stays that,
 // whatever characters it has. No error has the URI in it.
-func resolveKMSURI(text string) (*kmsURI, error) {
+func resolveKMSURI(text string) (*location, error) {
 	var errs []error
 	resolved := kmsPlaceholder.ReplaceAllStringFunc(text, func(placeholder string) string {
 		name, isValue := strings.CutPrefix(placeholder, "=")
@@ -96,7 +96,7 @@ func resolveKMSURI(text string) (*kmsURI, error) {
 	if pin == "" && parsed.Has("pin-source") && !parsed.Has("pin-value") {
 		return nil, errors.New("pin-source: the file with the PIN is empty, or cannot be read: make it readable for Caddy")
 	}
-	u := &kmsURI{setting: text, text: resolved, pin: sha256.Sum256([]byte(pin)), secrets: []string{pin}}
+	u := &location{setting: text, text: resolved, pin: sha256.Sum256([]byte(pin)), secrets: []string{pin}}
 	values := uri.Values(parsed)
 	if pin != "" {
 		u.token = tokenOf(parsed.Scheme, values)
@@ -108,7 +108,7 @@ func resolveKMSURI(text string) (*kmsURI, error) {
 }
 
 // clean makes an error of one that may have the URI or a secret of it in it.
-func (u *kmsURI) clean(what string, err error) error {
+func (u *location) clean(what string, err error) error {
 	text := strings.ReplaceAll(err.Error(), u.text, "the URI")
 	for _, secret := range u.secrets {
 		if secret == "" {

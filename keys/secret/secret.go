@@ -1,4 +1,4 @@
-package esjwt
+package secret
 
 import (
 	"context"
@@ -22,16 +22,16 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(SecretKeys))
+	caddy.RegisterModule(new(Keys))
 }
 
-// SecretKeys signs with a shared secret (HMAC), which the realm has as hmac_key, or in its
+// Keys signs with a shared secret (HMAC), which the realm has as hmac_key, or in its
 // hmac_jwkset. It is never published. Whoever has it can make tokens: a public key pair, which
 // the other sources have, spares the cluster that.
 //
 // A changed secret is noticed within some ten seconds. Elasticsearch reads its own only when it
 // starts.
-type SecretKeys struct {
+type Keys struct {
 	// The algorithm: HS256, HS384 or HS512. The realm's allowed_signature_algorithms must name
 	// it. Default: HS256.
 	Algorithm string `json:"algorithm,omitempty"`
@@ -56,15 +56,15 @@ const (
 )
 
 // CaddyModule returns the Caddy module information.
-func (*SecretKeys) CaddyModule() caddy.ModuleInfo {
+func (*Keys) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.secret",
-		New: func() caddy.Module { return new(SecretKeys) },
+		New: func() caddy.Module { return new(Keys) },
 	}
 }
 
 // Provision reads the secret once, so that `caddy validate` finds what is wrong with it.
-func (s *SecretKeys) Provision(ctx caddy.Context) error {
+func (s *Keys) Provision(ctx caddy.Context) error {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (s *SecretKeys) Provision(ctx caddy.Context) error {
 }
 
 // parser makes the key of a secret. One that everybody can read is worth a warning.
-func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
+func (s *Keys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
 	return func(content []byte) (*keys.Key, error) {
 		secret, err := parseHMACSecret(content, s.Encoding)
 		if err != nil {
@@ -92,7 +92,7 @@ func (s *SecretKeys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) 
 }
 
 // check checks the settings. What is left out has a default, which is fine.
-func (s *SecretKeys) check() error {
+func (s *Keys) check() error {
 	if s.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.SymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
@@ -108,13 +108,13 @@ func (s *SecretKeys) check() error {
 }
 
 // Public implements [KeySource].
-func (*SecretKeys) Public() bool { return false }
+func (*Keys) Public() bool { return false }
 
 // Origin implements [KeySource]: another secret is another key.
-func (s *SecretKeys) Origin() string { return setting.AllOf(s) }
+func (s *Keys) Origin() string { return setting.AllOf(s) }
 
 // Keys implements [KeySource].
-func (s *SecretKeys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
+func (s *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	if err := s.key.Err(); err != nil {
 		return keys.Answer{}, keys.Failed(keys.KeyUnusable, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err)))
 	}
@@ -122,7 +122,7 @@ func (s *SecretKeys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 }
 
 // Watch implements [Watcher].
-func (s *SecretKeys) Watch(ctx context.Context, noticed func()) { watchKeys(ctx, s.key, noticed) }
+func (s *Keys) Watch(ctx context.Context, noticed func()) { s.key.Notice(ctx, noticed) }
 
 // parseHMACSecret returns the bytes of a secret. It is what Elasticsearch's keystore makes of the same
 // file: one line.
@@ -181,7 +181,7 @@ func isKeyPair(line string) bool {
 //	    secret    <placeholder>
 //	    encoding  text|base64url
 //	}
-func (s *SecretKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	if d.NextArg() {
 		return d.Err("secret takes its settings in a block: the secret itself would show in the adapted JSON")
@@ -203,8 +203,8 @@ func (s *SecretKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*SecretKeys)(nil)
-	_ keys.Watcher          = (*SecretKeys)(nil)
-	_ caddy.Provisioner     = (*SecretKeys)(nil)
-	_ caddyfile.Unmarshaler = (*SecretKeys)(nil)
+	_ keys.Source           = (*Keys)(nil)
+	_ keys.Watcher          = (*Keys)(nil)
+	_ caddy.Provisioner     = (*Keys)(nil)
+	_ caddyfile.Unmarshaler = (*Keys)(nil)
 )

@@ -1,4 +1,4 @@
-package esjwt
+package kms
 
 import (
 	"context"
@@ -24,16 +24,16 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(KMSKeys))
+	caddy.RegisterModule(new(Keys))
 }
 
-// KMSKeys signs with a key in an HSM or a cloud KMS: anything that go.step.sm/crypto/kms has a
+// Keys signs with a key in an HSM or a cloud KMS: anything that go.step.sm/crypto/kms has a
 // URI for. The private key never leaves it. Each kind of KMS is a package of its own, which a
 // build adds, as docs/keys.md shows for PKCS#11.
 //
 // While the KMS does not answer, requests that need a new token get 503; it is tried again with
 // each of them. A PIN that it refused is not: too many wrong ones lock a token for good.
-type KMSKeys struct {
+type Keys struct {
 	// The algorithm, which must be one that the key can sign with: RS256, RS384, RS512, PS256,
 	// PS384 or PS512 with an RSA key, the one of its curve with an ECDSA key. Default: RS256, or
 	// the one of its curve.
@@ -51,15 +51,15 @@ type KMSKeys struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*KMSKeys) CaddyModule() caddy.ModuleInfo {
+func (*Keys) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.kms",
-		New: func() caddy.Module { return new(KMSKeys) },
+		New: func() caddy.Module { return new(Keys) },
 	}
 }
 
 // Provision checks the settings. It does not ask the KMS, which may be out of reach for now.
-func (k *KMSKeys) Provision(ctx caddy.Context) error {
+func (k *Keys) Provision(ctx caddy.Context) error {
 	if err := k.check(); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (k *KMSKeys) Provision(ctx caddy.Context) error {
 }
 
 // check checks the settings.
-func (k *KMSKeys) check() error {
+func (k *Keys) check() error {
 	if k.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(k.Algorithm, keys.AsymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
@@ -96,13 +96,13 @@ func (k *KMSKeys) check() error {
 }
 
 // Public implements [KeySource].
-func (*KMSKeys) Public() bool { return true }
+func (*Keys) Public() bool { return true }
 
 // Origin implements [KeySource]: another URI is another key.
-func (k *KMSKeys) Origin() string { return setting.AllOf(k) }
+func (k *Keys) Origin() string { return setting.AllOf(k) }
 
 // Keys implements [KeySource]: it opens the key once.
-func (k *KMSKeys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
+func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 	key, hsm := k.opened()
 	if key == nil {
 		var err error
@@ -118,7 +118,7 @@ func (k *KMSKeys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 }
 
 // open opens the key. When it is there so late that nobody waits for it, it is for those who ask next.
-func (k *KMSKeys) open(hsm *kmsSigner) (*keys.Key, error) {
+func (k *Keys) open(hsm *kmsSigner) (*keys.Key, error) {
 	key, err := hsm.makeKey(jose.SignatureAlgorithm(k.Algorithm))
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func (k *KMSKeys) open(hsm *kmsSigner) (*keys.Key, error) {
 }
 
 // opened returns the key, which is nil until it has been opened, and what signs with it.
-func (k *KMSKeys) opened() (*keys.Key, *kmsSigner) {
+func (k *Keys) opened() (*keys.Key, *kmsSigner) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.hsm == nil {
@@ -140,7 +140,7 @@ func (k *KMSKeys) opened() (*keys.Key, *kmsSigner) {
 }
 
 // Cleanup closes the connection to the KMS.
-func (k *KMSKeys) Cleanup() error {
+func (k *Keys) Cleanup() error {
 	_, hsm := k.opened()
 	return hsm.Close()
 }
@@ -161,7 +161,7 @@ type kmsSigner struct {
 type kmsSession struct {
 	signer crypto.Signer
 	io.Closer
-	uri *kmsURI
+	uri *location
 }
 
 // makeKey opens the key for an algorithm; "" is the one that fits it.
@@ -260,7 +260,7 @@ func (s *kmsSigner) open() (*kmsSession, error) {
 }
 
 // login asks the KMS for the key.
-func (s *kmsSigner) login(uri *kmsURI) (*kmsSession, error) {
+func (s *kmsSigner) login(uri *location) (*kmsSession, error) {
 	manager, err := kms.New(context.Background(), apiv1.Options{URI: uri.text})
 	if err != nil {
 		return nil, uri.failed("the KMS cannot be opened", err)
@@ -338,7 +338,7 @@ func (s *kmsSigner) Close() error {
 //	    algorithm <name>
 //	    uri       <uri>
 //	}
-func (k *KMSKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (k *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	if d.NextArg() {
 		return d.Errf("kms takes no %q: write its settings in a block", d.Val())
@@ -359,9 +359,9 @@ func (k *KMSKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*KMSKeys)(nil)
-	_ caddy.Provisioner     = (*KMSKeys)(nil)
-	_ caddy.CleanerUpper    = (*KMSKeys)(nil)
-	_ caddyfile.Unmarshaler = (*KMSKeys)(nil)
+	_ keys.Source           = (*Keys)(nil)
+	_ caddy.Provisioner     = (*Keys)(nil)
+	_ caddy.CleanerUpper    = (*Keys)(nil)
+	_ caddyfile.Unmarshaler = (*Keys)(nil)
 	_ crypto.Signer         = (*kmsSigner)(nil)
 )

@@ -1,12 +1,13 @@
-package esjwt
+package storage
 
 import (
 	"errors"
 	"fmt"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // keyRevocation is what a key that replaces others says of them. The object of that key decides, and

@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"time"

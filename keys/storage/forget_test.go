@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"os"
@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // TestKeysThatRetiredLongAgoAreDeleted: a set that rotates for years does not grow.
@@ -44,9 +45,9 @@ func TestAClockThatIsFarAheadDeletesNoKeyInUse(t *testing.T) {
 	require.Subset(t, kids(records), inUse)
 }
 
-func newForgetful(t *testing.T) *StorageKeys {
+func newForgetful(t *testing.T) *Keys {
 	t.Helper()
-	s := &StorageKeys{
+	s := &Keys{
 		Algorithm: "ES256",
 		logger:    zap.NewNop(),
 	}
@@ -58,7 +59,7 @@ func newForgetful(t *testing.T) *StorageKeys {
 }
 
 // keysOf are the keys of a source, once it has the lock that it needs to make those that are missing.
-func keysOf(t testing.TB, s *StorageKeys, needs keys.Needs) ([]keys.Timed, error) {
+func keysOf(t testing.TB, s *Keys, needs keys.Needs) ([]keys.Timed, error) {
 	t.Helper()
 	for {
 		answer, err := s.Keys(t.Context(), needs)

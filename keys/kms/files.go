@@ -1,4 +1,4 @@
-package esjwt
+package kms
 
 import (
 	"net/url"

@@ -1,4 +1,4 @@
-package esjwt
+package storage
 
 import (
 	"context"
@@ -21,16 +21,16 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(StorageKeys))
+	caddy.RegisterModule(new(Keys))
 }
 
-// StorageKeys makes and rotates the keys of a set in Caddy's storage, so that a cluster shares
+// Keys makes and rotates the keys of a set in Caddy's storage, so that a cluster shares
 // them through whatever storage it already uses.
 //
 // Each key is one object, elasticsearch_jwt/<set>/<kid>.json, which is written once and never
 // changed. There is always a published successor to the key that signs, so that a rotation
 // never signs with a key that some cache cannot know yet.
-type StorageKeys struct {
+type Keys struct {
 	// The algorithm: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or ES512.
 	// A realm must allow it (allowed_signature_algorithms, which is [RS256] unless set).
 	// A changed algorithm is that of the next successor. Default: RS256.
@@ -62,15 +62,15 @@ type StorageKeys struct {
 const rotateNever = -1
 
 // CaddyModule returns the Caddy module information.
-func (*StorageKeys) CaddyModule() caddy.ModuleInfo {
+func (*Keys) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.storage",
-		New: func() caddy.Module { return new(StorageKeys) },
+		New: func() caddy.Module { return new(Keys) },
 	}
 }
 
 // Provision checks the settings and fills in the defaults. It touches no storage.
-func (s *StorageKeys) Provision(ctx caddy.Context) error {
+func (s *Keys) Provision(ctx caddy.Context) error {
 	s.logger = ctx.Logger()
 	s.setStored(newStoredKeys(ctx.Storage(), s.logger))
 	if err := s.check(); err != nil {
@@ -81,7 +81,7 @@ func (s *StorageKeys) Provision(ctx caddy.Context) error {
 }
 
 // check checks the settings. What is left out has a default, which is fine.
-func (s *StorageKeys) check() error {
+func (s *Keys) check() error {
 	if s.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.AsymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
@@ -104,7 +104,7 @@ func (s *StorageKeys) check() error {
 }
 
 // setDefaults fills in what was left out of good settings.
-func (s *StorageKeys) setDefaults() {
+func (s *Keys) setDefaults() {
 	setting.Default(&s.Algorithm, string(jose.RS256))
 	s.algorithm = jose.SignatureAlgorithm(s.Algorithm)
 	if s.KeySize == 0 {
@@ -118,16 +118,16 @@ func (s *StorageKeys) setDefaults() {
 	}
 }
 
-func (s *StorageKeys) setStored(stored *storedKeys) {
+func (s *Keys) setStored(stored *storedKeys) {
 	s.stored, s.making.stored, s.acting.stored = stored, stored, stored
 	s.turn = make(chan struct{}, 1)
 }
 
 // SetName implements [Named]: the keys are in a folder of that name.
-func (s *StorageKeys) SetName(name string) { s.stored.set = name }
+func (s *Keys) SetName(name string) { s.stored.set = name }
 
 // Stop implements [Stopper]: it lets go of the locks that are still waited for, and waits for no other.
-func (s *StorageKeys) Stop() {
+func (s *Keys) Stop() {
 	var ending sync.WaitGroup
 	ending.Go(s.making.end)
 	ending.Go(s.acting.end)
@@ -135,14 +135,14 @@ func (s *StorageKeys) Stop() {
 }
 
 // Public implements [KeySource].
-func (*StorageKeys) Public() bool { return true }
+func (*Keys) Public() bool { return true }
 
 // Origin implements [KeySource]: what Caddy's storage has are the same keys, whatever the settings are.
-func (*StorageKeys) Origin() string { return "" }
+func (*Keys) Origin() string { return "" }
 
 // Keys implements [KeySource]: it reads the stored keys and makes those that are missing. That
 // takes a lock, and while others have it, the keys that were read count.
-func (s *StorageKeys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) {
+func (s *Keys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return keys.Answer{}, err
@@ -172,7 +172,7 @@ func (s *StorageKeys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, 
 }
 
 // enter waits until nobody else reads or changes what is stored. Who waits for a lock does neither.
-func (s *StorageKeys) enter(ctx context.Context) (leave func(), err error) {
+func (s *Keys) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case s.turn <- struct{}{}:
 		return func() { <-s.turn }, nil
@@ -182,7 +182,7 @@ func (s *StorageKeys) enter(ctx context.Context) (leave func(), err error) {
 }
 
 // missing says which key to make next.
-func (s *StorageKeys) missing(records []keys.Timed, needs keys.Needs) (keyset.Plan, bool) {
+func (s *Keys) missing(records []keys.Timed, needs keys.Needs) (keyset.Plan, bool) {
 	all := keyset.NewSchedule(records)
 	if v, orphan := s.stored.orphan(needs); orphan && all.Signing(needs.Now) != nil {
 		return s.stored.replacement(v, needs), true
@@ -191,7 +191,7 @@ func (s *StorageKeys) missing(records []keys.Timed, needs keys.Needs) (keyset.Pl
 }
 
 // every is how long a key signs, or zero where that is for a person to say.
-func (s *StorageKeys) every() time.Duration {
+func (s *Keys) every() time.Duration {
 	if s.RotateEvery == rotateNever {
 		return 0
 	}
@@ -199,7 +199,7 @@ func (s *StorageKeys) every() time.Duration {
 }
 
 // CheckNeeds implements [Checker]: keys do not rotate faster than every cache can know them.
-func (s *StorageKeys) CheckNeeds(needs keys.Needs) error {
+func (s *Keys) CheckNeeds(needs keys.Needs) error {
 	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
 			setting.Short(needs.MaxAge), s.stored.set, setting.Short(s.every()), setting.Short(lead))
@@ -208,7 +208,7 @@ func (s *StorageKeys) CheckNeeds(needs keys.Needs) error {
 }
 
 // create makes the missing keys, once the lock is there.
-func (s *StorageKeys) create(ctx context.Context, needs keys.Needs) (records []keys.Timed, err error) {
+func (s *Keys) create(ctx context.Context, needs keys.Needs) (records []keys.Timed, err error) {
 	release, err := s.making.try(ctx)
 	if err == nil {
 		defer release()
@@ -222,7 +222,7 @@ func (s *StorageKeys) create(ctx context.Context, needs keys.Needs) (records []k
 }
 
 // fill makes keys until none is missing.
-func (s *StorageKeys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
+func (s *Keys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
 	for {
 		records, err := s.read(ctx, needs)
 		if err != nil {
@@ -240,7 +240,7 @@ func (s *StorageKeys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed,
 
 // forget deletes the keys that retired long ago, and returns the others. No token of theirs can be
 // good any more, and no cluster needs to hear of them.
-func (s *StorageKeys) forget(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
+func (s *Keys) forget(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
 	all := keyset.NewSchedule(records)
 	young := all.LastTurn() - timing.KeepTurns
 	return slices.DeleteFunc(slices.Clone(all.Records), func(r keys.Timed) bool {
@@ -253,12 +253,8 @@ func (s *StorageKeys) forget(ctx context.Context, records []keys.Timed, needs ke
 }
 
 // make makes one key and stores it.
-func (s *StorageKeys) make(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Timed, error) {
-	private, err := s.generate()
-	if err != nil {
-		return keys.Timed{}, fmt.Errorf("generating a key: %w", err)
-	}
-	key, err := keys.NewKey(s.algorithm, private)
+func (s *Keys) make(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Timed, error) {
+	key, private, err := s.generate()
 	if err != nil {
 		return keys.Timed{}, err
 	}
@@ -277,7 +273,7 @@ func (s *StorageKeys) make(ctx context.Context, plan keyset.Plan, needs keys.Nee
 
 // grace is how long a key stays published once it does not sign any more. A configuration that
 // only publishes the set does not know how long the tokens of the others live.
-func (s *StorageKeys) grace(needs keys.Needs) time.Duration {
+func (s *Keys) grace(needs keys.Needs) time.Duration {
 	lifetime := needs.Lifetime
 	if lifetime == 0 {
 		lifetime = timing.MaxLifetime
@@ -287,7 +283,7 @@ func (s *StorageKeys) grace(needs keys.Needs) time.Duration {
 
 // read reads the stored keys. Where some of them cannot be used and there are others, those go on:
 // making a successor must not wait for a person to look.
-func (s *StorageKeys) read(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
+func (s *Keys) read(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
 	unusable, err := s.stored.read(ctx, needs)
 	records := s.known(needs)
 	switch {
@@ -305,7 +301,7 @@ func (s *StorageKeys) read(ctx context.Context, needs keys.Needs) ([]keys.Timed,
 
 // known returns what was read so far. A token of this configuration may live longer than those
 // of the one that made the key.
-func (s *StorageKeys) known(needs keys.Needs) []keys.Timed {
+func (s *Keys) known(needs keys.Needs) []keys.Timed {
 	records := s.stored.all()
 	for i := range records {
 		records[i].Grace = max(records[i].Grace, s.grace(needs))
@@ -314,7 +310,7 @@ func (s *StorageKeys) known(needs keys.Needs) []keys.Timed {
 }
 
 // complain logs what is wrong with some of the stored keys, once.
-func (s *StorageKeys) complain(err error) {
+func (s *Keys) complain(err error) {
 	if s.complaint == nil || s.complaint.Error() != err.Error() {
 		s.logger.Error("some stored keys cannot be used; the others go on", zap.String("keys", s.stored.set), zap.Error(err))
 	}
@@ -329,7 +325,7 @@ func (s *StorageKeys) complain(err error) {
 //	    rotate_every <duration>|never
 //	    retire_after <duration>
 //	}
-func (s *StorageKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	if d.NextArg() {
 		return d.Errf("storage takes no %q: write its settings in a block", d.Val())
@@ -350,7 +346,7 @@ func (s *StorageKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (s *StorageKeys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
+func (s *Keys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 	if d.CountRemainingArgs() == 1 && d.NextArg() {
 		if d.Val() == "never" {
 			s.RotateEvery = rotateNever
@@ -363,11 +359,11 @@ func (s *StorageKeys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*StorageKeys)(nil)
-	_ keys.Named            = (*StorageKeys)(nil)
-	_ keys.Checker          = (*StorageKeys)(nil)
-	_ keys.Stopper          = (*StorageKeys)(nil)
-	_ keys.Rotator          = (*StorageKeys)(nil)
-	_ caddy.Provisioner     = (*StorageKeys)(nil)
-	_ caddyfile.Unmarshaler = (*StorageKeys)(nil)
+	_ keys.Source           = (*Keys)(nil)
+	_ keys.Named            = (*Keys)(nil)
+	_ keys.Checker          = (*Keys)(nil)
+	_ keys.Stopper          = (*Keys)(nil)
+	_ keys.Rotator          = (*Keys)(nil)
+	_ caddy.Provisioner     = (*Keys)(nil)
+	_ caddyfile.Unmarshaler = (*Keys)(nil)
 )
