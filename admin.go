@@ -71,7 +71,7 @@ func (a *adminAPI) Routes() []caddy.AdminRoute {
 	}
 }
 
-// maxCertificates bounds the body of an explanation: more than a TLS handshake can carry.
+// maxCertificates bounds the certificates to explain. It is more than a TLS handshake can have.
 const maxCertificates = 1 << 19
 
 func (a *adminAPI) explain(w http.ResponseWriter, r *http.Request) error {
@@ -82,15 +82,15 @@ func (a *adminAPI) explain(w http.ResponseWriter, r *http.Request) error {
 	return post(w, r, func() (any, error) {
 		content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCertificates))
 		if err != nil {
-			return nil, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("reading the certificate: %w", err)}
+			return nil, badRequest(fmt.Errorf("reading the certificate: %w", err))
 		}
 		certs, err := parseCertificates(content)
 		if err != nil {
-			return nil, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+			return nil, badRequest(err)
 		}
 		explanations, err := app.explain(certs, time.Now())
 		if err != nil {
-			return nil, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+			return nil, badRequest(err)
 		}
 		return explanations, nil
 	})
@@ -130,7 +130,7 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// app finds the app of the configuration that runs now.
+// app returns the app of the configuration that runs now.
 func (a *adminAPI) app() (*App, error) {
 	app := a.running()
 	if app == nil {
@@ -149,8 +149,9 @@ func (*adminAPI) list(w http.ResponseWriter, r *http.Request, app *App) error {
 	})
 }
 
-// errNotPublic says why there is no JWKS of a set.
-var errNotPublic = errors.New("it has no public key that a cluster could read; give it the secret itself, as `hmac_key` in its keystore")
+// errNotPublic says why a set has no JWKS.
+var errNotPublic = errors.New("it has no public key that a cluster could read; " +
+	"give it the secret itself, as `hmac_key` in its keystore")
 
 func (*adminAPI) jwks(w http.ResponseWriter, r *http.Request, ks *signingSet) error {
 	return get(w, r, func() (any, error) {
@@ -171,10 +172,10 @@ func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *signingSet) 
 		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&request); err != nil {
-			return keys.Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf(`write {"kid": "…"} or {"all": true}: %w`, err)}
+			return keys.Rotation{}, badRequest(fmt.Errorf(`write {"kid": "…"} or {"all": true}: %w`, err))
 		}
 		if (request.KeyID == "") != request.All {
-			return keys.Rotation{}, caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New(`write {"kid": "…"} or {"all": true}, and not both`)}
+			return keys.Rotation{}, badRequest(errors.New(`write {"kid": "…"} or {"all": true}, and not both`))
 		}
 		if request.All {
 			return ks.RevokeAll(ctx)
@@ -183,12 +184,11 @@ func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *signingSet) 
 	})
 }
 
-// changeTimeout bounds a rotation or a revocation: keys wait for each other, and those that are
-// read again must not wait for ever for a storage that does not answer.
+// changeTimeout bounds a rotation or a revocation. Meanwhile nobody else reads or changes the keys of the set,
+// which must not wait for ever for a storage that does not answer.
 const changeTimeout = time.Minute
 
-// change does something about the keys. What was begun is not given up because the one who asked
-// for it has left.
+// change changes the keys of a set. It goes on to its end even if the client that asked for it has gone.
 func change(w http.ResponseWriter, r *http.Request, do func(context.Context) (keys.Rotation, error)) error {
 	return post(w, r, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
@@ -196,6 +196,8 @@ func change(w http.ResponseWriter, r *http.Request, do func(context.Context) (ke
 		return do(ctx)
 	})
 }
+
+func badRequest(err error) error { return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err} }
 
 func get(w http.ResponseWriter, r *http.Request, answer func() (any, error)) error {
 	return respond(w, r, http.MethodGet, answer)
@@ -208,7 +210,10 @@ func post(w http.ResponseWriter, r *http.Request, answer func() (any, error)) er
 func respond(w http.ResponseWriter, r *http.Request, method string, answer func() (any, error)) error {
 	if r.Method != method {
 		w.Header().Set("Allow", method)
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("use %s here, not %s", method, r.Method)}
+		return caddy.APIError{
+			HTTPStatus: http.StatusMethodNotAllowed,
+			Err:        fmt.Errorf("use %s here, not %s", method, r.Method),
+		}
 	}
 	value, err := answer()
 	switch {

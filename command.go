@@ -38,7 +38,8 @@ says; generates key files; and explains who a certificate is.
 What a command changes is stored, and every replica on the same storage follows within half a
 minute.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(keysCommand(), jwksCommand(), rotateCommand(), revokeCommand(), generateCommand(), explainCommand())
+			cmd.AddCommand(keysCommand(), jwksCommand(), rotateCommand(), revokeCommand(),
+				generateCommand(), explainCommand())
 			// Without these, cobra prints the help for a command that does not exist, and succeeds.
 			cmd.FParseErrWhitelist.UnknownFlags = true
 			cmd.Args = cobra.ArbitraryArgs
@@ -69,11 +70,13 @@ type adminClient struct {
 }
 
 func (c *adminClient) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.address, "address", "", "Address of the administration API listener (if --config is not used)")
+	cmd.Flags().StringVar(&c.address, "address", "",
+		"Address of the administration API listener (if --config is not used)")
 	cmd.Flags().StringVarP(&c.config, "config", "c", "", "Configuration file (if --address is not used)")
 	cmd.Flags().StringVarP(&c.adapter, "adapter", "a", "", "Name of config adapter to apply (if --config is used)")
 }
 
+// ask sends a request with a body, or nil, and decodes the answer. A body that is not []byte is sent as JSON.
 func (c *adminClient) ask(method, path string, body, answer any) error {
 	address, err := caddycmd.DetermineAdminAPIAddress(c.address, nil, c.config, c.adapter)
 	if err != nil {
@@ -99,16 +102,18 @@ func (c *adminClient) ask(method, path string, body, answer any) error {
 	return json.NewDecoder(res.Body).Decode(answer)
 }
 
-// explainAdminError tells a Caddy that refused from one that is not there.
+// explainAdminError returns what Caddy has said, or else that no Caddy has answered.
 func explainAdminError(address string, err error) error {
 	_, text, answered := strings.Cut(err.Error(), "caddy responded with error: ")
 	if !answered {
-		return fmt.Errorf("asking the admin API at %s: is Caddy running, and is its admin endpoint on? %w", address, err)
+		return fmt.Errorf("asking the admin API at %s: "+
+			"is Caddy running, and is its admin endpoint on? %w", address, err)
 	}
 	var refusal struct {
 		Error string `json:"error"`
 	}
-	if start := strings.IndexByte(text, '{'); start >= 0 && json.Unmarshal([]byte(text[start:]), &refusal) == nil && refusal.Error != "" {
+	start := strings.IndexByte(text, '{')
+	if start >= 0 && json.Unmarshal([]byte(text[start:]), &refusal) == nil && refusal.Error != "" {
 		return errors.New(refusal.Error)
 	}
 	return err
@@ -222,7 +227,8 @@ for the other replicas, requests can be refused.`,
 				request.KeyID = args[0]
 			}
 			if (request.KeyID == "") != request.All {
-				return errors.New("name the kid of the key to revoke, which `caddy elasticsearch-jwt keys` lists; or write --all")
+				return errors.New("name the kid of the key to revoke, " +
+					"which `caddy elasticsearch-jwt keys` lists; or write --all")
 			}
 			var rotation keys.Rotation
 			if err := client.ask(http.MethodPost, "/keys/"+url.PathEscape(set)+"/revoke", request, &rotation); err != nil {
@@ -237,7 +243,8 @@ for the other replicas, requests can be refused.`,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		if strings.Contains(err.Error(), "shorthand") {
-			err = fmt.Errorf("%w: a kid that begins with a hyphen stands after two of them, as in `revoke --now -- -xyz`", err)
+			err = fmt.Errorf("%w: a kid that begins with a hyphen stands after two of them, "+
+				"as in `revoke --now -- -xyz`", err)
 		}
 		return err
 	})
@@ -269,7 +276,8 @@ readable for its owner only, and is never overwritten.`,
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "The file to make")
-	cmd.Flags().StringVar(&algorithm, "algorithm", string(jose.RS256), "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or ES512")
+	cmd.Flags().StringVar(&algorithm, "algorithm", string(jose.RS256),
+		"RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or ES512")
 	cmd.Flags().IntVar(&size, "key-size", 0, "The size of an RSA key: 2048, 3072 or 4096 (default 2048)")
 	if err := cmd.MarkFlagRequired("output"); err != nil {
 		panic(err) // the flag is defined above
@@ -277,13 +285,14 @@ readable for its owner only, and is never overwritten.`,
 	return cmd
 }
 
-// generateKeyFile makes a key and writes it into a new file.
+// generateKeyFile generates a key and writes it into a new file.
 func generateKeyFile(name, algorithm string, size int) (kid string, err error) {
 	key, private, err := keystorage.Generate(algorithm, size)
 	if err != nil {
 		return "", err
 	}
-	jwk, err := json.MarshalIndent(jose.JSONWebKey{Key: private, KeyID: key.ID, Algorithm: algorithm, Use: "sig"}, "", "\t")
+	jwk, err := json.MarshalIndent(
+		jose.JSONWebKey{Key: private, KeyID: key.ID, Algorithm: algorithm, Use: "sig"}, "", "\t")
 	if err != nil {
 		return "", fmt.Errorf("encoding the key: %w", err)
 	}
@@ -296,12 +305,13 @@ func generateKeyFile(name, algorithm string, size int) (kid string, err error) {
 	}
 	_, err = file.Write(append(jwk, '\n'))
 	if err := errors.Join(err, file.Close()); err != nil {
-		_ = os.Remove(name) // half a key would only be in the way
+		_ = os.Remove(name) // half a key is of no use to anybody
 		return "", fmt.Errorf("writing the key file: %w", err)
 	}
 	return key.ID, nil
 }
 
+// setArgument returns the key set of a command's arguments, as a part of a URL.
 func setArgument(args []string) string {
 	if len(args) == 1 {
 		return url.PathEscape(args[0])
@@ -351,7 +361,7 @@ func printSets(w io.Writer, sets []keyset.Status) error {
 	return nil
 }
 
-// printRotation says what an emergency means for the clusters.
+// printRotation says what a rotation or a revocation means for the clusters.
 func printRotation(w io.Writer, r keys.Rotation) {
 	for _, kid := range r.Revoked {
 		fmt.Fprintf(w, "revoked  %s\n", kid)
@@ -378,6 +388,7 @@ nobody uses still takes them.
 `, local(r.Withdrawn), local(r.FreshFrom))
 }
 
+// local formats a time in the local time zone.
 func local(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -10,12 +10,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// discoveryPath is where readers look for an OpenID Provider document (OpenID Connect
-// Discovery 1.0 section 4).
+// discoveryPath is where clients look for an OpenID Provider document (OpenID Connect Discovery 1.0 section 4).
 const discoveryPath = "/.well-known/openid-configuration"
 
-// openIDConfiguration is an OpenID Provider document (OpenID Connect Discovery 1.0 section 3):
-// the members that it requires, for a provider whose tokens nobody can ask for.
+// openIDConfiguration is an OpenID Provider document (OpenID Connect Discovery 1.0 section 3). It has the
+// members that are required, although nobody can ask this provider for a token.
 type openIDConfiguration struct {
 	Issuer                 string                    `json:"issuer"`
 	AuthorizationEndpoint  string                    `json:"authorization_endpoint"`
@@ -26,11 +25,11 @@ type openIDConfiguration struct {
 	ClaimsSupported        []string                  `json:"claims_supported"`
 }
 
-// renderDiscovery renders the document for an issuer whose JWKS is at a path of it.
+// renderDiscovery renders the document of an issuer, whose JWKS is at jwksPath.
 func renderDiscovery(issuer, jwksPath string, algorithms []jose.SignatureAlgorithm) (*jwksDocument, error) {
 	body, err := json.Marshal(openIDConfiguration{
 		Issuer: issuer,
-		// There is none, but the member is required.
+		// There is no such endpoint, but the member is required.
 		AuthorizationEndpoint:  "urn:caddy:elasticsearch_jwt:client_certificate",
 		JWKSURI:                issuer + jwksPath,
 		ResponseTypesSupported: []string{"id_token"},
@@ -45,14 +44,15 @@ func renderDiscovery(issuer, jwksPath string, algorithms []jose.SignatureAlgorit
 	return &jwksDocument{body: body, etag: etag(body)}, nil
 }
 
-// checkDiscoveryIssuer checks that readers will find the document, and the JWKS, by the issuer.
+// checkDiscoveryIssuer checks that clients who know only the issuer will find the document and the JWKS.
 func checkDiscoveryIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return errors.New("write the issuer, an https URL such as https://es.example.com")
 	}
 	if u.Path != "" || strings.HasSuffix(issuer, "/") {
-		return errors.New("the issuer must not have a path here, nor end with a slash: readers look for the document at its root")
+		return errors.New("the issuer must not have a path here, nor end with a slash: " +
+			"readers look for the document at its root")
 	}
 	return nil
 }

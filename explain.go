@@ -2,10 +2,20 @@ package esjwt
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
@@ -28,7 +38,7 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
 	return h.identifier.Explain(sent, sites, now)
 }
 
-// parseCertificates reads a certificate and its intermediates from PEM, or a certificate from DER.
+// parseCertificates parses a certificate in DER, or a certificate and its intermediates in PEM.
 func parseCertificates(content []byte) ([]*x509.Certificate, error) {
 	content, err := textfile.Decode(content)
 	if err != nil {
@@ -44,11 +54,12 @@ func parseCertificates(content []byte) ([]*x509.Certificate, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			continue // a private key beside it is none of our business
+			continue // such as a private key in the same file
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("certificate %d of the file cannot be read, nor would a TLS handshake accept it: %w", len(certs)+1, err)
+			return nil, fmt.Errorf("certificate %d of the file cannot be read, "+
+				"nor would a TLS handshake accept it: %w", len(certs)+1, err)
 		}
 		certs = append(certs, cert)
 	}
@@ -88,4 +99,125 @@ func (a *App) register(h *Handler) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.handlers = append(a.handlers, h)
+}
+
+func explainCommand() *cobra.Command {
+	var client adminClient
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain <certificate> [--address <listener> | --config <path> [--adapter <name>]] [--json]",
+		Short: "Says who a certificate is, or why it is nobody",
+		Long: `
+Shows for each elasticsearch_jwt handler who the holder of a certificate is: the principal, the
+groups, and each claim with the setting that it comes from; or the reason of the refusal, and
+what to change. It signs nothing. The file is PEM, in which intermediates can follow the
+certificate, or DER.
+
+The chain is checked against the handler's own trust_pool, or else against the client_auth of the
+sites that the handler is in; what other verifiers there are is not asked. If it fits none, the
+certificate that is at fault is named, and what is the matter with it.
+
+It asks the admin API of a running Caddy. With --config it reads a configuration instead, without
+running it, and needs no Caddy that runs.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			content, err := os.ReadFile(args[0])
+			if err != nil {
+				return fmt.Errorf("reading the certificate: %w", err)
+			}
+			certs, err := parseCertificates(content) // and not what else is in the file, such as a private key
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			var explanations []explanation
+			if client.config != "" {
+				explanations, err = explainOffline(client.config, client.adapter, certs)
+			} else {
+				err = client.ask(http.MethodPost, "/explain", encodeCertificates(certs), &explanations)
+			}
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), explanations)
+			} else {
+				err = printExplanations(cmd.OutOrStdout(), explanations)
+			}
+			if err != nil {
+				return err
+			}
+			for _, e := range explanations {
+				if e.Reason != "" {
+					return errors.New("the certificate is refused")
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON instead of text")
+	cmd.Flags().StringVar(&client.address, "address", "", "Address of the administration API listener to ask")
+	cmd.Flags().StringVarP(&client.config, "config", "c", "", "Configuration file to read, instead of asking")
+	cmd.Flags().StringVarP(&client.adapter, "adapter", "a", "", "Name of config adapter to apply (with --config)")
+	cmd.MarkFlagsMutuallyExclusive("address", "config")
+	return cmd
+}
+
+// explainOffline provisions a configuration, as `caddy validate` does, and asks its handlers.
+func explainOffline(file, adapter string, certs []*x509.Certificate) ([]explanation, error) {
+	config, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return nil, fmt.Errorf("loading the configuration: %w", err)
+	}
+	var parsed caddy.Config
+	if err := json.Unmarshal(config, &parsed); err != nil {
+		return nil, fmt.Errorf("decoding the configuration: %w", err)
+	}
+	parsed.Admin = &caddy.AdminConfig{Disabled: true}
+	parsed.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "ERROR"}},
+	}}
+	ctx, err := caddy.ProvisionContext(&parsed)
+	if err != nil {
+		return nil, fmt.Errorf("provisioning the configuration: %w", err)
+	}
+	app, err := ctx.AppIfConfigured("elasticsearch_jwt")
+	switch {
+	case errors.Is(err, caddy.ErrNotConfigured):
+		return nil, errNoHandler
+	case err != nil:
+		return nil, fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
+	}
+	return app.(*App).explain(certs, time.Now())
+}
+
+func printExplanations(w io.Writer, explanations []explanation) error {
+	for i, e := range explanations {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s for %s\n", e.Issuer, strings.Join(e.Audience, ", "))
+		fmt.Fprintf(w, "  trust      %s\n", e.Trust)
+		if e.Reason != "" {
+			fmt.Fprintf(w, "  refused    %s: %s\n", e.Reason, e.Advice)
+			if e.Cause != "" {
+				fmt.Fprintf(w, "  because    %s\n", e.Cause)
+			}
+			continue
+		}
+		fmt.Fprintf(w, "  principal  %q\n", e.Principal)
+		fmt.Fprintf(w, "  groups     %q\n\n", e.Groups)
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "  CLAIM\tVALUE\tFROM")
+		for _, c := range e.Claims {
+			value, err := json.Marshal(c.Value)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", c.Name, value, c.From)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

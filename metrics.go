@@ -54,7 +54,8 @@ func newCollectors() *collectors {
 		}, []string{"result"}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "retries_total",
-			Help: "Requests that the transport sent once more, since a node refused a token whose key it may not have known yet.",
+			Help: "Requests that the transport sent once more, " +
+				"since a node refused a token whose key it may not have known yet.",
 		}),
 		cachedClients: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "cache_entries",
@@ -124,7 +125,8 @@ func countCachedClients() float64 {
 // as a deny list with a bad line.
 var unusableSourcesDesc = prometheus.NewDesc(
 	prometheus.BuildFQName(metricsNamespace, metricsSubsystem, "unusable_sources"),
-	"Files, variables and URLs that a setting names and that cannot be read or used now; what was read before goes on.",
+	"Files, variables and URLs that a setting names and that cannot be read or used now; "+
+		"what was read before goes on.",
 	[]string{"setting"}, nil)
 
 // watchMetrics collects the metric of what a configuration watches.

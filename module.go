@@ -9,7 +9,6 @@ package esjwt
 import (
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -285,106 +284,6 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 	// The variable itself stays: a transport may be reading the table, for a connection that it
 	// dials for later.
 	admitted.over.Store(true)
-}
-
-// serveOwnCredentials serves a client that has no certificate where that is optional: all it
-// can be is what Elasticsearch makes of its own credentials. Without any it is refused, since
-// a request without credentials could run as the proxy.
-func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	own, ok := ownCredentials(r.Header)
-	size := h.rewriter.strip(r)
-	if !ok {
-		return h.refuse(r, refuseNoCredentials(), nil)
-	}
-	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.refuse(r, refuseCredentialAPI(), nil)
-	}
-	admitted := &admission{maxHeaderSize: h.maxHeaderSize}
-	defer func() {
-		own.takeBack(r.Header)
-		admitted.over.Store(true)
-	}()
-	size += own.set(r.Header)
-	if err := h.fits(size, r); err != nil {
-		return h.refuse(r, err, nil)
-	}
-	if h.app.signed(own.token68) {
-		return h.refuse(r, refuseReplayedToken(), nil)
-	}
-	caddyhttp.SetVar(r.Context(), authenticatedVar, admitted)
-	metrics.ownCredentials.Inc()
-	if own.clientAuth != "" {
-		defer h.warnOfLoggedSecret(admitted)
-	}
-	return next.ServeHTTP(w, r)
-}
-
-// warnOfLoggedSecret says, once, that Caddy's log may have a client's own shared secret in it. Caddy
-// remembers a request for its log before any handler sees it.
-func (h *Handler) warnOfLoggedSecret(admitted *admission) {
-	h.loggedSecret.Do(func() {
-		advice := "filter it out of every log with log { format filter { wrap json fields { request>headers>" + clientAuthHeader + " delete } } }"
-		if admitted.clientAuth == nil {
-			advice += ", and use `transport elasticsearch_jwt`, which keeps it out of those of reverse_proxy"
-		}
-		h.logger.Warn("a client has sent an "+clientAuthHeader+" of its own, which Caddy's log of requests and errors prints, "+
-			"unless it is told not to", zap.String("advice", advice))
-	})
-}
-
-// refuse ends a request that must not go on.
-func (h *Handler) refuse(r *http.Request, err error, client *identity.Client) error {
-	if ended := r.Context().Err(); ended != nil {
-		return caddyhttp.Error(statusClientClosedRequest, ended) // nobody waits for the answer
-	}
-	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok {
-		return caddyhttp.Error(http.StatusInternalServerError, err)
-	}
-	metrics.refused(identity.Reason(refusal.Reason))
-	logDecision(r, &admission{client: client, reason: refusal.Reason})
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
-	}
-	h.warn(r, refusal)
-	return caddyhttp.Error(identity.Reason(refusal.Reason).Status(), refusal)
-}
-
-// statusClientClosedRequest is what Caddy answers to a client that has gone.
-const statusClientClosedRequest = 499
-
-// warnings says which warnings are due.
-type warnings struct {
-	mu   sync.Mutex
-	last map[string]time.Time // by reason
-}
-
-// due reports whether a warning is due: once a minute for each reason. That a client has no
-// certificate is worth one: it may be the configuration's fault, and any scanner can cause it.
-func (w *warnings) due(reason string, now time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	last, warned := w.last[reason]
-	if warned && (reason == string(identity.NoCertificate) || now.Sub(last) < time.Minute) {
-		return false
-	}
-	if w.last == nil {
-		w.last = make(map[string]time.Time)
-	}
-	w.last[reason] = now
-	return true
-}
-
-// warn logs a refusal now and then: what is the matter is often for the operator to mend.
-func (h *Handler) warn(r *http.Request, refusal *Refusal) {
-	if !h.warnings.due(refusal.Reason, time.Now()) {
-		return
-	}
-	fields := []zap.Field{zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("remote_addr", r.RemoteAddr), zap.Error(refusal.Unwrap())}
-	if !identity.HasNoCertificate(r.TLS) {
-		fields = append(fields, zap.String("certificate_serial", identity.Serial(r.TLS.PeerCertificates[0])))
-	}
-	h.logger.Warn("clients are being refused (this is logged once in a while)", fields...)
 }
 
 // announce tells the rest of Caddy who the client is: the placeholder {http.auth.user.id} and

@@ -1,6 +1,17 @@
 package esjwt
 
-import "github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+)
 
 // Refusal is the error of a request that was not let through: its reason, and what to do.
 type Refusal = identity.Refusal
@@ -9,33 +20,38 @@ type Refusal = identity.Refusal
 // internal/identity.
 
 func refuseNoPath() *Refusal {
-	return identity.Refuse(identity.NoPath, "the request's target is not a path: send it with one that begins with a slash")
+	return identity.Refuse(identity.NoPath, "the request's target is not a path: "+
+		"send it with one that begins with a slash")
 }
 
 func refuseNoCredentials() *Refusal {
 	return identity.Refuse(identity.NoCertificate, "the client sent neither a certificate "+
-		"nor exactly one Authorization of the kind Basic, ApiKey or Bearer (and at most one ES-Client-Authentication): send one of them")
+		"nor exactly one Authorization of the kind Basic, ApiKey or Bearer "+
+		"(and at most one ES-Client-Authentication): send one of them")
 }
 
 func refuseReplayedToken() *Refusal {
-	return identity.Refuse(identity.ReplayedToken, "the token is one of this proxy's, which are good only together with their certificate: "+
-		"connect with that, and send no token")
+	return identity.Refuse(identity.ReplayedToken, "the token is one of this proxy's, "+
+		"which are good only together with their certificate: connect with that, and send no token")
 }
 
 func refuseCredentialAPI() *Refusal {
-	return identity.Refuse(identity.CredentialAPI, "this request could make a credential that outlives the client's certificate, "+
-		"and such requests do not go on from here: use the certificate itself, or ask the operator for a credential")
+	return identity.Refuse(identity.CredentialAPI, "this request could make a credential "+
+		"that outlives the client's certificate, and such requests do not go on from here: "+
+		"use the certificate itself, or ask the operator for a credential")
 }
 
 func refuseTooLarge(limit int) *Refusal {
 	return identity.Refuse(identity.TooLarge, "the headers of the request, with those that the proxy adds, "+
 		"would have more than the %d bytes that the cluster reads: "+
-		"send fewer or shorter ones, such as cookies; if http.max_header_size is larger, say so with max_header_size", limit)
+		"send fewer or shorter ones, such as cookies; "+
+		"if http.max_header_size is larger, say so with max_header_size", limit)
 }
 
 // refuseNoKey hides from the client why there is no token; the log has it.
 func refuseNoKey(err error) *Refusal {
-	return identity.Refuse(identity.NoKey, "there is no key to sign with right now: try again, or see the log of elasticsearch_jwt").From(err)
+	return identity.Refuse(identity.NoKey, "there is no key to sign with right now: "+
+		"try again, or see the log of elasticsearch_jwt").From(err)
 }
 
 // The refusals of a client whose connection was upgraded while it was let in.
@@ -45,5 +61,66 @@ func refuseEndedConfiguration() *Refusal {
 }
 
 func refuseOtherClient() *Refusal {
-	return identity.Refuse(identity.Unverified, "the certificate stands for something else than when the connection was opened: connect anew")
+	return identity.Refuse(identity.Unverified, "the certificate stands for something else "+
+		"than when the connection was opened: connect anew")
+}
+
+// refuse returns the error that ends a request, after it has told the metrics, the log and handle_errors why.
+func (h *Handler) refuse(r *http.Request, err error, client *identity.Client) error {
+	if ended := r.Context().Err(); ended != nil {
+		return caddyhttp.Error(statusClientClosedRequest, ended) // nobody is waiting for the answer
+	}
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	metrics.refused(identity.Reason(refusal.Reason))
+	logDecision(r, &admission{client: client, reason: refusal.Reason})
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
+	}
+	h.warn(r, refusal)
+	return caddyhttp.Error(identity.Reason(refusal.Reason).Status(), refusal)
+}
+
+// statusClientClosedRequest is the status that Caddy logs for a client that has gone.
+const statusClientClosedRequest = 499
+
+// warnings remembers when clients were warned of, so that the log is not flooded.
+type warnings struct {
+	mu   sync.Mutex
+	last map[string]time.Time // the last warning for each reason
+}
+
+// due reports whether to log a warning for a reason now: once a minute. That a client has no certificate is
+// logged only once, because any scanner causes it; once is enough to find a mistake in the configuration.
+func (w *warnings) due(reason string, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, warned := w.last[reason]
+	if warned && (reason == string(identity.NoCertificate) || now.Sub(last) < time.Minute) {
+		return false
+	}
+	if w.last == nil {
+		w.last = make(map[string]time.Time)
+	}
+	w.last[reason] = now
+	return true
+}
+
+// warn logs a refusal now and then, because it is often the operator who can do something about it.
+func (h *Handler) warn(r *http.Request, refusal *Refusal) {
+	if !h.warnings.due(refusal.Reason, time.Now()) {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("reason", refusal.Reason),
+		zap.String("advice", refusal.Detail),
+		zap.String("remote_addr", r.RemoteAddr),
+		zap.Error(refusal.Unwrap()),
+	}
+	if !identity.HasNoCertificate(r.TLS) {
+		fields = append(fields, zap.String("certificate_serial", identity.Serial(r.TLS.PeerCertificates[0])))
+	}
+	h.logger.Warn("clients are being refused (this is logged once in a while)", fields...)
 }

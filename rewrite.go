@@ -10,8 +10,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
-// identityHeaders are the headers by which Elasticsearch or OpenSearch take somebody for
-// somebody, folded as by foldByte. A prefix ends with "*".
+// identityHeaders are the headers that tell Elasticsearch or OpenSearch who a client is, folded as by
+// foldByte. A prefix ends with "*".
 var identityHeaders = []string{
 	"authorization",
 	"es-client-authentication",
@@ -33,13 +33,13 @@ var identityHeaders = []string{
 	"x-forwarded-access-token", // what other authenticating proxies forward
 }
 
-// rewriter takes away what a client says about itself, and adds what we say.
+// rewriter removes what a client says about itself from a request, and adds what the proxy says.
 type rewriter struct {
-	protected [256][]headerPattern // by their first byte
+	protected [256][]headerPattern // the headers that a client must not set, by their first byte
 	headers   []identity.Header
 }
 
-// headerPattern matches the header names that, folded, are its text, or begin with it.
+// headerPattern matches header names which, folded, are equal to its text or, for a prefix, begin with it.
 type headerPattern struct {
 	text   string
 	prefix bool
@@ -54,8 +54,8 @@ func newRewriter(headers []identity.Header) *rewriter {
 	for _, pattern := range identityHeaders {
 		protect(pattern)
 	}
-	// What the client expects (RFC 9110 section 10.1.1) has been met here: Caddy says itself that it may
-	// go on. A node that does not meet it takes the body for the next request.
+	// Caddy itself tells the client to go on (100 Continue, RFC 9110 section 10.1.1). A node that does not
+	// know Expect would take the body for the next request.
 	protect("expect")
 	for _, h := range headers {
 		protect(strings.Map(foldRune, h.Name))
@@ -84,7 +84,7 @@ func (p *headerPattern) matches(name string) bool {
 	return equalFolded(name, p.text)
 }
 
-// equalFolded compares a name, folded, with folded text.
+// equalFolded reports whether a name, once folded, is equal to text that is folded already.
 func equalFolded(name, folded string) bool {
 	if len(name) != len(folded) {
 		return false
@@ -97,8 +97,9 @@ func equalFolded(name, folded string) bool {
 	return true
 }
 
-// foldByte folds the spellings that servers along the way may take for one header name: case,
-// and underscore or dot for a hyphen.
+// foldByte makes one spelling of those that a server along the way may treat as the same header name. It
+// turns upper case into lower case, and an underscore or a dot into a hyphen: ES_Security.RunAs-User becomes
+// es-security-runas-user.
 func foldByte(c byte) byte {
 	switch {
 	case c == '_' || c == '.':
@@ -117,9 +118,9 @@ func foldRune(r rune) rune {
 	return r
 }
 
-// strip takes every identity header, expectation, trailer and Connection option that could bring one or
-// take one away out of the request, in place and for good. Nothing of what the client sent
-// comes back, not even on an error. It returns the size of what is left.
+// strip removes every identity header from the request, and what could add or remove one later: Expect,
+// trailers, and the options of Connection. It changes the request in place, and what it removes never comes
+// back, not even for an error page. It returns the size of the headers that are left.
 func (rw *rewriter) strip(r *http.Request) (size int) {
 	for name, values := range r.Header {
 		if rw.protects(name) {
@@ -129,7 +130,8 @@ func (rw *rewriter) strip(r *http.Request) (size int) {
 		}
 	}
 	if r.Trailer != nil || r.Header["Trailer"] != nil {
-		// reverse_proxy forwards trailers. Nothing that goes to Elasticsearch has any.
+		// reverse_proxy forwards trailers, which could be identity headers. No client of Elasticsearch
+		// needs them.
 		r.Trailer = nil
 		delete(r.Header, "Trailer")
 	}
@@ -139,9 +141,9 @@ func (rw *rewriter) strip(r *http.Request) (size int) {
 	return size
 }
 
-// dropConnection does now what reverse_proxy would do later (RFC 9110 section 7.6.1): it
-// removes the headers that Connection names, while ours are not there yet. Of the upgrades
-// only WebSocket stays: "h2c" would tunnel requests past this handler.
+// dropConnection removes the headers that Connection names (RFC 9110 section 7.6.1). reverse_proxy does that
+// too, but later, when it could remove ours: a client could send "Connection: Authorization". Of the
+// upgrades only WebSocket stays, since "h2c" would tunnel requests past this handler.
 func dropConnection(h http.Header) {
 	upgrade := false
 	for _, line := range h["Connection"] {
@@ -163,8 +165,8 @@ func dropConnection(h http.Header) {
 	}
 }
 
-// inject sets the headers, each to exactly one value in a slice of its own: other handlers
-// edit values in place. It returns their size.
+// inject sets the headers that tell a node who the client is, and returns their size. Each has exactly one
+// value, in a new slice, because other handlers edit values in place.
 func (rw *rewriter) inject(h http.Header, client *identity.Client, t *signedToken) (size int) {
 	for i := range rw.headers {
 		header, value := &rw.headers[i], client.Headers[i]
@@ -177,74 +179,9 @@ func (rw *rewriter) inject(h http.Header, client *identity.Client, t *signedToke
 	return size
 }
 
-// takeBack removes what inject set, so that neither handle_errors nor a log sees it.
+// takeBack removes what inject has set, so that neither handle_errors nor a log sees it.
 func (rw *rewriter) takeBack(h http.Header) {
 	for i := range rw.headers {
 		delete(h, rw.headers[i].Name)
 	}
-}
-
-// credentials are those that a client without a certificate brings along.
-type credentials struct {
-	authorization string // the header's value
-	token68       string // what follows its scheme
-	clientAuth    string // ES-Client-Authentication, or ""
-}
-
-// ownCredentials returns the credentials that a client without a certificate may keep: one
-// Authorization of a kind that Elasticsearch checks by itself, and at most one
-// ES-Client-Authentication. Without the former there is nothing to let through.
-func ownCredentials(h http.Header) (own credentials, ok bool) {
-	values := h["Authorization"]
-	if len(values) != 1 {
-		return credentials{}, false
-	}
-	scheme, token68, found := strings.Cut(values[0], " ")
-	if !found || !isOwnScheme(scheme) || !isToken68(token68) {
-		return credentials{}, false
-	}
-	own = credentials{authorization: values[0], token68: token68}
-	switch secrets := h[clientAuthHeader]; len(secrets) {
-	case 0:
-		return own, true
-	case 1:
-		own.clientAuth = secrets[0]
-		return own, true
-	default:
-		return credentials{}, false
-	}
-}
-
-// set puts the credentials back into a request from which everything was stripped, and returns their
-// size.
-func (c credentials) set(h http.Header) (size int) {
-	h["Authorization"] = []string{c.authorization}
-	size = headersize.Line("Authorization", c.authorization)
-	if c.clientAuth != "" {
-		h[clientAuthHeader] = []string{c.clientAuth}
-		size += headersize.Line(clientAuthHeader, c.clientAuth)
-	}
-	return size
-}
-
-// takeBack removes what set put there.
-func (c credentials) takeBack(h http.Header) {
-	delete(h, "Authorization")
-	delete(h, clientAuthHeader)
-}
-
-// isOwnScheme reports whether Elasticsearch takes a scheme for one of its own. It takes Bearer in
-// this case alone; with another it would take the request for one without credentials.
-func isOwnScheme(scheme string) bool {
-	return scheme == "Bearer" || equalFolded(scheme, "basic") || equalFolded(scheme, "apikey")
-}
-
-// isToken68 reports whether s is the token68 of RFC 9110 section 11.2, which has no comma in
-// it that could join two credentials.
-func isToken68(s string) bool {
-	s = strings.TrimRight(s, "=")
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		isLetterOrDigit := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
-		return !isLetterOrDigit && !strings.ContainsRune("-._~+/", r)
-	})
 }

@@ -23,39 +23,37 @@ func init() {
 }
 
 const (
-	// clientAuthHeader carries the shared secret of a realm whose client_authentication.type
-	// is shared_secret.
+	// clientAuthHeader has the shared secret of a realm whose client_authentication.type is shared_secret.
 	clientAuthHeader = "Es-Client-Authentication"
 
-	// authenticatedVar is the variable by which the transport knows a request that the handler
-	// has let through.
+	// authenticatedVar is the variable of a request that the handler has let through. Its value is an
+	// *admission, for the transport.
 	authenticatedVar = "elasticsearch_jwt.client"
 
-	// idleConnsPerHost is how many connections to a node wait for the next request. Every client's
-	// requests come one by one, but those of all clients come in bursts: what does not fit is closed,
-	// and costs a TLS handshake soon after.
+	// idleConnsPerHost is how many idle connections to a node are kept. The requests of all clients come in
+	// bursts: a connection that is not kept is closed, and opened again for the next burst, with a TLS
+	// handshake.
 	idleConnsPerHost = 512
 )
 
-// setSharedSecret sets the header by which Elasticsearch knows the proxy. It returns its size.
+// setSharedSecret sets the header by which Elasticsearch recognizes the proxy, and returns its size.
 func setSharedSecret(h http.Header, secret string) (size int) {
 	value := "SharedSecret " + secret
 	h[clientAuthHeader] = []string{value}
 	return headersize.Line(clientAuthHeader, value)
 }
 
-// Transport is Caddy's http transport, with the same settings, made for the nodes of a cluster: it
+// Transport is Caddy's http transport, with the same settings, made for the nodes of a cluster:
 //
-//   - adds the shared secret of an Elasticsearch JWT realm below reverse_proxy, whose log lines print
-//     every header but a few, and only to requests that elasticsearch_jwt has let through as the
-//     holder of a certificate. A client's own ES-Client-Authentication, where elasticsearch_jwt lets
-//     it through, is kept out of these lines too;
-//   - never sends a node more headers than it reads (see max_header_size of elasticsearch_jwt), also
-//     where header_up has added some: such a request is answered with 431;
-//   - keeps 512 idle connections to each node, unless keepalive_idle_conns_per_host says otherwise;
-//   - sends a request once more, after a moment, that a node has refused with 401 because it could
-//     not fetch the key of the token just then. That is for the first minute in which a node meets
-//     a key, for tokens of elasticsearch_jwt alone, and for requests with at most 64 KiB of body.
+//   - It adds the shared secret of an Elasticsearch JWT realm to requests that elasticsearch_jwt has let
+//     through with a certificate. The log lines of reverse_proxy, which print almost every header, do not
+//     have it. They do not have a client's own ES-Client-Authentication either.
+//   - It never sends a node more headers than it reads (see max_header_size of elasticsearch_jwt), also if
+//     header_up has added some. It answers such a request with 431.
+//   - It keeps 512 idle connections to each node, unless keepalive_idle_conns_per_host says otherwise.
+//   - It sends a request once more, after a moment, if a node has refused it with 401 and may just have
+//     failed to fetch the key of its token. It does so in the first minute in which the node refuses that
+//     key, only for tokens of elasticsearch_jwt, and for requests with a body of at most 64 KiB.
 type Transport struct {
 	reverseproxy.HTTPTransport
 
@@ -105,9 +103,10 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	admitted, ok := caddyhttp.GetVar(req.Context(), authenticatedVar).(*admission)
 	if !ok || admitted.over.Load() {
-		admitted = &admission{maxHeaderSize: headersize.Default} // a health check, or one that passed no elasticsearch_jwt
+		// It is a health check, or a request that did not come through elasticsearch_jwt.
+		admitted = &admission{maxHeaderSize: headersize.Default}
 	}
-	ours := *req // the caller logs its own request: this one is ours
+	ours := *req // a copy: reverse_proxy logs its own request, which must not have the secret
 	ours.Header = maps.Clone(req.Header)
 	if admitted.client != nil && t.secret != nil {
 		setSharedSecret(ours.Header, t.secret.Get())
@@ -127,9 +126,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return headersize.Refuse(req, refuseTooLarge(admitted.maxHeaderSize).Error()), nil
 }
 
-// hideClientAuth takes ES-Client-Authentication out of a request that reverse_proxy will log, of which
-// ours is a copy. reverse_proxy may use the same request for its next attempt, at another node: what
-// was taken is kept for that.
+// hideClientAuth removes ES-Client-Authentication from the headers that reverse_proxy will log, of which ours
+// are a copy. reverse_proxy may send the same request to another node if this attempt fails, so the removed
+// header is kept, and set in the copy for that attempt.
 func (a *admission) hideClientAuth(logged, ours http.Header) {
 	if values, ok := logged[clientAuthHeader]; ok {
 		a.clientAuth = values
@@ -139,8 +138,8 @@ func (a *admission) hideClientAuth(logged, ours http.Header) {
 	}
 }
 
-// isHeaderListTooLarge reports whether a node that speaks HTTP/2 has said that it reads no headers of
-// that size (RFC 9113 section 6.5.2). The error has no name.
+// isHeaderListTooLarge reports whether an error says that the headers have more than a node with HTTP/2 reads
+// (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 section 6.5.2). The error has no type or name of its own.
 func isHeaderListTooLarge(err error) bool {
 	return strings.Contains(err.Error(), "request header list larger than peer's advertised limit")
 }
@@ -170,7 +169,7 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err := setting.CheckSecretPlaceholder(d, t.SharedSecret); err != nil {
 			return err
 		}
-		d.DeleteN(2) // the http transport does not know it
+		d.DeleteN(2) // the http transport does not know this setting
 	}
 	d.Reset()
 	return t.HTTPTransport.UnmarshalCaddyfile(d)

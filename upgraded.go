@@ -15,22 +15,24 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
-// This file ends what outlives a request. A WebSocket (RFC 6455, RFC 8441, RFC 9220) or any other
-// connection that is upgraded can stay open for days, and the node asks for no token again: so its
-// client is looked at again and again.
+// This file ends upgraded connections whose client is no longer let in. A WebSocket (RFC 6455, RFC 8441,
+// RFC 9220) or another upgraded connection can stay open for days, and the node asks for no other token
+// meanwhile. So the client's certificate is identified again and again.
 
-// recheckInterval is how often the client of an upgraded connection is looked at.
+// recheckInterval is how often the client of an upgraded connection is identified again.
 const recheckInterval = 5 * time.Second
 
-// mayUpgrade reports whether a request can make a connection out of itself.
+// mayUpgrade reports whether a request can become an upgraded connection.
 func mayUpgrade(r *http.Request) bool {
 	return r.Method == http.MethodConnect || r.Header["Upgrade"] != nil
 }
 
-// serveUpgraded serves a request that may upgrade its connection for as long as the client is let in.
-// When it no longer is, the connection ends: reverse_proxy heeds the context, and what another handler
-// has hijacked is closed.
-func (h *Handler) serveUpgraded(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, admitted *admission) error {
+// serveUpgraded serves a request that may upgrade its connection, for as long as the client is let in. Then it
+// ends the connection: it cancels the context, with which reverse_proxy closes it, and it closes the
+// connection itself if another handler has hijacked it.
+func (h *Handler) serveUpgraded(
+	w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, admitted *admission,
+) error {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	upgraded := &upgradedWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 	var watching sync.WaitGroup
@@ -41,7 +43,7 @@ func (h *Handler) serveUpgraded(w http.ResponseWriter, r *http.Request, next cad
 		}
 	})
 	defer watching.Wait()
-	defer cancel(nil) // after which nobody watches
+	defer cancel(nil) // ends the watching, for which the defer above waits
 	err := next.ServeHTTP(upgraded, r.WithContext(ctx))
 	refusal, ok := errors.AsType[*Refusal](context.Cause(ctx))
 	if !ok {
@@ -52,13 +54,17 @@ func (h *Handler) serveUpgraded(w http.ResponseWriter, r *http.Request, next cad
 	}
 	logDecision(r, &admission{client: admitted.client, kid: admitted.kid, reason: refusal.Reason})
 	h.logger.Warn("an upgraded connection was ended: its client is no longer let in",
-		zap.String("reason", refusal.Reason), zap.String("advice", refusal.Detail), zap.String("user", admitted.client.Name()),
-		zap.String("certificate_serial", admitted.client.Serial), zap.String("remote_addr", r.RemoteAddr))
+		zap.String("reason", refusal.Reason),
+		zap.String("advice", refusal.Detail),
+		zap.String("user", admitted.client.Name()),
+		zap.String("certificate_serial", admitted.client.Serial),
+		zap.String("remote_addr", r.RemoteAddr),
+	)
 	return nil
 }
 
-// untilRefused looks at a client until the context ends, or the client would no longer be let in as
-// who it was.
+// untilRefused identifies a client again and again. It returns the refusal as soon as the client is no longer
+// let in, or would be somebody else than before; or nil when the context ends.
 func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *identity.Client) error {
 	for {
 		select {
@@ -67,8 +73,8 @@ func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *identit
 		case <-time.After(recheckInterval):
 		}
 		if h.app.stopped.Load() {
-			// Nobody reads the files of this configuration any more. reverse_proxy has had its time to
-			// close the connection in its own way, unless it was told to keep it.
+			// This configuration no longer notices changed files. reverse_proxy closes its connections
+			// itself when a configuration ends, unless it was told to keep them.
 			return refuseEndedConfiguration()
 		}
 		now, _, err := h.identifier.Identify(ctx, r.TLS, r.Host, time.Now())
@@ -81,7 +87,7 @@ func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *identit
 	}
 }
 
-// upgradedWriter knows the connection that a handler takes over.
+// upgradedWriter remembers the connection that a handler hijacks.
 type upgradedWriter struct {
 	caddyhttp.ResponseWriterWrapper
 
@@ -105,7 +111,7 @@ func (u *upgradedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, nil
 }
 
-// end closes the connection, now or as soon as it is taken over.
+// end closes the connection, or will do so as soon as it is hijacked.
 func (u *upgradedWriter) end() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -46,15 +45,6 @@ func (s Site) String() string {
 		return "any other host"
 	}
 	return s.host
-}
-
-// Names lists sites by name, for a message.
-func Names(sites []Site) string {
-	names := make([]string, len(sites))
-	for i, s := range sites {
-		names[i] = s.String()
-	}
-	return strings.Join(names, ", ")
 }
 
 // Servers has the sites of each server of a configuration. All handlers of a server share them: a server

@@ -1,0 +1,122 @@
+package esjwt
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
+)
+
+// serveOwnCredentials serves a client without a certificate, where a certificate is optional. The client keeps
+// its own credentials, which Elasticsearch checks. A client without any is refused, because a request without
+// credentials could run as the proxy.
+func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	own, ok := ownCredentials(r.Header)
+	size := h.rewriter.strip(r)
+	if !ok {
+		return h.refuse(r, refuseNoCredentials(), nil)
+	}
+	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
+		return h.refuse(r, refuseCredentialAPI(), nil)
+	}
+	admitted := &admission{maxHeaderSize: h.maxHeaderSize}
+	defer func() {
+		own.takeBack(r.Header)
+		admitted.over.Store(true)
+	}()
+	size += own.set(r.Header)
+	if err := h.fits(size, r); err != nil {
+		return h.refuse(r, err, nil)
+	}
+	if h.app.signed(own.token68) {
+		return h.refuse(r, refuseReplayedToken(), nil)
+	}
+	caddyhttp.SetVar(r.Context(), authenticatedVar, admitted)
+	metrics.ownCredentials.Inc()
+	if own.clientAuth != "" {
+		defer h.warnOfLoggedSecret(admitted)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// warnOfLoggedSecret warns, once, that Caddy's log may have a client's own shared secret in it: Caddy keeps
+// the request for its log before any handler sees it.
+func (h *Handler) warnOfLoggedSecret(admitted *admission) {
+	h.loggedSecret.Do(func() {
+		advice := "filter it out of every log with " +
+			"log { format filter { wrap json fields { request>headers>" + clientAuthHeader + " delete } } }"
+		if admitted.clientAuth == nil {
+			advice += ", and use `transport elasticsearch_jwt`, which keeps it out of those of reverse_proxy"
+		}
+		h.logger.Warn("a client has sent an "+clientAuthHeader+" of its own, "+
+			"which Caddy's log of requests and errors prints, unless it is told not to", zap.String("advice", advice))
+	})
+}
+
+// credentials are those of a client without a certificate.
+type credentials struct {
+	authorization string // the value of the header Authorization
+	token68       string // the part of it after the scheme
+	clientAuth    string // ES-Client-Authentication, or ""
+}
+
+// ownCredentials returns the credentials of a request that a client may keep: one Authorization of a kind that
+// Elasticsearch checks itself, and at most one ES-Client-Authentication. ok is false if the request has other
+// credentials, or none.
+func ownCredentials(h http.Header) (own credentials, ok bool) {
+	values := h["Authorization"]
+	if len(values) != 1 {
+		return credentials{}, false
+	}
+	scheme, token68, found := strings.Cut(values[0], " ")
+	if !found || !isOwnScheme(scheme) || !isToken68(token68) {
+		return credentials{}, false
+	}
+	own = credentials{authorization: values[0], token68: token68}
+	switch secrets := h[clientAuthHeader]; len(secrets) {
+	case 0:
+		return own, true
+	case 1:
+		own.clientAuth = secrets[0]
+		return own, true
+	default:
+		return credentials{}, false
+	}
+}
+
+// set puts the credentials back into the headers of a request that was stripped, and returns their size.
+func (c credentials) set(h http.Header) (size int) {
+	h["Authorization"] = []string{c.authorization}
+	size = headersize.Line("Authorization", c.authorization)
+	if c.clientAuth != "" {
+		h[clientAuthHeader] = []string{c.clientAuth}
+		size += headersize.Line(clientAuthHeader, c.clientAuth)
+	}
+	return size
+}
+
+// takeBack removes what set has put there.
+func (c credentials) takeBack(h http.Header) {
+	delete(h, "Authorization")
+	delete(h, clientAuthHeader)
+}
+
+// isOwnScheme reports whether Elasticsearch checks credentials of a scheme. It knows Bearer in this spelling
+// only: it treats a request with "bearer" as one without credentials.
+func isOwnScheme(scheme string) bool {
+	return scheme == "Bearer" || equalFolded(scheme, "basic") || equalFolded(scheme, "apikey")
+}
+
+// isToken68 reports whether s is a token68 (RFC 9110 section 11.2). It has no comma, which could join two
+// credentials.
+func isToken68(s string) bool {
+	s = strings.TrimRight(s, "=")
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		isLetterOrDigit := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		return !isLetterOrDigit && !strings.ContainsRune("-._~+/", r)
+	})
+}
