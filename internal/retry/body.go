@@ -14,6 +14,7 @@ const maxBody = 64 << 10
 // no node could be reached, the body is still unread and can go to another one.
 type keptBody struct {
 	io.ReadCloser
+	length int64 // of the whole body; zero or less if it is not known
 
 	mu    sync.Mutex // net/http may still be sending the body when the answer has come
 	read  bytes.Buffer
@@ -26,7 +27,7 @@ func keepBody(req *http.Request) *keptBody {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
-	kept := &keptBody{ReadCloser: req.Body}
+	kept := &keptBody{ReadCloser: req.Body, length: req.ContentLength}
 	req.Body = kept
 	req.GetBody = nil
 	return kept
@@ -43,7 +44,8 @@ func (k *keptBody) Read(p []byte) (int, error) {
 	if !k.lost {
 		k.read.Write(p[:n])
 	}
-	k.ended = k.ended || err == io.EOF
+	// A node can answer as soon as it has the whole body, before net/http has come to read EOF.
+	k.ended = k.ended || err == io.EOF || k.length > 0 && int64(k.read.Len()) == k.length
 	return n, err
 }
 

@@ -96,6 +96,7 @@ func TestWhatCannotBeSentTwiceIsSentOnce(t *testing.T) {
 		"with a token":              {"kid", "body", false, 5, 2},
 		"without a token":           {"", "body", false, 5, 1},
 		"an upgrade":                {"kid", "", true, 0, 1},
+		"a body without its EOF":    {"kid", "body", false, 4, 2},
 		"a body that is not read":   {"kid", "body", false, 3, 1},
 		"a body of maxBody":         {"kid", strings.Repeat("a", maxBody), false, maxBody + 1, 2},
 		"a body longer than that":   {"kid", strings.Repeat("a", maxBody+1), false, maxBody + 2, 1},
