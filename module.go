@@ -181,17 +181,15 @@ type Handler struct {
 	MaxHeaderSize int `json:"max_header_size,omitempty"`
 
 	app        *App
+	server     *site.Server // around the handler
 	identifier *identity.Identifier
-	rewriter   *rewriter
-	secret     *watch.Setting[string]
 	keys       *signingSet
-	optional   bool
+	rewriter   *rewriter
+	secret     *watch.Setting[string] // nil without a SharedSecret
 
-	maxHeaderSize int // MaxHeaderSize, or its default
-
-	noCredentialAPIs bool
-
-	server *site.Server // around the handler
+	optional         bool // whether Certificate is optional
+	noCredentialAPIs bool // whether CredentialAPIs are refused
+	maxHeaderSize    int  // MaxHeaderSize, or its default
 
 	logger, audit *zap.Logger
 	warnings      warnings
@@ -206,11 +204,13 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// ServeHTTP lets a request through as the holder of its certificate, or not at all.
+// ServeHTTP lets a request through as the holder of the client's certificate, or not at all. It first removes
+// every header that could say who the client is. Then it finds out who the certificate stands for, and adds a
+// token that says so. When the next handler returns, it removes the token again.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
 	if !hasPath(r) {
-		h.rewriter.strip(r) // handle_errors sees the request, and may send it on
+		h.rewriter.strip(r) // handle_errors gets the request, and can have a reverse_proxy
 		return h.refuse(r, refuseNoPath(), nil)
 	}
 	if h.optional && identity.HasNoCertificate(r.TLS) {
@@ -275,19 +275,20 @@ func (h *Handler) fits(size int, r *http.Request) error {
 	return refuseTooLarge(h.maxHeaderSize)
 }
 
-// takeBack removes all that was injected, also when the next handler panics.
+// takeBack removes everything that ServeHTTP has added to the headers. It is deferred, so that it does so even
+// if the next handler panics.
 func (h *Handler) takeBack(header http.Header, admitted *admission) {
 	h.rewriter.takeBack(header)
 	if h.secret != nil {
 		delete(header, clientAuthHeader)
 	}
-	// The variable itself stays: a transport may be reading the table, for a connection that it
-	// dials for later.
+	// The variable itself stays: a transport that dials a connection for a later request may be reading the
+	// variables at this moment.
 	admitted.over.Store(true)
 }
 
-// announce tells the rest of Caddy who the client is: the placeholder {http.auth.user.id} and
-// with it the access log's user_id, fields for the access log, and the transport.
+// announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the
+// access log has as user_id, more fields of the access log, and the variable that the transport reads.
 func announce(r *http.Request, admitted *admission) {
 	ctx := r.Context()
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
@@ -297,25 +298,26 @@ func announce(r *http.Request, admitted *admission) {
 	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
 }
 
-// logDecision puts what became of a request into the access log. Of several handlers, or decisions,
-// the last one counts: a line has a member once.
+// logDecision puts what became of a request into the access log. If there are several decisions about a
+// request, or several handlers, the last one is logged.
 func logDecision(r *http.Request, decision *admission) {
 	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Set(zap.Object("elasticsearch_jwt", decision))
 	}
 }
 
-// admission is what became of a request: for the access log, and for the transport.
+// admission is what became of a request, for the access log and for the transport.
 type admission struct {
-	client        *identity.Client // nil: one without a certificate, with credentials of its own
-	kid, reason   string
+	client        *identity.Client // nil if the client has no certificate, but its own credentials
+	kid           string           // of the key that signed the token
+	reason        string           // of the refusal; empty if the request was let through
 	maxHeaderSize int
-	over          atomic.Bool // the request has come back from the next handler
+	over          atomic.Bool // the next handler has returned
 
-	clientAuth []string // what the transport keeps of ES-Client-Authentication, so that no log has it
+	clientAuth []string // ES-Client-Authentication, which the transport keeps out of the logs
 }
 
-// String is the client's name: what the placeholder of the variable shows.
+// String returns the client's name, which Caddy shows for a placeholder of the variable.
 func (a *admission) String() string {
 	if a.client == nil {
 		return ""
@@ -337,8 +339,7 @@ func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// auditor logs one line for each token that is signed: it joins the token's kid and life with
-// the certificate that it was signed for.
+// auditor returns a function that logs each token that is signed, with the certificate that it is signed for.
 func (h *Handler) auditor(client *identity.Client) func(*signedToken) {
 	return func(t *signedToken) {
 		h.audit.Info("token signed",

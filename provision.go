@@ -21,7 +21,7 @@ const (
 	credentialAPIsRefuse = "refuse"
 )
 
-// Provision checks the configuration and prepares all that does not depend on a request.
+// Provision checks the configuration, and prepares everything that does not depend on a request.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.audit = h.logger.Named("audit")
@@ -88,7 +88,7 @@ func (h *Handler) checkWords() error {
 	return nil
 }
 
-// settings are those that decide about identities, with their defaults.
+// settings returns the settings that decide about identities, with their defaults.
 func (h *Handler) settings() identity.Settings {
 	s := identity.Settings{
 		Issuer:          h.Issuer,
@@ -119,8 +119,8 @@ func (h *Handler) settings() identity.Settings {
 	return s
 }
 
-// loadTrustPool loads the handler's own trust pool, if it has one. crypto/x509 takes a missing
-// pool for the system's roots: what is configured must be there.
+// loadTrustPool loads the handler's own trust pool, or returns nil if it has none. A configured pool must not
+// be empty or missing: crypto/x509 would trust the authorities of the system instead.
 func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
 	if h.TrustPoolRaw == nil {
 		return nil, nil
@@ -139,12 +139,12 @@ func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
 	return pool, nil
 }
 
-// warnOfHeaders says which headers with a token in them Caddy's own log lines show.
+// warnOfHeaders warns of headers with a token that Caddy's own log lines print.
 func (h *Handler) warnOfHeaders(headers []identity.Header) {
 	for _, t := range headers {
 		if t.HasToken() && t.Name != "Authorization" && t.Name != "Proxy-Authorization" && t.Name != "Cookie" {
-			h.logger.Warn("reverse_proxy prints this header, which has the token, in some of its log lines: filter it out with " +
-				"log { format filter { wrap json fields { request>headers>" + t.Name + " delete } } }")
+			h.logger.Warn("reverse_proxy prints this header, which has the token, in some of its log lines: " +
+				"filter it out with log { format filter { wrap json fields { request>headers>" + t.Name + " delete } } }")
 		}
 	}
 }
@@ -158,8 +158,8 @@ func (h *Handler) provisionSecret() error {
 		return setting.In("shared_secret", err)
 	}
 	h.app.watch(h.secret)
-	h.logger.Warn("reverse_proxy prints the header Es-Client-Authentication, which has the shared_secret, in some of its log lines; " +
-		"write the shared_secret into `transport elasticsearch_jwt { … }` instead, or filter it out: " +
+	h.logger.Warn("reverse_proxy prints the header Es-Client-Authentication, which has the shared_secret, " +
+		"in some of its log lines; write the shared_secret into `transport elasticsearch_jwt { … }` instead, or filter it out: " +
 		"log { format filter { wrap json fields { request>headers>Es-Client-Authentication delete } } }")
 	return nil
 }
