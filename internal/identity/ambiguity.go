@@ -13,7 +13,8 @@ func (p *Profile) Warn(logger *zap.Logger) {
 	p.eachTemplate(func(setting string, t template) {
 		if example := t.ambiguity(); example != "" {
 			logger.Warn("two certificates can become the same name here: "+example+"; "+
-				"use one placeholder, or join them with a character that name_characters safe keeps out of names, such as |",
+				"use one placeholder, or join them with a character that name_characters safe keeps out of names, "+
+				"such as |",
 				zap.String("setting", setting))
 		}
 	})
@@ -50,7 +51,8 @@ func (t template) ambiguity() string {
 		return ""
 	}
 	a, b, join := values[0].name, values[1].name, between[0]
-	return fmt.Sprintf("%s=%q with %s=%q, and %[1]s=%[5]q with %[3]s=%[6]q", a, "x"+join+"y", b, "z", "x", "y"+join+"z")
+	return fmt.Sprintf("%s=%q with %s=%q, and %[1]s=%[5]q with %[3]s=%[6]q",
+		a, "x"+join+"y", b, "z", "x", "y"+join+"z")
 }
 
 // joined are the template's placeholders, and the text between each and the next.

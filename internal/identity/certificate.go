@@ -176,7 +176,8 @@ func spiffeID(c *certificate) ([]string, error) {
 		}
 	}
 	if len(ids) > 0 && len(uris) > 1 {
-		return nil, errors.New("the certificate has a SPIFFE ID beside other URIs, which the SPIFFE X.509-SVID standard forbids")
+		return nil, errors.New("the certificate has a SPIFFE ID beside other URIs, " +
+			"which the SPIFFE X.509-SVID standard forbids")
 	}
 	return ids, nil
 }

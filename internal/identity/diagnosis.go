@@ -44,10 +44,12 @@ func diagnose(err error, sent []*x509.Certificate, pool *x509.CertPool, now time
 	}
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	if ok && invalid.Reason == x509.Expired && !slices.ContainsFunc(sent, invalid.Cert.Equal) {
-		faults = append(faults, datesOf(invalid.Cert, "the authority "+nameOf(invalid.Cert.RawSubject)+" of the trust_pool", now)...)
+		who := "the authority " + nameOf(invalid.Cert.RawSubject) + " of the trust_pool"
+		faults = append(faults, datesOf(invalid.Cert, who, now)...)
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && len(faults) == 0 {
-		faults = append(faults, fmt.Sprintf("%s names %s of the trust_pool as its issuer, but is not signed with that one's key: "+
+		faults = append(faults, fmt.Sprintf("%s names %s of the trust_pool as its issuer, "+
+			"but is not signed with that one's key: "+
 			"does it have another key now?",
 			who, nameOf(cert.RawIssuer)))
 	}
@@ -62,7 +64,8 @@ func faultsOf(cert *x509.Certificate, who string, authority bool, now time.Time)
 		faults = append(faults, fmt.Sprintf("%s has the critical extension %s, which Go does not know", who, oid))
 	}
 	if !forClients(cert) {
-		faults = append(faults, who+" is not for client authentication: its extended key usage must include clientAuth, or be left out")
+		faults = append(faults, who+" is not for client authentication: "+
+			"its extended key usage must include clientAuth, or be left out")
 	}
 	if authority && (!cert.BasicConstraintsValid || !cert.IsCA) {
 		faults = append(faults, who+" is no authority: its basic constraints must say CA:TRUE")
@@ -155,7 +158,8 @@ func unusableKey(cert *x509.Certificate) string {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if bits := key.N.BitLen(); bits < minTLSKey || bits > maxTLSKey {
-			return fmt.Sprintf("its RSA key has %d bits, of which TLS in Go takes %d to %d", bits, minTLSKey, maxTLSKey)
+			return fmt.Sprintf("its RSA key has %d bits, of which TLS in Go takes %d to %d",
+				bits, minTLSKey, maxTLSKey)
 		}
 		return ""
 	case ed25519.PublicKey:
@@ -165,7 +169,8 @@ func unusableKey(cert *x509.Certificate) string {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
 			return ""
 		default:
-			return "its key is on the curve " + key.Curve.Params().Name + ", which TLS 1.3 (RFC 8446 section 4.2.3) does not take"
+			return "its key is on the curve " + key.Curve.Params().Name +
+				", which TLS 1.3 (RFC 8446 section 4.2.3) does not take"
 		}
 	default:
 		return "its key is " + kindOfKey(cert) + ", which TLS in Go does not take"
@@ -218,7 +223,8 @@ func withoutCRLSign(chains [][]*x509.Certificate) string {
 	for _, chain := range chains {
 		for _, authority := range chain[min(1, len(chain)):] {
 			if authority.KeyUsage != 0 && authority.KeyUsage&x509.KeyUsageCRLSign == 0 {
-				return "the authority " + nameOf(authority.RawSubject) + " may not sign revocation lists: its key usage must include cRLSign"
+				return "the authority " + nameOf(authority.RawSubject) + " may not sign revocation lists: " +
+					"its key usage must include cRLSign"
 			}
 		}
 	}

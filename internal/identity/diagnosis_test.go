@@ -46,5 +46,6 @@ func TestAnAuthorityThatMaySignNoListsIsNamed(t *testing.T) {
 	may.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	mayNot.KeyUsage = x509.KeyUsageCertSign
 	require.Empty(t, withoutCRLSign([][]*x509.Certificate{{leaf, silent, may}, {leaf}, {}}))
-	require.Contains(t, withoutCRLSign([][]*x509.Certificate{{leaf, silent, may, mayNot}}), `"CN=c" may not sign revocation lists`)
+	require.Contains(t, withoutCRLSign([][]*x509.Certificate{{leaf, silent, may, mayNot}}),
+		`"CN=c" may not sign revocation lists`)
 }

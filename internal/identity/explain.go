@@ -91,7 +91,8 @@ func verifyAt(sites []Site, sent []*x509.Certificate, now time.Time) (trust stri
 		if chainsEnd(chains, sent[0], now) == 0 {
 			err = refuseExpired().From(errors.New(strings.Join(datesOfAll(sent, now), "; ")))
 		}
-		return "not checked: whether the certificate is trusted is for client_auth to say", verified{chains: chains}, err
+		return "not checked: whether the certificate is trusted is for client_auth to say",
+			verified{chains: chains}, err
 	}
 	var taken, refused []Site
 	for _, s := range sites {
@@ -113,9 +114,11 @@ func verifyAt(sites []Site, sent []*x509.Certificate, now time.Time) (trust stri
 	case len(taken) > 0:
 		return "checked against the client_auth of " + namesOfSites(taken), v, nil
 	case len(refused) > 0:
-		return fmt.Sprintf("checked against the client_auth of %s, which ends the handshake", namesOfSites(refused)), verified{}, err
+		return "checked against the client_auth of " + namesOfSites(refused) + ", which ends the handshake",
+			verified{}, err
 	default:
-		return "not checked: no client_auth of " + namesOfSites(sites) + " verifies", verified{}, refuseNobodyVerified()
+		return "not checked: no client_auth of " + namesOfSites(sites) + " verifies",
+			verified{}, refuseNobodyVerified()
 	}
 }
 

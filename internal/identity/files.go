@@ -21,7 +21,7 @@ type Files struct {
 
 	versions []versioned
 	watched  []watch.Watched
-	fetched  []*listState
+	fetched  []*sharedLists
 }
 
 // versioned is what can change, and counts its changes.

@@ -32,7 +32,7 @@ type Client struct {
 	cleanup  runtime.Cleanup
 	basis    basis
 	decided  int64 // Unix seconds
-	recheck  int64 // Unix seconds: what it was checked against, chain and revocation lists, is good until then
+	recheck  int64 // Unix seconds: until then, what it was checked against (chain, revocation lists) is good
 	chainEnd int64 // Unix seconds: the end of the chain that speaks for it
 }
 
@@ -41,8 +41,8 @@ func (c *Client) Name() string { return c.Principal.(string) }
 
 // Same reports whether the node would be told the same of two clients.
 func (c *Client) Same(other *Client) bool {
-	return c == other ||
-		c.Claims.Jti == other.Claims.Jti && bytes.Equal(c.Claims.Members, other.Claims.Members) && slices.Equal(c.Headers, other.Headers)
+	return c == other || c.Claims.Jti == other.Claims.Jti &&
+		bytes.Equal(c.Claims.Members, other.Claims.Members) && slices.Equal(c.Headers, other.Headers)
 }
 
 // Authorities are those that clients' certificates must lead to. They can be others from one request
@@ -86,7 +86,9 @@ func (id *Identifier) HasAuthorities() bool { return id.pool != nil }
 // good (Unix seconds). There are three ways out of it that are no refusal: a client that is known and
 // that the handler's own authorities vouch for, one that is known and was verified again, and a new
 // one.
-func (id *Identifier) Identify(ctx context.Context, conn *tls.ConnectionState, host string, now time.Time) (client *Client, notAfter int64, err error) {
+func (id *Identifier) Identify(
+	ctx context.Context, conn *tls.ConnectionState, host string, now time.Time,
+) (client *Client, notAfter int64, err error) {
 	if HasNoCertificate(conn) {
 		return nil, 0, refuseNoCertificate()
 	}
@@ -196,7 +198,9 @@ func (id *Identifier) look(
 
 // newClient reads the identity out of a verified certificate. The reading is what the client's
 // claims were made of.
-func (id *Identifier) newClient(leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time) (*Client, reading, error) {
+func (id *Identifier) newClient(
+	leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time,
+) (*Client, reading, error) {
 	if !forClients(leaf) {
 		return nil, reading{}, refuseNotForClients()
 	}

@@ -23,8 +23,9 @@ import (
 // answer from a server that is down just then.
 var fetchedLists = caddy.NewUsagePool()
 
-// listState is what has been fetched from a URL so far, by whoever asked it.
-type listState struct {
+// sharedLists are what has been fetched from a URL so far. All handlers of all configurations that name
+// the URL share them.
+type sharedLists struct {
 	key     [sha256.Size]byte
 	lists   atomic.Pointer[crl.Lists] // nil: nothing was fetched yet
 	version atomic.Uint64             // raised after each change of the lists
@@ -32,14 +33,19 @@ type listState struct {
 }
 
 // Get returns the lists; nil: none was fetched yet.
-func (s *listState) Get() *crl.Lists { return s.lists.Load() }
+func (s *sharedLists) Get() *crl.Lists { return s.lists.Load() }
 
 // Version counts the changes of what Get returns.
-func (s *listState) Version() uint64 { return s.version.Load() }
+func (s *sharedLists) Version() uint64 { return s.version.Load() }
 
-// renew adds what has been fetched now: somebody on the way could have put an outdated or a forged
-// list there, and of each key the newest with a good signature counts.
-func (s *listState) renew(fetched *crl.Lists) (lists *crl.Lists, rollback bool) {
+// renew adds what has been fetched now, and reports whether it is older than what there was. It does not
+// replace it: somebody on the way could have put an outdated or a forged list there. Of each key the
+// newest list with a good signature counts:
+//
+//	before     number 7, signed with the issuer's key
+//	fetched    number 6, signed with the same key
+//	afterwards number 7 goes on, and the fetch is a rollback
+func (s *sharedLists) renew(fetched *crl.Lists) (lists *crl.Lists, rollback bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lists, rollback = crl.Renew(s.lists.Load(), fetched)
@@ -87,8 +93,8 @@ func (f *Files) openLists(source string, resolve setting.Resolver, logger *zap.L
 		return nil
 	}
 	key := sha256.Sum256([]byte(name))
-	loaded, _ := fetchedLists.LoadOrStore(key, &listState{key: key})
-	state := loaded.(*listState)
+	loaded, _ := fetchedLists.LoadOrStore(key, &sharedLists{key: key})
+	state := loaded.(*sharedLists)
 	f.fetched = append(f.fetched, state)
 	parse := func(content []byte) (*crl.Lists, error) {
 		fetched, err := crl.Parse(content)
@@ -97,7 +103,8 @@ func (f *Files) openLists(source string, resolve setting.Resolver, logger *zap.L
 		}
 		lists, rollback := state.renew(fetched)
 		if rollback {
-			logger.Warn("a revocation list came that is older than the one before, which stays: is the server out of date, or is somebody on the way?",
+			logger.Warn("a revocation list came that is older than the one before, which stays: "+
+				"is the server out of date, or is somebody on the way?",
 				zap.String("source", setting.Redacted(name)))
 		}
 		report(lists, setting.Redacted(name), logger)
@@ -124,7 +131,8 @@ func isListURL(name string) (bool, error) {
 	address, err := url.Parse(name)
 	switch {
 	case err != nil:
-		return false, errors.New("the URL cannot be read: write http://pki.example.com/clients.crl, with % and blanks as %25 and %20")
+		return false, errors.New("the URL cannot be read: " +
+			"write http://pki.example.com/clients.crl, with % and blanks as %25 and %20")
 	case address.Scheme != "http" && address.Scheme != "https" && address.Host != "":
 		return false, fmt.Errorf("revocation lists are fetched over http or https, not %s", address.Scheme)
 	case address.Host == "":
@@ -144,11 +152,13 @@ func report(lists *crl.Lists, name string, logger *zap.Logger) {
 			if list.Number != nil {
 				fields = append(fields, zap.Stringer("number", list.Number))
 			}
-			logger.Warn("a revocation list is out of date: its issuer's clients are refused, unless crl_stale is allow; renew it",
+			logger.Warn("a revocation list is out of date: "+
+				"its issuer's clients are refused, unless crl_stale is allow; renew it",
 				append(fields, instant("this_update", list.ThisUpdate), instant("next_update", list.NextUpdate))...)
 		}
 	}
-	logger.Info("revocation lists were read", zap.String("source", name), zap.Int("lists", len(infos)), zap.Int("revoked", revoked))
+	logger.Info("revocation lists were read",
+		zap.String("source", name), zap.Int("lists", len(infos)), zap.Int("revoked", revoked))
 }
 
 // instant is a field with an instant as people and other programs read it (RFC 3339): Caddy's encoders

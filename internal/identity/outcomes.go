@@ -18,14 +18,18 @@ type outcomes struct {
 }
 
 // connection stands for all that a client sent in a handshake: it points to the first of its
-// certificates. It is weak: it keeps no certificate alive, which may be large, nor is it ever equal
-// to that of another connection.
+// certificates. The pointer is weak: it does not keep certificates, which may be large, in memory when
+// their connection has ended. Another connection never has an equal one, even at the same address.
 type connection = weak.Pointer[*x509.Certificate]
 
 func connectionOf(sent []*x509.Certificate) connection { return weak.Make(&sent[0]) }
 
-// basis is what an outcome was decided by, beside the certificate and the clock. With another one,
-// the outcome counts no more.
+// basis is what an outcome was decided by, beside the certificate and the clock. An outcome counts only
+// as long as the basis is the same:
+//
+//	{pool: A, versions: 3}  alice is let in
+//	{pool: A, versions: 4}  a deny list has changed: alice is looked at again
+//	{pool: B, versions: 4}  trust_pool has other authorities: she is looked at once more
 type basis struct {
 	pool     *x509.CertPool // the handler's own, or nil
 	versions uint64         // of the files, added up
@@ -57,21 +61,20 @@ func newOutcomes(size int) (*outcomes, error) {
 	return &outcomes{clients, refusals}, nil
 }
 
-// client returns the client that there was on a connection the last time, unless the authorities or a
-// file that this was decided by have changed since, or a revocation list has run out, or the clock
-// was set back.
-func (o *outcomes) client(key connection, now basis, at time.Time) *Client {
+// client returns the client that there was on a connection the last time; nil if the authorities or a
+// file have changed since, a revocation list has run out, or the clock was set back.
+func (o *outcomes) client(key connection, by basis, at time.Time) *Client {
 	client, ok := o.clients.Get(key)
-	if !ok || client.basis != now || at.Unix() >= client.recheck || at.Unix() < client.decided {
+	if !ok || client.basis != by || at.Unix() >= client.recheck || at.Unix() < client.decided {
 		return nil
 	}
 	return client
 }
 
 // refusal returns why there was nobody on a connection the last time, unless that can have changed.
-func (o *outcomes) refusal(key connection, now basis, at time.Time) error {
+func (o *outcomes) refusal(key connection, by basis, at time.Time) error {
 	before, ok := o.refusals.Get(key)
-	if !ok || before.basis != now || at.Unix() >= before.until || at.Unix() < before.decided {
+	if !ok || before.basis != by || at.Unix() >= before.until || at.Unix() < before.decided {
 		return nil
 	}
 	return before.err

@@ -170,21 +170,35 @@ func (p *Profile) groupsOf(cert *certificate, roles *watch.Setting[*rolemapping.
 			}
 		}
 	}
-	if roles != nil {
-		subject, err := rendered(cert.subject, x500.Name.String)
-		if err != nil {
-			return nil, refuseUnmappableSubject().because("role_mapping "+roles.Name, err)
-		}
-		if err := p.unfolded(subject); err != nil {
-			return nil, refuseName(InvalidGroup, roleMappingSubject, "role_mapping "+roles.Name, err)
-		}
-		for _, role := range roles.Get().Roles(subject) {
-			add(role)
-		}
+	mapped, err := p.rolesOf(cert, roles)
+	if err != nil {
+		return nil, err
+	}
+	for _, role := range mapped {
+		add(role)
 	}
 	return groups, nil
 }
 
+// rolesOf returns the roles that the role mapping, if there is one, gives the certificate's subject.
+func (p *Profile) rolesOf(cert *certificate, roles *watch.Setting[*rolemapping.Mapping]) ([]string, error) {
+	if roles == nil {
+		return nil, nil
+	}
+	subject, err := rendered(cert.subject, x500.Name.String)
+	if err != nil {
+		return nil, refuseUnmappableSubject().because("role_mapping "+roles.Name, err)
+	}
+	if p.settings.safeNames() {
+		// Names are compared without regard to case, for which U+212A, the sign for kelvin, is a k.
+		if err := name.Unfolded(subject); err != nil {
+			return nil, refuseName(InvalidGroup, roleMappingSubject, "role_mapping "+roles.Name, err)
+		}
+	}
+	return roles.Get().Roles(subject), nil
+}
+
+// values returns what the rule finds, which may be nothing.
 func (r *groupRule) values(cert *certificate) ([]string, error) {
 	if r.pattern == nil {
 		return r.template.values(cert)
@@ -203,19 +217,14 @@ func (r *groupRule) values(cert *certificate) ([]string, error) {
 	return values, nil
 }
 
-// looksLikeDN reports whether a role-mapping rule for a subtree, such as "*,ou=y", could take
-// a plain group for a name in it, or for another spelling of one. Elasticsearch compares groups as
-// distinguished names.
+// looksLikeDN reports whether Elasticsearch, which compares groups as distinguished names, could take a
+// plain group for one, or for another spelling of one:
+//
+//	rule   groups: "*,ou=y"    for all of a subtree
+//	group  x,ou=y              would match it
+//	group  a+b, a=b            would not
 func looksLikeDN(group string) bool {
 	return strings.Contains(group, "=") && strings.ContainsAny(group, `,;+\#"`)
-}
-
-// unfolded reports whether a subject can be told from another one where case does not count.
-func (p *Profile) unfolded(subject string) error {
-	if !p.settings.safeNames() {
-		return nil
-	}
-	return name.Unfolded(subject)
 }
 
 // claimsOf puts the claims together, in an order that the certificate cannot influence.
@@ -237,7 +246,8 @@ func (p *Profile) claimsOf(cert *certificate, principal string, groups []string)
 	}
 	if p.settings.Confirmation {
 		fingerprint := cert.fingerprint()
-		claims = append(claims, token.Claim{Name: "cnf", Value: map[string]string{"x5t#S256": base64.RawURLEncoding.EncodeToString(fingerprint[:])}})
+		thumbprint := base64.RawURLEncoding.EncodeToString(fingerprint[:])
+		claims = append(claims, token.Claim{Name: "cnf", Value: map[string]string{"x5t#S256": thumbprint}})
 	}
 	return claims, nil
 }

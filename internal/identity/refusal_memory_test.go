@@ -70,7 +70,8 @@ func TestARefusalIsRememberedWhoeverVerified(t *testing.T) {
 	}
 	for range 3 {
 		require.Equal(t, string(Revoked), ask("es.example.com"))
-		require.Equal(t, string(Misdirected), ask("other.example.com"), "what depends on the request is looked at each time")
+		require.Equal(t, string(Misdirected), ask("other.example.com"),
+			"what depends on the request is looked at each time")
 	}
 	require.Equal(t, 1, list.asked)
 	list.version++
@@ -91,7 +92,8 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 			cert := throwaway(t, strings.Repeat("eve", 10_000))
 			sent = append(sent, weak.Make(cert))
 			chain := []*x509.Certificate{cert}
-			_, err := id.decide(t.Context(), connectionOf(chain), chain, pool, [][]*x509.Certificate{chain}, time.Now())
+			chains := [][]*x509.Certificate{chain}
+			_, err := id.decide(t.Context(), connectionOf(chain), chain, pool, chains, time.Now())
 			var refusal *Refusal
 			require.ErrorAs(t, err, &refusal)
 			if refusal.cause != nil {
@@ -100,7 +102,8 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 		}
 	}
 	require.Equal(t, 20, id.outcomes.refusals.Len())
-	for _, err := range []error{errors.New(strings.Repeat("eve", 10_000)), Refuse(InvalidName, "a name").From(errors.New(strings.Repeat("eve", 10_000)))} {
+	long := errors.New(strings.Repeat("eve", 10_000))
+	for _, err := range []error{long, Refuse(InvalidName, "a name").From(long)} {
 		err := id.outcomes.refused(connection{}, basis{}, time.Now(), err, nil)
 		require.LessOrEqual(t, len(err.Error()), maxText+len("…"))
 		if cause := errors.Unwrap(err); cause != nil {

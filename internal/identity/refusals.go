@@ -22,7 +22,8 @@ func refuseNoCertificate() *Refusal {
 }
 
 func refuseNeverAsked(sites string) *Refusal {
-	return Refuse(NoCertificate, "no client can show it: %s asks for no certificate; set client_auth { mode request }", sites)
+	return Refuse(NoCertificate, "no client can show it: %s asks for no certificate; "+
+		"set client_auth { mode request }", sites)
 }
 
 // unverified
@@ -32,31 +33,37 @@ func refuseResumed() *Refusal {
 }
 
 func refuseNoAuthorities() *Refusal {
-	return Refuse(Unverified, "the trust_pool of elasticsearch_jwt is empty: name the authority of the client certificates")
+	return Refuse(Unverified, "the trust_pool of elasticsearch_jwt is empty: "+
+		"name the authority of the client certificates")
 }
 
 func refuseNobodyVerified() *Refusal {
 	return Refuse(Unverified, "nobody verified the client's certificate: "+
-		"set client_auth { mode verify_if_given } with a trust_pool, or give elasticsearch_jwt a trust_pool of its own")
+		"set client_auth { mode verify_if_given } with a trust_pool, "+
+		"or give elasticsearch_jwt a trust_pool of its own")
 }
 
 func refuseTooManySent(n int) *Refusal {
-	return Refuse(Unverified, "the client sent %d certificates: send its own and the intermediates, which are %d at most", n, maxSent-1)
+	return Refuse(Unverified, "the client sent %d certificates: "+
+		"send its own and the intermediates, which are %d at most", n, maxSent-1)
 }
 
 func refuseNotForClients() *Refusal {
-	return Refuse(Unverified, "the client's certificate is not for client authentication: its extended key usage must include clientAuth")
+	return Refuse(Unverified, "the client's certificate is not for client authentication: "+
+		"its extended key usage must include clientAuth")
 }
 
 // refuseUnusableKey refuses a certificate that cannot have come through a handshake.
 func refuseUnusableKey(why string) *Refusal {
 	return Refuse(Unverified, "no client can use the certificate in TLS: "+
-		"issue it with a key for RSA (of 2048 to 8192 bits), or on P-256, P-384 or P-521, or for Ed25519").From(errors.New(why))
+		"issue it with a key for RSA (of 2048 to 8192 bits), or on P-256, P-384 or P-521, or for Ed25519").
+		From(errors.New(why))
 }
 
 func refuseReencoded() *Refusal {
 	return Refuse(Unverified, "the client's certificate, or one that it sent along, "+
-		"is not encoded as its authority issued it, which changes its fingerprint: use the file that the authority gave you")
+		"is not encoded as its authority issued it, which changes its fingerprint: "+
+		"use the file that the authority gave you")
 }
 
 // refuseUnverified says why crypto/x509 did not accept a certificate. What was found to be the matter
@@ -77,7 +84,8 @@ func refuseUnverified(err error, of, found string, now time.Time) *Refusal {
 
 func explainUnverified(err error, of string) *Refusal {
 	if _, ok := errors.AsType[x509.UnhandledCriticalExtension](err); ok {
-		return Refuse(Unverified, "the client's certificate, or one above it, has a critical extension that is not known here: "+
+		return Refuse(Unverified, "the client's certificate, or one above it, "+
+			"has a critical extension that is not known here: "+
 			"issue it without, or not critical")
 	}
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
@@ -93,15 +101,16 @@ func explainUnverified(err error, of string) *Refusal {
 	case invalid.Reason == x509.IncompatibleUsage:
 		return refuseNotForClients()
 	default:
-		return Refuse(Unverified, "the chain of the client's certificate to the trust_pool of %s breaks a rule of an authority in it, "+
-			"such as a name constraint: the log says which", of)
+		return Refuse(Unverified, "the chain of the client's certificate to the trust_pool of %s "+
+			"breaks a rule of an authority in it, such as a name constraint: the log says which", of)
 	}
 }
 
 // expired
 
 func refuseExpired() *Refusal {
-	return Refuse(Expired, "the client's certificate, or one above it, has expired or is not valid yet: renew it and connect again")
+	return Refuse(Expired, "the client's certificate, or one above it, has expired or is not valid yet: "+
+		"renew it and connect again")
 }
 
 // misdirected
@@ -126,11 +135,13 @@ func refuseRevoked() *Refusal {
 func refuseMissingList() *Refusal { return refuseList("has not been fetched yet") }
 
 func refuseBadlySignedList() *Refusal {
-	return refuseList("is not signed by its key: fetch it anew, and if the authority has had several keys, add the list of each")
+	return refuseList("is not signed by its key: fetch it anew, and if the authority has had several keys, " +
+		"add the list of each")
 }
 
 func refuseListOfOthers() *Refusal {
-	return refuseList("is for other certificates: add the list that its CRL distribution point names, or set crl_stale allow")
+	return refuseList("is for other certificates: add the list that its CRL distribution point names, " +
+		"or set crl_stale allow")
 }
 
 func refuseListFromTheFuture() *Refusal {
@@ -142,13 +153,15 @@ func refuseOutdatedList() *Refusal {
 }
 
 func refuseList(why string) *Refusal {
-	return Refuse(Revoked, "it cannot be told whether the certificate is revoked: the revocation list of its issuer %s", why)
+	return Refuse(Revoked, "it cannot be told whether the certificate is revoked: "+
+		"the revocation list of its issuer %s", why)
 }
 
 // no_principal
 
 func refuseSeveralPrincipals() *Refusal {
-	return Refuse(NoPrincipal, "the certificate has several values for the principal, and which one is the user cannot be guessed: "+
+	return Refuse(NoPrincipal, "the certificate has several values for the principal, "+
+		"and which one is the user cannot be guessed: "+
 		"choose a principal that is single")
 }
 
@@ -189,7 +202,8 @@ func refuseName(r Reason, what, setting string, err error) *Refusal {
 	switch problem := name.ProblemOf(err); problem {
 	case "":
 		return Refuse(r, "%s is ambiguous or cannot be read: "+
-			"issue the certificate with a single name in UTF-8 and without control characters", what).because(setting, err)
+			"issue the certificate with a single name in UTF-8 and without control characters", what).
+			because(setting, err)
 	case name.Empty, name.NotUTF8, name.Control:
 		return Refuse(r, "%s %s: %s", what, problem, reissue).because(setting, err)
 	default:
@@ -216,14 +230,15 @@ func refuseUnmappableSubject() *Refusal {
 // no_claim
 
 func refuseNoClaim(claim string) *Refusal {
-	return Refuse(NoClaim, "the certificate lacks what the claim %s is made of: issue it with such a value, or do not require the claim", claim)
+	return Refuse(NoClaim, "the certificate lacks what the claim %s is made of: "+
+		"issue it with such a value, or do not require the claim", claim)
 }
 
 // too_large
 
 func refuseTooManyGroups(limit int) *Refusal {
-	return Refuse(TooLarge, "the groups of this certificate would not fit into the headers that the cluster reads, %d bytes in all: "+
-		"put fewer or shorter groups into the token", limit)
+	return Refuse(TooLarge, "the groups of this certificate would not fit into the headers that the cluster reads, "+
+		"%d bytes in all: put fewer or shorter groups into the token", limit)
 }
 
 func refuseLargeHeaders(size, limit int) *Refusal {

@@ -20,7 +20,9 @@ type revocation struct {
 // check refuses a certificate without a chain that is both valid now and free of revoked
 // certificates. Of several such chains the one that ends last speaks for the client, until end;
 // recheck is until when that is so if no file changes. Both are Unix seconds.
-func (r *revocation) check(leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time) (recheck, end int64, err error) {
+func (r *revocation) check(
+	leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time,
+) (recheck, end int64, err error) {
 	var change time.Time
 	for _, chain := range chains {
 		chainEnd := chainEnd(chain, leaf, now)

@@ -133,7 +133,8 @@ func (s *Settings) check() error {
 		return setting.In("crl_stale", fmt.Errorf("%q: use refuse or allow", s.CRLStale))
 	}
 	if s.CRLStale != crlStaleRefuse && len(s.CRL) == 0 {
-		return setting.In("crl_stale", errors.New("there is no revocation list that it could be about: add a line `crl <file|url>`"))
+		return setting.In("crl_stale", errors.New("there is no revocation list that it could be about: "+
+			"add a line `crl <file|url>`"))
 	}
 	return nil
 }
@@ -142,9 +143,11 @@ func (s *Settings) check() error {
 func (s *Settings) principalRule(resolve setting.Resolver) (principalRule, error) {
 	switch {
 	case s.UsernamePattern != "" && s.UsernameRDN != "":
-		return principalRule{}, setting.In("username_rdn", errors.New("there is a username_pattern too: keep one of them, as the PKI realm would"))
+		return principalRule{}, setting.In("username_rdn", errors.New("there is a username_pattern too: "+
+			"keep one of them, as the PKI realm would"))
 	case (s.UsernamePattern != "" || s.UsernameRDN != "") && s.Principal != "":
-		return principalRule{}, setting.In("principal", errors.New("there is a username_pattern or username_rdn too: keep one of them"))
+		return principalRule{}, setting.In("principal", errors.New("there is a username_pattern or username_rdn too: "+
+			"keep one of them"))
 	case s.UsernamePattern != "":
 		compiled, err := pattern.Compile(s.UsernamePattern)
 		if err != nil {
@@ -165,7 +168,8 @@ func (s *Settings) principalRule(resolve setting.Resolver) (principalRule, error
 		return principalRule{}, setting.In("principal", err)
 	}
 	if t.isStatic() {
-		return principalRule{}, setting.In("principal", fmt.Errorf("%q has nothing of the certificate in it: everybody would be the same user", source))
+		return principalRule{}, setting.In("principal", fmt.Errorf("%q has nothing of the certificate in it: "+
+			"everybody would be the same user", source))
 	}
 	return principalRule{setting: "principal " + source, template: t}, nil
 }
@@ -219,7 +223,8 @@ func checkStaticGroup(t template) error {
 		return err
 	}
 	if values, err := t.values(nil); err != nil || looksLikeDN(values[0]) {
-		return errors.New("a group looks like a distinguished name, which could match a role mapping for another group: write it without the comma or the equals sign")
+		return errors.New("a group looks like a distinguished name, " +
+			"which could match a role mapping for another group: write it without the comma or the equals sign")
 	}
 	return nil
 }
@@ -227,10 +232,12 @@ func checkStaticGroup(t template) error {
 // fixedClaims are the issuer and the claims with the issuer and the audiences.
 func (s *Settings) fixedClaims(resolve setting.Resolver) (issuer string, claims []token.Claim, err error) {
 	if s.Issuer == "" {
-		return "", nil, errors.New("no issuer: write `issuer https://es.example.com`, the same as the realm's allowed_issuer")
+		return "", nil, errors.New("no issuer: write `issuer https://es.example.com`, " +
+			"the same as the realm's allowed_issuer")
 	}
 	if len(s.Audience) == 0 {
-		return "", nil, errors.New("no audience: write `audience https://elasticsearch.example.com:9200`, one of the realm's allowed_audiences")
+		return "", nil, errors.New("no audience: write `audience https://elasticsearch.example.com:9200`, " +
+			"one of the realm's allowed_audiences")
 	}
 	if issuer, err = staticText(s.Issuer, resolve); err != nil {
 		return "", nil, setting.In("issuer", err)
@@ -242,7 +249,8 @@ func (s *Settings) fixedClaims(resolve setting.Resolver) (issuer string, claims 
 		}
 	}
 	if s.TokenType == idToken && s.AudienceClaim != "aud" {
-		return "", nil, setting.In("audience_claim", fmt.Errorf("%s: an id_token realm reads aud and nothing else: write `token_type access_token` too, or leave audience_claim out", s.AudienceClaim))
+		return "", nil, setting.In("audience_claim", fmt.Errorf("%s: an id_token realm reads aud and nothing else: "+
+			"write `token_type access_token` too, or leave audience_claim out", s.AudienceClaim))
 	}
 	return issuer, []token.Claim{{Name: "iss", Value: issuer}, {Name: s.AudienceClaim, Value: audience}}, nil
 }
@@ -270,7 +278,8 @@ func staticText(s string, resolve setting.Resolver) (string, error) {
 func (s *Settings) principalClaims() ([]string, error) {
 	switch {
 	case s.TokenType != idToken && s.TokenType != accessToken:
-		return nil, setting.In("token_type", fmt.Errorf("%q: use id_token or access_token, as the realm does", s.TokenType))
+		return nil, setting.In("token_type", fmt.Errorf("%q: use id_token or access_token, as the realm does",
+			s.TokenType))
 	case s.TokenType == idToken && s.PrincipalClaim != "sub":
 		return []string{"sub", s.PrincipalClaim}, nil
 	default:
@@ -288,7 +297,8 @@ func (s *Settings) checkClaimNames(principal []string) error {
 	}
 	for i, c := range settings {
 		if c.claim != c.own && slices.Contains(reservedClaims, c.claim) {
-			return setting.In(c.name, fmt.Errorf("%s has a meaning of its own (RFC 7519): choose another name", c.claim))
+			return setting.In(c.name, fmt.Errorf("%s has a meaning of its own (RFC 7519): choose another name",
+				c.claim))
 		}
 		for _, other := range settings[:i] {
 			if c.claim == other.claim {
@@ -307,9 +317,11 @@ func (s *Settings) checkClaimNames(principal []string) error {
 		case name == "":
 			return setting.In("claim ", errors.New("it has no name"))
 		case slices.Contains(reservedClaims, name):
-			return setting.In("claim "+name, errors.New("the handler sets it, or it has a meaning of its own (RFC 7519): choose another name"))
+			return setting.In("claim "+name, errors.New("the handler sets it, "+
+				"or it has a meaning of its own (RFC 7519): choose another name"))
 		case slices.Contains(names, name):
-			return setting.In("claim "+name, errors.New("it already holds the principal, the audience or the groups: choose another name"))
+			return setting.In("claim "+name, errors.New("it already holds the principal, "+
+				"the audience or the groups: choose another name"))
 		}
 	}
 	return nil
@@ -355,7 +367,8 @@ func (p *Profile) addClaim(t claimTemplate, value any, resolve setting.Resolver)
 		p.fixed = append(p.fixed, token.Claim{Name: t.name, Value: v})
 		return nil
 	default:
-		return fmt.Errorf("a %T: use a string, a list of strings, a number or a boolean (Elasticsearch takes no objects)", value)
+		return fmt.Errorf("a %T: use a string, a list of strings, "+
+			"a number or a boolean (Elasticsearch takes no objects)", value)
 	}
 }
 
@@ -384,7 +397,8 @@ func (s *Settings) headers(resolve setting.Resolver) ([]Header, error) {
 	for name, value := range s.Headers {
 		name = http.CanonicalHeaderKey(name)
 		if _, ok := configured[name]; ok {
-			return nil, setting.In("header "+name, errors.New("it is there twice, and the upstream gets exactly one value"))
+			return nil, setting.In("header "+name, errors.New(
+				"it is there twice, and the upstream gets exactly one value"))
 		}
 		configured[name] = value
 	}
@@ -402,16 +416,22 @@ func (s *Settings) headers(resolve setting.Resolver) ([]Header, error) {
 		headers = append(headers, h)
 	}
 	if !jwt {
-		return nil, setting.In("header "+authorization, errors.New("no header has {jwt} in it, so that the upstream would get no token: write `header Authorization \"Bearer {jwt}\"`"))
+		return nil, setting.In("header "+authorization, errors.New("no header has {jwt} in it, "+
+			"so that the upstream would get no token: write `header Authorization \"Bearer {jwt}\"`"))
 	}
 	return headers, nil
+}
+
+// connectionHeaders are those of one hop, which are for the proxy to set.
+var connectionHeaders = []string{
+	"Connection", "Content-Length", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
 func (s *Settings) headerOf(header, value string, resolve setting.Resolver) (Header, error) {
 	switch {
 	case !httpguts.ValidHeaderFieldName(header):
 		return Header{}, errors.New("it is not a header name (RFC 9110)")
-	case slices.Contains([]string{"Connection", "Content-Length", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}, header):
+	case slices.Contains(connectionHeaders, header):
 		return Header{}, errors.New("it belongs to the connection, and cannot be set")
 	case header == "Es-Client-Authentication":
 		return Header{}, errors.New("write `shared_secret {file./path}` instead")

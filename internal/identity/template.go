@@ -45,7 +45,8 @@ func parseTemplate(s string, allowJWT bool, resolve setting.Resolver) (template,
 		case s[i] == '{':
 			length := strings.IndexByte(s[i:], '}')
 			if length < 0 {
-				return template{}, fmt.Errorf("%s has a { without a }: write \\{ if you mean a brace", setting.Quoted(s))
+				return template{}, fmt.Errorf("%s has a { without a }: write \\{ if you mean a brace",
+					setting.Quoted(s))
 			}
 			name := s[i+1 : i+length]
 			i += length
@@ -89,12 +90,14 @@ func lookupCertValue(placeholder string) (certValue, error) {
 	case strings.HasPrefix(placeholder, setting.ShortFile):
 		return nil, setting.ErrShortFile(placeholder)
 	case strings.HasPrefix(placeholder, "http."):
-		return nil, fmt.Errorf("{%s} comes from the request, and nothing in a request may say who a client is: use %s", placeholder, certValueNames())
+		return nil, fmt.Errorf("{%s} comes from the request, and nothing in a request may say who a client is: "+
+			"use %s", placeholder, certValueNames())
 	case placeholder == "jwt":
 		return nil, errors.New("{jwt} can only be used in a header value")
 	default:
 		if meant := nearestPlaceholder(name); meant != "" {
-			return nil, fmt.Errorf("unknown placeholder {%s}: did you mean %s? Otherwise use one of %s, {env.*} or {file.*}",
+			return nil, fmt.Errorf("unknown placeholder {%s}: "+
+				"did you mean %s? Otherwise use one of %s, {env.*} or {file.*}",
 				placeholder, meant, certValueNames())
 		}
 		return nil, fmt.Errorf("unknown placeholder {%s}: use %s, {env.*} or {file.*}", placeholder, certValueNames())
