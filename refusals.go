@@ -36,7 +36,7 @@ func refuseReplayedToken() *Refusal {
 }
 
 func refuseCredentialAPI() *Refusal {
-	return identity.Refuse(identity.CredentialAPI, "this request could make a credential "+
+	return identity.Refuse(identity.RefusedAPI, "this request could make a credential "+
 		"that outlives the client's certificate, and such requests do not go on from here: "+
 		"use the certificate itself, or ask the operator for a credential")
 }

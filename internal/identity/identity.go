@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -83,9 +84,16 @@ func (id *Identifier) Issuer() string { return id.profile.issuer }
 func (id *Identifier) HasAuthorities() bool { return id.pool != nil }
 
 // Identify returns the client at the other end of a connection, and until when its certificate is
-// good (Unix seconds). There are three ways out of it that are no refusal: a client that is known and
-// that the handler's own authorities vouch for, one that is known and was verified again, and a new
-// one.
+// good (Unix seconds). A client is who it is said to be because
+//
+//  1. it holds the key of its certificate: TLS has proven that, in the handshake of this connection;
+//  2. the certificate leads to an authority, now: to one of the handler's own, or to one that the TLS
+//     layer asked for on this site;
+//  3. it is for clients, encoded as it was issued, and neither denied nor revoked;
+//  4. the profile reads one name out of it.
+//
+// Where the TLS layer vouches for the certificate, that is looked at for each request. All else is
+// decided once, and counts until something changes.
 func (id *Identifier) Identify(
 	ctx context.Context, conn *tls.ConnectionState, host string, now time.Time,
 ) (client *Client, notAfter int64, err error) {
@@ -101,25 +109,20 @@ func (id *Identifier) Identify(
 	if err != nil {
 		return nil, 0, err
 	}
-	key := connectionOf(conn.PeerCertificates)
-	known := id.outcomes.client(key, id.basis(pool), now)
-	if known != nil && pool != nil {
-		// TLS has proven that the client holds this certificate's key, and a chain was found.
-		return known, known.chainEnd, nil
-	}
-	var byTLS verified
+	vouched := verified{notAfter: math.MaxInt64} // for decide to find out
 	if pool == nil {
-		if byTLS, err = verifiedByTLS(conn, host, now); err != nil {
+		if vouched, err = verifiedByTLS(conn, host, now); err != nil {
 			return nil, 0, err
 		}
-		if known != nil {
-			return known, min(byTLS.notAfter, known.chainEnd), nil
+	}
+	key := connectionOf(conn.PeerCertificates)
+	client = id.outcomes.client(key, id.basis(pool), now)
+	if client == nil {
+		if client, err = id.decide(ctx, key, conn.PeerCertificates, pool, vouched.chains, now); err != nil {
+			return nil, 0, err
 		}
 	}
-	if client, err = id.decide(ctx, key, conn.PeerCertificates, pool, byTLS.chains, now); err != nil {
-		return nil, 0, err
-	}
-	return client, client.chainEnd, nil
+	return client, min(vouched.notAfter, client.chainEnd), nil
 }
 
 // HasNoCertificate reports whether a client has none: where certificates are optional, it may be

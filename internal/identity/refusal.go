@@ -25,14 +25,14 @@ const (
 	TooLarge      Reason = "too_large"
 	Misdirected   Reason = "misdirected"
 	NoKey         Reason = "no_key"
-	CredentialAPI Reason = "credential_api"
+	RefusedAPI    Reason = "credential_api"
 	NoPath        Reason = "no_path"
 )
 
 // Reasons are all of them.
 var Reasons = []Reason{
 	NoCertificate, ReplayedToken, Unverified, Expired, Revoked, NoPrincipal, InvalidName, InvalidGroup,
-	NoClaim, TooLarge, Misdirected, NoKey, CredentialAPI, NoPath,
+	NoClaim, TooLarge, Misdirected, NoKey, RefusedAPI, NoPath,
 }
 
 // Status is the HTTP status of a refusal (RFC 9110): 400 for what is for no path, 401 for who is not

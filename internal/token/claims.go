@@ -1,3 +1,6 @@
+// Package token has what a JWT says and when: its claims, the window of time that it serves, and its
+// payload. The same claims, key and window always make the same payload, so that every replica gives a
+// client the same token. It also reads tokens that somebody else brings, without verifying them.
 package token
 
 import (
@@ -22,7 +25,7 @@ type Claims struct {
 	Jti     bool // each token has an identifier of its own
 }
 
-// Claim is one member of a claimSet.
+// Claim is one member of the claims.
 type Claim struct {
 	Name  string
 	Value any // string, []string, or what JSON configuration gives: bool, number, a list of them
@@ -51,7 +54,7 @@ func Encode(claims []Claim, jti bool) (Claims, error) {
 	return Claims{Members: slices.Clip(b.Bytes()), Jti: jti}, nil
 }
 
-// timeClaimsSize is how much the three time claims and the braces add to a claimSet.
+// timeClaimsSize is how much the three time claims and the braces add.
 const timeClaimsSize = len(`{"iat":1234567890,"nbf":1234567890,"exp":1234567890}`)
 
 // Size is how many bytes a payload has at most.
@@ -131,4 +134,6 @@ func WindowAt(now int64, lifetime time.Duration, claims Claims, notAfter int64) 
 	return Window{Start: start, End: start + half, Expires: min(start+life, notAfter)}
 }
 
+// NotBefore is when the token begins to count (nbf), in Unix seconds: before the window, for nodes whose
+// clocks are behind.
 func (w Window) NotBefore() int64 { return w.Start - int64(timing.ClockSkew/time.Second) }

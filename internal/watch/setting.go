@@ -18,14 +18,15 @@ type Setting[T any] struct {
 	due     bool // the first look of all is yet to come
 }
 
-// Watched is a watched of any type.
+// Watched is a Setting of any type.
 type Watched interface {
 	Watch(ctx context.Context)
 
-	// State is which setting it is of, and whether it can be read and used.
+	// State is which setting it is, and whether what it names can be read and used.
 	State() (setting string, usable bool)
 }
 
+// NewSetting returns the Setting of a source that is yet to be read.
 func NewSetting[T any](setting string, source Source, parse func([]byte) (T, error), logger *zap.Logger) *Setting[T] {
 	logger = logger.With(zap.String("setting", setting))
 	return &Setting[T]{
@@ -57,9 +58,10 @@ func OpenURL[T any](setting string, source Source, known bool, parse func([]byte
 	return w
 }
 
-// Read reads it for the first time.
+// Read reads the source for the first time.
 func (w *Setting[T]) Read() error { return w.value.Read(context.Background()) }
 
+// Get returns what was read last. There must have been something.
 func (w *Setting[T]) Get() T { return w.value.Get() }
 
 // Version counts the changes of what it returns: see [Value.Version].
@@ -77,4 +79,5 @@ func (w *Setting[T]) looked(_ bool, err error) {
 	w.trouble.Note(err, w.due || w.value.Has())
 }
 
+// State implements [Watched].
 func (w *Setting[T]) State() (setting string, usable bool) { return w.setting, !w.trouble.Has() }
