@@ -37,10 +37,13 @@ func (p *Profile) eachTemplate(do func(setting string, t template)) {
 }
 
 // ambiguity is an example of two certificates for which the template gives the same text, or "" if it
-// tells them apart: in {cert.cn}@{cert.o}, an @ of the text can be one of a value.
+// tells all of them apart:
+//
+//	{cert.cn}@{cert.o}    a@b@c is CN=a@b with O=c, and CN=a with O=b@c
+//	{cert.cn}|{cert.o}    if names can have no |, each text is of one certificate
 func (t template) ambiguity() string {
 	values, between := t.joined()
-	// What is not ambiguous is taken off at either end, until nothing is left to tell apart.
+	// A value that ends where no other can is left out, at either end: what remains is ambiguous.
 	for len(values) > 1 && t.tells(values[0], between[0]) {
 		values, between = values[1:], between[1:]
 	}
@@ -55,7 +58,7 @@ func (t template) ambiguity() string {
 		a, "x"+join+"y", b, "z", "x", "y"+join+"z")
 }
 
-// joined are the template's placeholders, and the text between each and the next.
+// joined returns the template's placeholders, and the text between each and the next.
 func (t template) joined() (values []templatePart, between []string) {
 	var text strings.Builder
 	for _, p := range t.parts {
@@ -72,10 +75,11 @@ func (t template) joined() (values []templatePart, between []string) {
 	return values, between
 }
 
-// tells reports whether it can be told where a value ends, or begins, at the text beside it.
+// tells reports whether one can tell where a value ends, or begins, by the text beside it: the text has a
+// character that the value cannot have.
 func (t template) tells(value templatePart, text string) bool {
 	if value.name == "fingerprint" {
-		return true // it is always as long
+		return true // it always has the same length
 	}
 	return strings.ContainsFunc(text, func(c rune) bool {
 		switch value.name {

@@ -74,8 +74,9 @@ var dnValues = []string{
 	"issuer.dn", "issuer.dn_rfc2253", "issuer.dn_opensearch",
 }
 
+// nameValues are the values of the subject, or of the issuer.
 func nameValues(name func(*certificate) x500.Name) map[string]certValue {
-	// A certificate whose names are all alternative ones has an empty subject, which is no name.
+	// A certificate can have all its names as alternative names, and an empty subject. That is no name.
 	whole := func(render func(x500.Name) string) certValue {
 		return func(c *certificate) ([]string, error) {
 			n := name(c)
@@ -107,8 +108,9 @@ func nameValues(name func(*certificate) x500.Name) map[string]certValue {
 	return values
 }
 
-// rendered renders a name, unless a value in it has a control character: not every rendering shows
-// that, and for a pattern what stands behind a line's end is as good as a name.
+// rendered renders a name, unless a value in it has a control character. Not every rendering shows one,
+// and a pattern could take what follows the end of a line for a name: where one value is
+// "eve\nCN=admin", CN=(.*?)(?:,|$) finds admin.
 func rendered(name x500.Name, render func(x500.Name) string) (string, error) {
 	for _, rdn := range name {
 		for _, attribute := range rdn {
@@ -124,8 +126,8 @@ func one(f func(*certificate) string) certValue {
 	return func(c *certificate) ([]string, error) { return []string{f(c)}, nil }
 }
 
-// uriNames returns the URIs as the certificate has them: net/url writes some of them in another
-// way, and two names could become one.
+// uriNames returns the URIs as the certificate has them. crypto/x509 has them as net/url reads them, which
+// writes some in another way, so that two names could become one.
 func uriNames(c *certificate) ([]string, error) {
 	const uniformResourceIdentifier = 6 // RFC 5280 section 4.2.1.6
 	var uris []string
@@ -162,8 +164,8 @@ func ipNames(c *certificate) ([]string, error) {
 	return ips, nil
 }
 
-// spiffeID is the URI of an X.509-SVID. SPIFFE allows exactly one URI SAN: with another beside
-// it, the certificate is none.
+// spiffeID is the URI of an X.509-SVID. SPIFFE allows exactly one URI among the alternative names: a
+// certificate with another beside it is no SVID.
 func spiffeID(c *certificate) ([]string, error) {
 	uris, err := uriNames(c)
 	if err != nil {
@@ -192,7 +194,7 @@ func certValueNames() string {
 	return strings.Join(names, " ") + " and {cert.issuer.cn} and the like"
 }
 
-// nearestPlaceholder is the one that a mistyped one was probably meant to be, or "". The name is
+// nearestPlaceholder is the placeholder that was probably meant by a mistyped one, or "". The name is
 // without "cert.", which people forget.
 func nearestPlaceholder(name string) string {
 	switch meant := setting.Nearest(name, append(slices.Collect(maps.Keys(certValues)), "jwt")); meant {

@@ -10,10 +10,11 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// outcomes are what has become of the certificates of connections, so that each is looked at once.
+// outcomes remember who was at the other end of a connection, or why nobody was, so that each certificate
+// is looked at once.
 type outcomes struct {
 	clients *lru.Cache[connection, *Client]
-	// Strangers have a memory of their own: however many come, they put no client out of the other.
+	// Refusals have a memory of their own: however many strangers come, no client is forgotten for them.
 	refusals *lru.Cache[connection, remembered]
 }
 
@@ -35,7 +36,7 @@ type basis struct {
 	versions uint64         // of the files, added up
 }
 
-// remembered is a refusal that goes on for a while.
+// remembered is a refusal that counts for a while.
 type remembered struct {
 	basis          basis
 	decided, until int64 // Unix seconds
@@ -96,9 +97,13 @@ func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *Cl
 	o.clients.Add(key, client)
 }
 
-// refused remembers why there is nobody on a connection, until that can be otherwise: a refusal by
-// what time alone can change, such as a certificate that is not valid yet, ends with that. It
-// returns the refusal without anything of the certificate in it.
+// refused remembers why there is nobody on a connection, for a minute at most. If time alone can change
+// that, it is not remembered any longer:
+//
+//	12:00:00  the certificate is refused, for it is not valid before 12:00:20
+//	12:00:20  it is looked at again
+//
+// It returns the refusal without anything of the certificate in it.
 func (o *outcomes) refused(key connection, by basis, now time.Time, err error, chains [][]*x509.Certificate) error {
 	until := now.Add(refusalTime)
 	if refusal, ok := errors.AsType[*Refusal](err); ok {

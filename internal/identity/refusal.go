@@ -81,7 +81,7 @@ func (r *Refusal) From(err error) *Refusal {
 	return r
 }
 
-// because names the setting behind a refusal and, if there is one, the error, for the operator alone.
+// because keeps the setting behind a refusal and, if there is one, the error, for the operator alone.
 func (r *Refusal) because(setting string, err error) *Refusal {
 	if err == nil {
 		return r.From(errors.New(setting))

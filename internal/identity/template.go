@@ -26,8 +26,8 @@ type templatePart struct {
 	jwt   bool
 }
 
-// parseTemplate parses a configured value. A brace that is meant as such is written \{.
-// Errors name what can be written instead.
+// parseTemplate parses a configured value. A brace that is no placeholder's is written \{. Errors name
+// what can be written instead.
 func parseTemplate(s string, allowJWT bool, resolve setting.Resolver) (template, error) {
 	var t template
 	var text strings.Builder
@@ -104,12 +104,17 @@ func lookupCertValue(placeholder string) (certValue, error) {
 	}
 }
 
-// errSeveral says that a value which must be single is not.
+// errSeveral says that there are several values where one is needed.
 var errSeveral = errors.New("has several values where one is needed")
 
 // values evaluates the template for a certificate. A template that is exactly one placeholder
 // has all of its values; in a longer text each placeholder must have exactly one. Where a
-// value is missing, there is none at all.
+// value is missing, there is none at all:
+//
+//	{cert.o}              O=a, O=b    a and b
+//	{cert.cn}@{cert.o}    CN=x, O=a   x@a
+//	{cert.cn}@{cert.o}    CN=x        nothing
+//	{cert.cn}@{cert.o}    two O       errSeveral
 func (t template) values(cert *certificate) ([]string, error) {
 	if len(t.parts) == 1 && t.parts[0].value != nil {
 		return t.valuesOf(t.parts[0], cert)
