@@ -21,12 +21,9 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
-// explanation is what a handler makes of a certificate.
-type explanation = identity.Explanation
-
 // explain says what the handler would make of a client with this certificate, followed by the
 // intermediates that it sends along. It signs nothing.
-func (h *Handler) explain(sent []*x509.Certificate, now time.Time) explanation {
+func (h *Handler) explain(sent []*x509.Certificate, now time.Time) identity.Explanation {
 	var sites []identity.Site
 	for _, s := range h.server.Of(h) {
 		at := identity.Site{Name: s.String(), Asks: s.Asks(), Verifies: s.Verifies()}
@@ -78,14 +75,14 @@ func encodeCertificates(certs []*x509.Certificate) []byte {
 }
 
 // explain asks every handler of the configuration about a certificate.
-func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]explanation, error) {
+func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]identity.Explanation, error) {
 	a.mu.Lock()
 	handlers := a.handlers
 	a.mu.Unlock()
 	if len(handlers) == 0 {
 		return nil, errNoHandler
 	}
-	explanations := make([]explanation, len(handlers))
+	explanations := make([]identity.Explanation, len(handlers))
 	for i, h := range handlers {
 		explanations[i] = h.explain(certs, now)
 	}
@@ -129,7 +126,7 @@ running it, and needs no Caddy that runs.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			var explanations []explanation
+			var explanations []identity.Explanation
 			if client.config != "" {
 				explanations, err = explainOffline(client.config, client.adapter, certs)
 			} else {
@@ -163,7 +160,7 @@ running it, and needs no Caddy that runs.`,
 }
 
 // explainOffline provisions a configuration, as `caddy validate` does, and asks its handlers.
-func explainOffline(file, adapter string, certs []*x509.Certificate) ([]explanation, error) {
+func explainOffline(file, adapter string, certs []*x509.Certificate) ([]identity.Explanation, error) {
 	config, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
 		return nil, fmt.Errorf("loading the configuration: %w", err)
@@ -190,7 +187,7 @@ func explainOffline(file, adapter string, certs []*x509.Certificate) ([]explanat
 	return app.(*App).explain(certs, time.Now())
 }
 
-func printExplanations(w io.Writer, explanations []explanation) error {
+func printExplanations(w io.Writer, explanations []identity.Explanation) error {
 	for i, e := range explanations {
 		if i > 0 {
 			fmt.Fprintln(w)
