@@ -132,6 +132,7 @@ func (s *scene) elasticsearch(t *testing.T, jwks string) {
 	var err error
 	s.node, err = esrealm.NewHandler(esrealm.Config{
 		ConfigDir: s.dir,
+		Logf:      t.Logf,
 		Realms: []esrealm.Realm{{
 			Name:                 "jwt1",
 			AllowedIssuer:        issuer,

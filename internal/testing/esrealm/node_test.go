@@ -35,7 +35,8 @@ func TestANodeTellsItsVersion(t *testing.T) {
 	}})
 	res := do(n, "admin:secret", http.MethodGet, "/")
 	require.Equal(t, http.StatusOK, res.Code)
-	require.Equal(t, []string{"Elasticsearch"}, res.Header()["X-elastic-product"])
+	header := map[string][]string(res.Header()) // a node's spelling is not Go's
+	require.Equal(t, []string{"Elasticsearch"}, header[productHeaderName])
 	require.Contains(t, res.Body.String(), `"number":"8.17.0"`)
 	require.Equal(t, http.StatusForbidden, do(n, "plain:secret", http.MethodGet, "/").Code)
 	require.Equal(t, http.StatusOK, do(n, "admin:secret", http.MethodHead, "/").Code)
