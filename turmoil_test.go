@@ -345,6 +345,9 @@ type unreliable struct {
 func (u *unreliable) call(name string) (effect bool, err error) {
 	u.cluster.mu.Lock()
 	defer u.cluster.mu.Unlock()
+	if u.dead.Load() {
+		return false, errDead
+	}
 	if u.holds.Load() && u.cluster.doom[name] {
 		delete(u.cluster.doom, name)
 		u.left.Store(0)
@@ -352,9 +355,7 @@ func (u *unreliable) call(name string) (effect bool, err error) {
 	if u.left.Add(-1) >= 0 {
 		return true, nil
 	}
-	if u.dead.Swap(true) {
-		return false, errDead
-	}
+	u.dead.Store(true)
 	u.cluster.crash[name]++
 	if u.holds.Load() {
 		time.AfterFunc(lockExpires, u.release)
@@ -379,18 +380,8 @@ func (u *unreliable) Lock(ctx context.Context, name string) error {
 		u.view.mu.Lock()
 		broken := u.brokenLock
 		u.view.mu.Unlock()
-		u.memory.mu.Lock()
-		free := !u.memory.locks[name]
-		if free {
-			u.memory.locks[name] = true
-		}
-		u.memory.mu.Unlock()
-		if free || broken {
-			u.holds.Store(free)
-			if n := u.afterLock.Swap(-1); n >= 0 {
-				u.left.Store(n)
-			}
-			return nil
+		if taken, err := u.take(name, broken); taken || err != nil {
+			return err
 		}
 		select {
 		case <-time.After(time.Second):
@@ -398,6 +389,28 @@ func (u *unreliable) Lock(ctx context.Context, name string) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// take takes the lock if it is free, or goes on without it if it is broken. A process that has died
+// while it waited takes none: nobody would ever give it back.
+func (u *unreliable) take(name string, broken bool) (taken bool, err error) {
+	u.cluster.mu.Lock() // nobody dies meanwhile
+	defer u.cluster.mu.Unlock()
+	u.memory.mu.Lock()
+	defer u.memory.mu.Unlock()
+	free := !u.memory.locks[name]
+	switch {
+	case u.dead.Load():
+		return false, errDead
+	case !free && !broken:
+		return false, nil
+	}
+	u.memory.locks[name] = true
+	u.holds.Store(free)
+	if n := u.afterLock.Swap(-1); n >= 0 {
+		u.left.Store(n)
+	}
+	return true, nil
 }
 
 func (u *unreliable) Unlock(ctx context.Context, name string) error {
