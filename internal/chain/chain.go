@@ -57,7 +57,8 @@ func vet(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (*x509.Ce
 	for first := true; first || len(above) > 0; first = false {
 		var found []*x509.Certificate
 		pending = slices.DeleteFunc(pending, func(c *candidate) bool {
-			if !first && !slices.ContainsFunc(above, func(issuer *x509.Certificate) bool { return bytes.Equal(issuer.RawSubject, c.RawIssuer) }) {
+			isIssuer := func(a *x509.Certificate) bool { return bytes.Equal(a.RawSubject, c.RawIssuer) }
+			if !first && !slices.ContainsFunc(above, isIssuer) {
 				return false // nothing has changed for it
 			}
 			if _, c.err = c.Verify(opts); c.err == nil {
@@ -76,19 +77,21 @@ func vet(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (*x509.Ce
 // distinct are the certificates without those that are there in another form already.
 func distinct(sent []*x509.Certificate) (all, rejected []*candidate) {
 	for _, c := range sent {
+		same := func(other *candidate) bool { return bytes.Equal(other.RawTBSCertificate, c.RawTBSCertificate) }
 		switch {
 		case Reencoded(c):
 			rejected = append(rejected, &candidate{c, ErrReencoded})
-		case !slices.ContainsFunc(all, func(other *candidate) bool { return bytes.Equal(other.RawTBSCertificate, c.RawTBSCertificate) }):
+		case !slices.ContainsFunc(all, same):
 			all = append(all, &candidate{Certificate: c})
 		}
 	}
 	return all, rejected
 }
 
-// explain finds the certificate that is at fault for that another one is of an unknown authority. It
-// goes by names: from the issuer of that one upwards over those that were rejected, to the first
-// that has a fault of its own, or else to the last of all, whose issuer is missing.
+// explain finds out why the authority of a certificate is unknown: mostly another certificate is at
+// fault. It goes by names: from the issuer of the first one upwards over those that were rejected, to
+// the first that has a fault of its own, or else to the last of all, whose issuer is missing. Of a
+// client below L below U below a trusted root, it names U if U has expired, and L if U was not sent.
 func explain(err error, cert *x509.Certificate, rejected []*candidate) error {
 	issuers := [][]byte{cert.RawIssuer}
 	seen := make(map[*candidate]bool)

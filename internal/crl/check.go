@@ -212,7 +212,13 @@ func (j *judge) weigh(from *Lists, l *list, withdrawn bool) {
 // does not refuse a certificate that a genuine list covers.
 func (j *judge) suspect(from *Lists, l *list) {
 	if why, revoked := l.serials.find(j.cert.SerialNumber); revoked {
-		verdict := Verdict{Status: Revoked, Cert: j.cert, From: from, Reason: why.String(), Note: "on a list that its key has not signed"}
+		verdict := Verdict{
+			Status: Revoked,
+			Cert:   j.cert,
+			From:   from,
+			Reason: why.String(),
+			Note:   "on a list that its key has not signed",
+		}
 		if from.unsafe {
 			j.accused = j.accused.and(verdict)
 		} else {

@@ -74,7 +74,12 @@ func Parse(data []byte) (*Lists, error) {
 
 func index(fetched, kept []*list) *Lists {
 	all := slices.Concat(fetched, kept)
-	l := &Lists{all: all, kept: make(map[*list]struct{}, len(kept)), byRaw: map[string][]scope{}, byName: map[string][]scope{}}
+	l := &Lists{
+		all:    all,
+		kept:   make(map[*list]struct{}, len(kept)),
+		byRaw:  map[string][]scope{},
+		byName: map[string][]scope{},
+	}
 	newestFirst := slices.SortedStableFunc(slices.Values(all), func(a, b *list) int { return b.compareAge(a) })
 	for _, next := range newestFirst {
 		scopes := l.byName[next.name]

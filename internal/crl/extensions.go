@@ -90,10 +90,12 @@ func unknownExtension(id cryptobyte.String) error {
 }
 
 func errCritical(id asn1.ObjectIdentifier) error {
-	return fmt.Errorf("it has the critical extension %s, which is unknown here, so that the list must not be used (RFC 5280 section 5.2)", id)
+	return fmt.Errorf("it has the critical extension %s, which is unknown here, "+
+		"so that the list must not be used (RFC 5280 section 5.2)", id)
 }
 
-var errIndirect = errors.New("it is an indirect list, with certificates of other authorities: use the list of the authority itself")
+var errIndirect = errors.New("it is an indirect list, with certificates of other authorities: " +
+	"use the list of the authority itself")
 
 // checkExtensions refuses what would be misread, and returns the distribution
 // point.
@@ -108,7 +110,8 @@ func checkExtensions(exts []pkix.Extension, rawIssuer []byte) (distributionPoint
 		seen[id] = true
 		switch {
 		case ext.Id.Equal(oidDeltaCRLIndicator):
-			return point, errors.New("it is a delta list, which says only what has changed since another one: use the complete list")
+			return point, errors.New("it is a delta list, which says only what has changed since another one: " +
+				"use the complete list")
 		case ext.Id.Equal(oidIssuingDistributionPoint):
 			if err := point.read(ext.Value, rawIssuer); err != nil {
 				return point, err

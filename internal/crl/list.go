@@ -154,9 +154,11 @@ func (l *list) checkHeader() error {
 	// signature of another.
 	switch l.algorithm {
 	case x509.UnknownSignatureAlgorithm:
-		return errors.New("it is signed with an algorithm that crypto/x509 does not know: have the authority sign as it signs its certificates")
+		return errors.New("it is signed with an algorithm that crypto/x509 does not know: " +
+			"have the authority sign as it signs its certificates")
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
-		return fmt.Errorf("it is signed with %s, which is not safe any more: have the authority sign with SHA-2", l.algorithm)
+		return fmt.Errorf("it is signed with %s, which is not safe any more: "+
+			"have the authority sign with SHA-2", l.algorithm)
 	default:
 	}
 	var err error
@@ -164,9 +166,11 @@ func (l *list) checkHeader() error {
 	case err != nil:
 		return fmt.Errorf("its issuer cannot be read: %w", err)
 	case l.nextUpdate.IsZero():
-		return errors.New("it does not say when the next one is due (nextUpdate, RFC 5280 section 5.1.2.5), so that nobody could tell when it is out of date: have the authority issue it with a date")
+		return errors.New("it does not say when the next one is due (nextUpdate, RFC 5280 section 5.1.2.5), " +
+			"so that nobody could tell when it is out of date: have the authority issue it with a date")
 	case !l.nextUpdate.After(l.thisUpdate):
-		return fmt.Errorf("its next update (%s) is not after this one (%s)", l.nextUpdate.Format(time.RFC3339), l.thisUpdate.Format(time.RFC3339))
+		return fmt.Errorf("its next update (%s) is not after this one (%s)",
+			l.nextUpdate.Format(time.RFC3339), l.thisUpdate.Format(time.RFC3339))
 	}
 	return nil
 }

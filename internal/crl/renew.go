@@ -93,9 +93,11 @@ func (k *keeper) take(l *list) bool {
 func (l *Lists) adopt(before *Lists) {
 	all := slices.Clone(l.all)
 	for i, fresh := range all {
-		if at := slices.IndexFunc(before.byName[fresh.name], func(s scope) bool { return slices.ContainsFunc(s, fresh.equal) }); at >= 0 {
-			same := before.byName[fresh.name][at]
-			all[i] = same[slices.IndexFunc(same, fresh.equal)]
+		for _, s := range before.byName[fresh.name] {
+			if at := slices.IndexFunc(s, fresh.equal); at >= 0 {
+				all[i] = s[at]
+				break
+			}
 		}
 	}
 	*l = *index(all, nil)

@@ -134,7 +134,8 @@ func oidOf(name string) (string, error) {
 	case isOID(number):
 		return number, nil
 	default:
-		return "", fmt.Errorf("the attribute type %s is unknown: write its number, such as 2.5.4.3", excerpt(strings.ToUpper(name)))
+		return "", fmt.Errorf("the attribute type %s is unknown: "+
+			"write its number, such as 2.5.4.3", excerpt(strings.ToUpper(name)))
 	}
 }
 
@@ -159,7 +160,8 @@ func refuseWildcard(dn string) error {
 		case dn[i] == '\\':
 			i++
 		case dn[i] == '*' && !isHostWildcard(dn[:i], dn[i+1:]):
-			return errors.New(`there are no wildcards, a name is the whole name of a certificate; if the * is part of it, write \2A`)
+			return errors.New("there are no wildcards, a name is the whole name of a certificate; " +
+				`if the * is part of it, write \2A`)
 		}
 	}
 	return nil

@@ -25,7 +25,9 @@ func Parse(data []byte) (*List, error) {
 		return nil, errors.New("deny list: the file is UTF-16: save it as UTF-8")
 	}
 	if bytes.Contains(data, []byte("-----BEGIN ")) {
-		return nil, errors.New("deny list: the file is PEM, and not a list: write a line for each certificate, such as `fingerprint <SHA-256>`, which `openssl x509 -noout -fingerprint -sha256 -in <file>` prints")
+		return nil, errors.New("deny list: the file is PEM, and not a list: " +
+			"write a line for each certificate, such as `fingerprint <SHA-256>`, " +
+			"which `openssl x509 -noout -fingerprint -sha256 -in <file>` prints")
 	}
 	p := parser{list: &List{
 		fingerprints: map[[sha256.Size]byte]struct{}{},
@@ -60,7 +62,8 @@ type parser struct {
 func (p *parser) line(line []byte) error {
 	switch {
 	case len(line) > maxLine:
-		return fmt.Errorf("it has %d bytes, more than %d: deny a certificate with such a name by its fingerprint", len(line), maxLine)
+		return fmt.Errorf("it has %d bytes, more than %d: "+
+			"deny a certificate with such a name by its fingerprint", len(line), maxLine)
 	case !utf8.Valid(line):
 		return errors.New("it is not UTF-8: save the file as UTF-8")
 	}
@@ -78,7 +81,8 @@ func (p *parser) line(line []byte) error {
 	}
 	if i := strings.IndexFunc(text, invisible); i >= 0 {
 		r, size := utf8.DecodeRuneInString(text[i:])
-		return fmt.Errorf("it has the invisible character %U: remove it, or where a name has it, write % X with a backslash before each byte", r, text[i:i+size])
+		return fmt.Errorf("it has the invisible character %U: "+
+			"remove it, or where a name has it, write % X with a backslash before each byte", r, text[i:i+size])
 	}
 	keyword, value, asPrinted := cutKeyword(text)
 	switch keyword {
@@ -132,7 +136,8 @@ func invisible(r rune) bool {
 func (p *parser) fingerprint(value string) error {
 	sum, ok := parseHexSum(value)
 	if !ok {
-		return badSum(value, "fingerprint", "the certificate's SHA-256 fingerprint, 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` prints them")
+		return badSum(value, "fingerprint", "the certificate's SHA-256 fingerprint, 64 hexadecimal digits, "+
+			"as `openssl x509 -noout -fingerprint -sha256` prints them")
 	}
 	p.list.fingerprints[sum] = struct{}{}
 	return nil
@@ -144,7 +149,8 @@ func (p *parser) spki(value string) error {
 		sum, ok = parsePin(value)
 	}
 	if !ok {
-		return badSum(value, "spki", "the SHA-256 of the certificate's SubjectPublicKeyInfo, as 64 hexadecimal digits or 44 characters of base64")
+		return badSum(value, "spki", "the SHA-256 of the certificate's SubjectPublicKeyInfo, "+
+			"as 64 hexadecimal digits or 44 characters of base64")
 	}
 	p.list.spkis[sum] = struct{}{}
 	return nil
@@ -175,14 +181,18 @@ func (p *parser) serial(value string, asPrinted bool) error {
 	}
 	number, ok := parseSerial(text)
 	if ok && len(number) > maxSerial {
-		return fmt.Errorf("serial %s has %d bytes, and no authority may use more than %d (RFC 5280): if it is a fingerprint, write `fingerprint <SHA-256>`, or deny the certificate by its own", excerpt(text), len(number), maxSerial)
+		return fmt.Errorf("serial %s has %d bytes, and no authority may use more than %d (RFC 5280): "+
+			"if it is a fingerprint, write `fingerprint <SHA-256>`, "+
+			"or deny the certificate by its own", excerpt(text), len(number), maxSerial)
 	}
 	if !ok {
-		return fmt.Errorf("serial %s: write the number in hexadecimal as `openssl x509 -noout -serial` prints it, then issuer and the name of the authority", excerpt(text))
+		return fmt.Errorf("serial %s: write the number in hexadecimal "+
+			"as `openssl x509 -noout -serial` prints it, then issuer and the name of the authority", excerpt(text))
 	}
 	keyword, dn, _ := cutKeyword(rest)
 	if keyword != "issuer" || dn == "" {
-		return errors.New("serial without an issuer, though each authority counts for itself: write `serial <number> issuer <name>`, such as `serial 4A:3F issuer CN=Users,O=Acme`")
+		return errors.New("serial without an issuer, though each authority counts for itself: " +
+			"write `serial <number> issuer <name>`, such as `serial 4A:3F issuer CN=Users,O=Acme`")
 	}
 	if dn != p.lastIssuer {
 		key, err := textKey(dn)
@@ -210,7 +220,8 @@ func (p *parser) subject(dn string) error {
 }
 
 func badName(keyword, dn string, err error) error {
-	return fmt.Errorf("%s %s: %w; write the name as in RFC 2253, such as CN=alice,OU=data,O=Acme", keyword, excerpt(dn), err)
+	return fmt.Errorf("%s %s: %w; write the name as in RFC 2253, "+
+		"such as CN=alice,OU=data,O=Acme", keyword, excerpt(dn), err)
 }
 
 // advise says what to write for a line without a keyword.
@@ -222,18 +233,22 @@ func advise(text string) string {
 	_, notName := textKey(text)
 	switch {
 	case isSum:
-		return "64 hexadecimal digits without a keyword: write fingerprint before them, or spki if they are of the public key"
+		return "64 hexadecimal digits without a keyword: " +
+			"write fingerprint before them, or spki if they are of the public key"
 	case isPin:
 		return "a hash in base64 without a keyword: write spki before it"
 	case isSerial && rest == "" && len(strings.ReplaceAll(word, ":", "")) == 40:
-		return "40 hexadecimal digits without a keyword: for a serial number write `serial <number> issuer <name>`; a SHA-1 fingerprint does not do, write `fingerprint <SHA-256>`"
+		return "40 hexadecimal digits without a keyword: " +
+			"for a serial number write `serial <number> issuer <name>`; " +
+			"a SHA-1 fingerprint does not do, write `fingerprint <SHA-256>`"
 	case isSerial:
 		return "a number without a keyword: write `serial <number> issuer <name>`"
 	case notName == nil:
 		return "a name without a keyword: write subject before it"
 	default:
 		// What stands there is not quoted: the file could be one with a secret.
-		return "it begins with no keyword: write `fingerprint <SHA-256>`, `spki <SHA-256>`, `serial <number> issuer <name>` or `subject <name>`"
+		return "it begins with no keyword: " +
+			"write `fingerprint <SHA-256>`, `spki <SHA-256>`, `serial <number> issuer <name>` or `subject <name>`"
 	}
 }
 

@@ -65,7 +65,8 @@ func refuseAmbiguous(s string) error {
 	case tooLong:
 		return fmt.Errorf("serial %s is decimal: write 0x%X", s, decimal)
 	default:
-		return fmt.Errorf("serial %s can be hexadecimal, as `openssl x509 -serial` prints it, or decimal, as in Caddy's access log: "+
+		return fmt.Errorf("serial %s can be hexadecimal, as `openssl x509 -serial` prints it, "+
+			"or decimal, as in Caddy's access log: "+
 			"if it is hexadecimal, write 0x%s; if it is decimal, write 0x%X", s, s, decimal)
 	}
 }

@@ -80,7 +80,8 @@ func Safe(s string, kind Kind) error {
 	if err := Clean(s); err != nil {
 		return err
 	}
-	if trimmed := strings.Trim(s, " "); trimmed == "" || trimmed != s && kind != DN { // a DN quotes the blanks of its values
+	// A DN quotes the blanks of its values.
+	if trimmed := strings.Trim(s, " "); trimmed == "" || trimmed != s && kind != DN {
 		return &Error{Problem: Blank}
 	}
 	if r, found := first(s, isInvisible); found {

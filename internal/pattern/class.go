@@ -22,7 +22,8 @@ func (t *translator) class() error {
 			t.atom(map[bool]string{false: "[", true: "[^"}[not] + set.String() + "]")
 			return nil
 		case strings.HasPrefix(t.rest, "&&"):
-			return errors.New("an intersection of classes (&&) is not supported: write one class, or \\& for the character")
+			return errors.New("an intersection of classes (&&) is not supported: " +
+				"write one class, or \\& for the character")
 		case strings.HasPrefix(t.rest, "["):
 			return errors.New("a class in a class is not supported: write one class, or \\[ for a bracket")
 		case strings.HasPrefix(t.rest, `\`) && len(t.rest) > 1:
@@ -59,7 +60,8 @@ func (t *translator) member(first bool) (rune, error) {
 	case strings.HasPrefix(t.rest, "[") || strings.HasPrefix(t.rest, "]"):
 		return 0, errors.New("a range ends with a bracket: write \\[ or \\]")
 	case strings.HasPrefix(t.rest, "-") && !first && !strings.HasPrefix(t.rest, "-]"):
-		return 0, errors.New("a - is neither at an end of its class nor between two characters: write \\- for the character")
+		return 0, errors.New("a - is neither at an end of its class nor between two characters: " +
+			"write \\- for the character")
 	case t.skip(`\`):
 		if t.rest == "" {
 			return 0, errors.New("it ends with a backslash: write \\\\ for the character")

@@ -60,10 +60,12 @@ func checkLoops(re *syntax.Regexp) error {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus, syntax.OpRepeat, syntax.OpQuest:
 		if canBeEmpty(re.Sub[0]) {
-			return errors.New("it repeats what can be empty, as in (a*)*: write it so that each round finds a character")
+			return errors.New("it repeats what can be empty, as in (a*)*: " +
+				"write it so that each round finds a character")
 		}
 		if re.Op != syntax.OpQuest && hasName(re.Sub[0]) {
-			return errors.New("it repeats its first group, which is the name, as in (a)*: write the repetition into the group, as in (a*)")
+			return errors.New("it repeats its first group, which is the name, as in (a)*: " +
+				"write the repetition into the group, as in (a*)")
 		}
 	default:
 	}

@@ -121,7 +121,8 @@ func (t *translator) quantifier(text string) error {
 		text += "?" // as few as possible
 	}
 	if strings.HasPrefix(t.rest, "+") {
-		return fmt.Errorf("%s+ is possessive or repeats a repetition, which is not supported: write it with one quantifier", text)
+		return fmt.Errorf("%s+ is possessive or repeats a repetition, which is not supported: "+
+			"write it with one quantifier", text)
 	}
 	t.out.WriteString(text)
 	t.repeatable = false
@@ -178,7 +179,8 @@ func (t *translator) group() error {
 		// s and m are about the ends of lines, which no name has. The others change what a
 		// character means, or mean another thing in Go: U, x, u, d.
 		if !strings.ContainsRune("ims", flag) {
-			return fmt.Errorf("the flag %c is not supported, or means another thing in Java: write the pattern without it", flag)
+			return fmt.Errorf("the flag %c is not supported, or means another thing in Java: "+
+				"write the pattern without it", flag)
 		}
 	}
 	t.rest = t.rest[len(found[0]):]
@@ -224,7 +226,8 @@ func (t *translator) escape() error {
 		}
 		return nil
 	case 'b', 'B':
-		return fmt.Errorf("\\%c means another thing from Java 19 on than before: write what stands there, as in (?:^|, ) or (?:,|$)", t.rest[0])
+		return fmt.Errorf("\\%c means another thing from Java 19 on than before: "+
+			"write what stands there, as in (?:^|, ) or (?:,|$)", t.rest[0])
 	}
 	if set, ok := t.predefined(); ok {
 		t.atom("[" + set + "]")
@@ -277,9 +280,11 @@ func (t *translator) escaped() (rune, error) {
 	case '1' <= r && r <= '9', r == 'k':
 		return 0, fmt.Errorf("\\%c refers back to a group, which is not supported: write the pattern without it", r)
 	case r == 'p', r == 'P':
-		return 0, fmt.Errorf("\\%c{ } means other characters in each release of Java: write them out, as in [^,] or [a-z0-9]", r)
+		return 0, fmt.Errorf("\\%c{ } means other characters in each release of Java: "+
+			"write them out, as in [^,] or [a-z0-9]", r)
 	case r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)):
-		return 0, fmt.Errorf("\\%c is not supported, or means another thing in Java: write the character itself, or \\x{ } with its number", r)
+		return 0, fmt.Errorf("\\%c is not supported, or means another thing in Java: "+
+			"write the character itself, or \\x{ } with its number", r)
 	}
 	return r, nil
 }

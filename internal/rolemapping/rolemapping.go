@@ -157,7 +157,8 @@ func (p *parser) role(key *yaml.Node) (string, bool) {
 	case strings.Contains(role, "."):
 		p.problem(key, "role %q: Elasticsearch ignores a role with a dot in its name here; rename the role", role)
 	case !validRole(role):
-		p.problem(key, "role %q: the name of a role is 1 to %d printable ASCII characters without spaces around it", role, maxRoleName)
+		p.problem(key, "role %q: the name of a role is 1 to %d printable ASCII characters "+
+			"without spaces around it", role, maxRoleName)
 	default:
 		p.firstLine[role] = key.Line
 		return role, true
@@ -177,7 +178,8 @@ func (p *parser) names(role string, list *yaml.Node) {
 		return
 	}
 	if list.Kind != yaml.SequenceNode {
-		p.problem(list, "role %q: expected a list of distinguished names, one on each line after a \"- \" (Elasticsearch splits a text at its commas)", role)
+		p.problem(list, "role %q: expected a list of distinguished names, "+
+			"one on each line after a \"- \" (Elasticsearch splits a text at its commas)", role)
 		return
 	}
 	for _, item := range list.Content {

@@ -37,7 +37,8 @@ var (
 
 	// These are for Last alone.
 	ErrSeveral    = errors.New("has several values in one relative name")
-	ErrPassedOver = errors.New("has a value that a PKI realm may pass over for another: as a T61String or UniversalString, or empty")
+	ErrPassedOver = errors.New("has a value that a PKI realm may pass over for another: " +
+		"as a T61String or UniversalString, or empty")
 )
 
 // Name is a distinguished name in the order of the certificate, which is the
