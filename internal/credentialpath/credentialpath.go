@@ -2,9 +2,10 @@
 // API keys, tokens, passwords. What they make goes on to work when the certificate of whoever asked
 // for it is denied, revoked or expired.
 //
-// A node takes some spellings of a path for the same and others not, which differs between versions
-// and what stands before it. Here every spelling that anything on the way could take for such a path
-// is one. What may be one and cannot be told is one as well.
+// Which spellings of a path a node takes for the same differs between versions, and with what stands
+// before the node: /_security//api_key can mean /_security/api_key, or nothing. Here every
+// spelling that anything on the way could take for such a path counts as one, and so does a path of
+// which that cannot be told.
 package credentialpath
 
 import (
@@ -76,7 +77,7 @@ func isExact(path string) bool {
 	return !strings.Contains(path, "//") && !strings.Contains(path, "/.")
 }
 
-// suspicious is a quick look at a path. Of those that are not there is hardly anything to tell.
+// suspicious reports whether a path has to be looked at closely. It is quick, since most paths do not.
 func suspicious(path string) bool {
 	const word = "security"
 	for i := range len(path) {

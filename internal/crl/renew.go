@@ -7,19 +7,24 @@ import (
 )
 
 const (
-	// maxUnjudged is how many lists of a scope are kept of which no key is known that has signed
-	// them, beside those that were fetched last.
+	// maxUnjudged is how many lists of a scope are kept, beside those that were fetched last, whose
+	// signer is not known.
 	maxUnjudged = 8
 
-	// maxWithdrawn is how many lists of an issuer are kept whose scope was not among what was fetched
-	// last.
+	// maxWithdrawn is how many lists of an issuer are kept whose scope the last fetch did not have.
 	maxWithdrawn = 64
 )
 
-// Renew returns what was fetched together with what it may not take the place of. A list that came
-// over a network may be outdated or forged, whoever put it there: of each key the newest list that
-// it has signed stays, however often an older one comes. Before anything is known of an issuer, the
-// newest of its lists stay. Rollback says whether an older list came than one that stays.
+// Renew returns what was fetched, together with those earlier lists that it does not replace. A list
+// that came over a network may be outdated or forged. So of each key, the newest list that it has
+// signed stays, however often an older one is fetched:
+//
+//	before   list 7, signed by the authority
+//	fetched  list 6, signed by the authority, or list 8 with a forged signature
+//	after    both: list 7 still counts
+//
+// Before anything is known of an issuer, the newest of its lists stay. Rollback says whether a list
+// was fetched that is older than one that stays.
 //
 // What stays is never more than it was: of a list that nobody in a client's chain has signed, only
 // the last fetch counts, so that a forged one is over when the good one is back. A genuine one whose

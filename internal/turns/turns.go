@@ -1,4 +1,4 @@
-// Package turns has work done by one at a time for each key, and by few at a time in all.
+// Package turns limits how many goroutines work at the same time: one for each key, and a few in all.
 package turns
 
 import (
@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Turns hands out turns. Those who wait for the turn of another with the same key take nobody
-// else's.
+// Turns hands out turns. A goroutine takes up one of the places only once no other works for its key:
+// with two places, three goroutines for alice leave one place free for bob.
 type Turns[K comparable] struct {
 	places chan struct{}
 
@@ -15,7 +15,7 @@ type Turns[K comparable] struct {
 	keys map[K]*line
 }
 
-// line is who has or waits for the turn of one key.
+// line is the queue for the turn of one key, with the goroutine that has it.
 type line struct {
 	turn  chan struct{}
 	count int

@@ -1,5 +1,5 @@
-// Package upn reads user principal names, which are how Active Directory calls its users in their
-// certificates: alice@corp.example.com.
+// Package upn reads user principal names, such as alice@corp.example.com, by which certificates of
+// Active Directory name their users.
 package upn
 
 import (
@@ -25,8 +25,8 @@ var (
 //	GeneralNames ::= SEQUENCE SIZE (1..MAX) OF GeneralName
 //	otherName [0] ::= { type-id OBJECT IDENTIFIER, value [0] EXPLICIT UTF8String }
 //
-// Names of other kinds are passed over. One that says that it is a user principal name, and is not, is an
-// error: it must not be passed over for another one.
+// Names of other kinds are skipped. One with the type of a user principal name and another content is an
+// error: if it were skipped, the next one would be taken for it.
 func Parse(extension []byte) ([]string, error) {
 	input := cryptobyte.String(extension)
 	var names cryptobyte.String

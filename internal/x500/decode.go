@@ -78,8 +78,8 @@ func latin1Text(b []byte) string {
 }
 
 // utf16Text also reads surrogate pairs, which a BMPString may not have but
-// Java understands. A high surrogate spoils whatever follows it instead of its
-// other half, be it a single byte.
+// Java understands. A high surrogate without its other half spoils what follows
+// it, even if that is a single byte.
 func utf16Text(b []byte) (text string, valid bool) {
 	var out strings.Builder
 	valid = len(b)%2 == 0
