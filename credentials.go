@@ -2,6 +2,7 @@ package esjwt
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
 // serveOwnCredentials serves a client without a certificate, where a certificate is optional. The client keeps
@@ -119,4 +122,58 @@ func isToken68(s string) bool {
 		isLetterOrDigit := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 		return !isLetterOrDigit && !strings.ContainsRune("-._~+/", r)
 	})
+}
+
+// signed reports whether credentials are a token that this proxy has signed. Such a token is good only with its
+// certificate: a client that sends it without has it from a log, a memory dump or a node. It is one that
+//
+//   - names the issuer of one of the handlers, or
+//   - has the kid of a key that this process knows, even if the key is revoked or has retired, or
+//   - was signed with a shared secret of this process, which has no kid.
+//
+// A kid is the thumbprint of its key, so no other key has it. No cluster accepts a token with a false kid or
+// issuer, and none can be disguised: a node verifies the signature over the text of the first two parts, so
+// these must be exactly as the proxy wrote them. Only the third part can be spelled in other ways (other letters
+// of base64, stray characters, the twin of an ECDSA signature), so it is compared leniently, or not at all.
+func (a *App) signed(credentials string) bool {
+	sent, ok := token.Parse(credentials)
+	return ok && (a.issues(sent.Issuer) || knownKey(sent))
+}
+
+// issues reports whether a handler of this configuration signs in the name of an issuer.
+func (a *App) issues(issuer string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(a.handlers, func(h *Handler) bool { return h.identifier.Issuer() == issuer })
+}
+
+// knownKey reports whether a token was signed by a key of any set of this process.
+func knownKey(sent token.Unverified) (known bool) {
+	setStates.Range(func(_, state any) bool {
+		s, ok := state.(*setState)
+		if !ok {
+			return true
+		}
+		if current := s.Current(); current != nil {
+			known = slices.ContainsFunc(current.Records, func(r keys.Timed) bool { return signedBy(r.Key, sent) })
+		}
+		return !known
+	})
+	return known
+}
+
+// signedBy reports whether a key signed a token.
+func signedBy(k *keys.Key, sent token.Unverified) bool {
+	if k.ID != "" {
+		return k.ID == sent.KeyID
+	}
+	if sent.KeyID != "" || sent.Algorithm != string(k.Algorithm) {
+		return false
+	}
+	// A shared secret has no kid. Its signature of the same text is always the same.
+	compact, err := k.Sign(sent.Payload)
+	if err != nil {
+		return false
+	}
+	return token.SameSignature(compact[strings.LastIndexByte(compact, '.')+1:], sent.Signature)
 }
