@@ -232,7 +232,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return h.refuse(r, refuseNoKey(err), client)
 		}
 	}
-	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.maxHeaderSize}
+	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
 	defer h.takeBack(r.Header, admitted)
 	size += h.rewriter.inject(r.Header, client, t)
 	if h.secret != nil {
@@ -269,10 +269,10 @@ func hasPath(r *http.Request) bool {
 
 // fits refuses a request whose headers a node would not read. size is that of the headers with ours.
 func (h *Handler) fits(size int, r *http.Request) error {
-	if headersize.Fits(size, r.Host, h.maxHeaderSize) {
+	if headersize.Fits(size, r.Host, h.MaxHeaderSize) {
 		return nil
 	}
-	return refuseTooLarge(h.maxHeaderSize)
+	return refuseTooLarge(h.MaxHeaderSize)
 }
 
 // takeBack removes everything that ServeHTTP has added to the headers. It is deferred, so that it does so even

@@ -25,11 +25,11 @@ const (
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.audit = h.logger.Named("audit")
-	setting.Default(&h.Keys, defaultKeySet)
 	if err := h.checkWords(); err != nil {
 		return err
 	}
 	settings := h.settings()
+	h.setDefaults(&settings)
 
 	app, err := ctx.App("elasticsearch_jwt")
 	if err != nil {
@@ -43,7 +43,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 	h.optional = h.Certificate == certificateOptional
 	h.noCredentialAPIs = h.CredentialAPIs == credentialAPIsRefuse
-	h.maxHeaderSize = settings.MaxHeaderSize
 
 	pool, err := h.loadTrustPool(ctx)
 	if err != nil {
@@ -117,6 +116,21 @@ func (h *Handler) settings() identity.Settings {
 	}
 	s.SetDefaults()
 	return s
+}
+
+// setDefaults fills in the fields that are empty.
+func (h *Handler) setDefaults(decide *identity.Settings) {
+	setting.Default(&h.Keys, defaultKeySet)
+	setting.Default(&h.Certificate, certificateRequired)
+	setting.Default(&h.CredentialAPIs, credentialAPIsAllow)
+	h.TokenType = decide.TokenType
+	h.Lifetime = caddy.Duration(decide.Lifetime)
+	h.NameCharacters = decide.NameCharacters
+	h.PrincipalClaim = decide.PrincipalClaim
+	h.AudienceClaim = decide.AudienceClaim
+	h.GroupsClaim = decide.GroupsClaim
+	h.CRLStale = decide.CRLStale
+	h.MaxHeaderSize = decide.MaxHeaderSize
 }
 
 // loadTrustPool loads the handler's own trust pool, or returns nil if it has none. A configured pool must not
