@@ -189,11 +189,9 @@ type Handler struct {
 
 	optional         bool // whether Certificate is optional
 	noCredentialAPIs bool // whether CredentialAPIs are refused
-	maxHeaderSize    int  // MaxHeaderSize, or its default
-
-	logger, audit *zap.Logger
-	warnings      warnings
-	loggedSecret  sync.Once // warnOfLoggedSecret
+	logger, audit    *zap.Logger
+	warnings         warnings
+	loggedSecret     sync.Once // warnOfLoggedSecret
 }
 
 // CaddyModule returns the Caddy module information.

@@ -1,3 +1,5 @@
+// Package hanging is for calls that may never return, such as those of a driver for an HSM: it bounds how many
+// hang, and lets others go on.
 package hanging
 
 import (
@@ -29,6 +31,7 @@ type Calls struct {
 	next  time.Time // where they are too many, no call is made before that
 }
 
+// Err says that no call is made for now, since too many hang.
 var Err = errors.New("it has not answered for a while, and is asked again from time to time")
 
 // begin says whether a call can be made.

@@ -80,7 +80,6 @@ func New(p *Profile, files *Files, pool Authorities, size int) (*Identifier, err
 // Issuer is the iss of the tokens.
 func (id *Identifier) Issuer() string { return id.profile.issuer }
 
-
 // Identify returns the client at the other end of a connection, and until when its certificate is
 // good (Unix seconds). A client is who it is said to be because
 //

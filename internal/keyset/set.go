@@ -1,3 +1,6 @@
+// Package keyset decides which key of a set signs at an instant, and which ones a JWKS shows. A [Schedule] is
+// what follows from the keys and the clock; a [Set] asks its source for the keys and keeps the schedule up to
+// date. It knows nothing of Caddy, and a source by its contract alone.
 package keyset
 
 import (

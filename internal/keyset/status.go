@@ -36,6 +36,7 @@ type KeyStatus struct {
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 
+// The states that a key can be in.
 const (
 	Signing        = "signing"
 	stateNext      = "next"

@@ -1,3 +1,5 @@
+// Package setting is for the settings of all modules: blocks of a Caddyfile, errors that know their setting,
+// placeholders, secrets, and what an error or a log line may show of them.
 package setting
 
 import (
@@ -37,6 +39,7 @@ func ParseBlock(d *caddyfile.Dispenser, settings map[string]func(*caddyfile.Disp
 	return nil
 }
 
+// ParseString parses a setting with one value.
 func ParseString(d *caddyfile.Dispenser, field *string) error {
 	name := d.Val()
 	if !d.AllArgs(field) {
@@ -55,6 +58,7 @@ func ParseFlag(d *caddyfile.Dispenser, field *bool) error {
 	return nil
 }
 
+// ParseStrings parses a setting with one value or more, which are added to those that are there.
 func ParseStrings(d *caddyfile.Dispenser, field *[]string) error {
 	name := d.Val()
 	args := d.RemainingArgs()
@@ -65,6 +69,7 @@ func ParseStrings(d *caddyfile.Dispenser, field *[]string) error {
 	return nil
 }
 
+// ParseInt parses a setting whose value is a whole number.
 func ParseInt(d *caddyfile.Dispenser, field *int) error {
 	name := d.Val()
 	var s string
@@ -79,6 +84,7 @@ func ParseInt(d *caddyfile.Dispenser, field *int) error {
 	return nil
 }
 
+// ParseSize parses a setting whose value is a size in bytes, such as 16KiB.
 func ParseSize(d *caddyfile.Dispenser, field *int) error {
 	name := d.Val()
 	var s string
@@ -93,6 +99,7 @@ func ParseSize(d *caddyfile.Dispenser, field *int) error {
 	return nil
 }
 
+// ParseDuration parses a setting whose value is a duration longer than zero, such as 10m or 30d.
 func ParseDuration(d *caddyfile.Dispenser, field *caddy.Duration) error {
 	name := d.Val()
 	var s string

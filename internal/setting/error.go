@@ -10,4 +10,5 @@ func (e *Error) Error() string { return e.Setting + ": " + e.err.Error() }
 
 func (e *Error) Unwrap() error { return e.err }
 
+// In says which setting an error is about.
 func In(setting string, err error) error { return &Error{setting, err} }

@@ -15,6 +15,7 @@ type Lines struct {
 	settings map[string]func(error) error
 }
 
+// NewLines returns the lines of a block that is yet to be parsed.
 func NewLines(d *caddyfile.Dispenser) *Lines {
 	return &Lines{block: position(d), settings: make(map[string]func(error) error)}
 }

@@ -13,6 +13,7 @@ type Resolver func(placeholder string) (string, error)
 // ShortFile begins what a site's Caddyfile makes of {file.name}: it takes it for a shorthand.
 const ShortFile = "http.request.uri.path.file."
 
+// ErrShortFile says how to write a placeholder that a Caddyfile has taken for a shorthand.
 func ErrShortFile(placeholder string) error {
 	return fmt.Errorf("a Caddyfile turns {file.%[1]s} into {%[2]s}, a part of the request: write the file's path with a slash in it, as in {file./run/secrets/%[1]s}",
 		strings.TrimPrefix(placeholder, ShortFile), placeholder)

@@ -17,6 +17,7 @@ var ErrSecretInConfig = errors.New("a secret in the configuration shows in the a
 // keeps the first.)
 const RandomLine = "`openssl rand -hex 64`"
 
+// ErrSeveralLines says why a secret must be one line.
 var ErrSeveralLines = errors.New("it has several lines, and Elasticsearch's keystore keeps the first alone: " +
 	"make another, for instance with " + RandomLine)
 

@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// Default sets a text that is empty.
 func Default(s *string, value string) {
 	if *s == "" {
 		*s = value

@@ -1,3 +1,5 @@
+// Package timing has the times that rotations and tokens are made of. They depend on each other, so they are in
+// one place.
 package timing
 
 import "time"

@@ -1,3 +1,4 @@
+// Package file is the source of keys that are in files.
 package file
 
 import (

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pemfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -79,13 +80,8 @@ const keyForms = "use PEM (PKCS#1, PKCS#8 or SEC 1), a JWK or a JWKS"
 
 func parsePEM(content []byte) ([]parsedKey, error) {
 	var keys []parsedKey
-	begun := bytes.Count(content, []byte("-----BEGIN "))
-	for {
-		var block *pem.Block
-		if block, content = pem.Decode(content); block == nil {
-			break
-		}
-		begun--
+	blocks, damaged := pemfile.Blocks(content)
+	for _, block := range blocks {
 		switch {
 		case block.Type == "EC PARAMETERS": // openssl ecparam writes one before the key
 			continue
@@ -98,7 +94,7 @@ func parsePEM(content []byte) ([]parsedKey, error) {
 		}
 		keys = append(keys, key)
 	}
-	if begun > 0 { // pem.Decode skips what it cannot read
+	if damaged > 0 {
 		return nil, errors.New("a PEM block in it is damaged: is the file complete, " +
 			"does each line begin without blanks, and does it end with LF or CRLF?")
 	}

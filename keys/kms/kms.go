@@ -1,3 +1,4 @@
+// Package kms is the source of keys that never leave an HSM or a cloud KMS.
 package kms
 
 import (

@@ -1,3 +1,4 @@
+// Package secret is the source of a shared secret (HMAC).
 package secret
 
 import (

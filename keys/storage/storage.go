@@ -1,3 +1,4 @@
+// Package storage is the source of keys that are made, rotated and kept in Caddy's storage.
 package storage
 
 import (

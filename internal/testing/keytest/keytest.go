@@ -1,3 +1,4 @@
+// Package keytest makes keys for tests, and finds them in errors.
 package keytest
 
 import (
