@@ -10,7 +10,7 @@ type Plan struct {
 	SignsFrom time.Time // zero: when promoted
 	Appears   time.Time // zero: at once
 
-	Replaces     []string  // kids: see [KeyRecord]
+	Replaces     []string  // kids: see [keys.Timed]
 	ReplacesFrom time.Time // zero: when it appears
 }
 

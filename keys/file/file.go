@@ -91,13 +91,13 @@ func (f *Keys) check() error {
 	return nil
 }
 
-// Public implements [KeySource].
+// Public implements [keys.Source].
 func (*Keys) Public() bool { return true }
 
-// Origin implements [KeySource]: other files have other keys in them.
+// Origin implements [keys.Source]: other files have other keys in them.
 func (f *Keys) Origin() string { return setting.AllOf(f) }
 
-// Keys implements [KeySource].
+// Keys implements [keys.Source].
 func (f *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	var fixed []keys.Fixed
 	signs := false
@@ -121,7 +121,7 @@ func (f *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	return keys.Answer{Fixed: fixed}, nil
 }
 
-// Watch implements [Watcher].
+// Watch implements [keys.Watcher].
 func (f *Keys) Watch(ctx context.Context, noticed func()) {
 	var watching sync.WaitGroup
 	defer watching.Wait()

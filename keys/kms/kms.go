@@ -96,13 +96,13 @@ func (k *Keys) check() error {
 	return nil
 }
 
-// Public implements [KeySource].
+// Public implements [keys.Source].
 func (*Keys) Public() bool { return true }
 
-// Origin implements [KeySource]: another URI is another key.
+// Origin implements [keys.Source]: another URI is another key.
 func (k *Keys) Origin() string { return setting.AllOf(k) }
 
-// Keys implements [KeySource]: it opens the key once.
+// Keys implements [keys.Source]: it opens the key once.
 func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 	key, hsm := k.opened()
 	if key == nil {

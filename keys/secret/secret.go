@@ -108,13 +108,13 @@ func (s *Keys) check() error {
 	return nil
 }
 
-// Public implements [KeySource].
+// Public implements [keys.Source].
 func (*Keys) Public() bool { return false }
 
-// Origin implements [KeySource]: another secret is another key.
+// Origin implements [keys.Source]: another secret is another key.
 func (s *Keys) Origin() string { return setting.AllOf(s) }
 
-// Keys implements [KeySource].
+// Keys implements [keys.Source].
 func (s *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	if err := s.key.Err(); err != nil {
 		return keys.Answer{}, keys.Failed(keys.KeyUnusable, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err)))
@@ -122,7 +122,7 @@ func (s *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	return keys.Answer{Fixed: []keys.Fixed{{Key: s.key.Get(), Signs: true}}}, nil
 }
 
-// Watch implements [Watcher].
+// Watch implements [keys.Watcher].
 func (s *Keys) Watch(ctx context.Context, noticed func()) { s.key.Notice(ctx, noticed) }
 
 // parseHMACSecret returns the bytes of a secret. It is what Elasticsearch's keystore makes of the same

@@ -15,7 +15,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// Rotate implements [Rotator].
+// Rotate implements [keys.Rotator].
 func (s *Keys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
 	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		signing := current.Signing(needs.Now)
@@ -35,7 +35,7 @@ func (s *Keys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, err
 	})
 }
 
-// Revoke implements [Rotator].
+// Revoke implements [keys.Rotator].
 //
 // The key that signs meanwhile makes clusters read the JWKS too, and one that saw the fresh key
 // beside a revoked one would have no reason to read it again. So no JWKS has both.
@@ -127,7 +127,7 @@ func (s *Keys) revokeAtOnce(ctx context.Context, current *keyset.Schedule, kid s
 // replica can have made keys that this one does not see yet.
 const unseenTurns = 10
 
-// RevokeAll implements [Rotator].
+// RevokeAll implements [keys.Rotator].
 func (s *Keys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
 	return s.locked(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		rotation, err := s.replace(ctx, keyset.Plan{

@@ -14,7 +14,7 @@ import (
 )
 
 // Generate makes a private key for an algorithm, and the size of an RSA key in bits. Zero values are the
-// defaults of [StorageKeys].
+// defaults of [Keys].
 func Generate(algorithm string, size int) (*keys.Key, crypto.Signer, error) {
 	settings := Keys{Algorithm: algorithm, KeySize: size}
 	if err := settings.check(); err != nil {

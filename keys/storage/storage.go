@@ -124,10 +124,10 @@ func (s *Keys) setStored(stored *storedKeys) {
 	s.turn = make(chan struct{}, 1)
 }
 
-// SetName implements [Named]: the keys are in a folder of that name.
+// SetName implements [keys.Named]: the keys are in a folder of that name.
 func (s *Keys) SetName(name string) { s.stored.set = name }
 
-// Stop implements [Stopper]: it lets go of the locks that are still waited for, and waits for no other.
+// Stop implements [keys.Stopper]: it lets go of the locks that are still waited for, and waits for no other.
 func (s *Keys) Stop() {
 	var ending sync.WaitGroup
 	ending.Go(s.making.end)
@@ -135,13 +135,13 @@ func (s *Keys) Stop() {
 	ending.Wait()
 }
 
-// Public implements [KeySource].
+// Public implements [keys.Source].
 func (*Keys) Public() bool { return true }
 
-// Origin implements [KeySource]: what Caddy's storage has are the same keys, whatever the settings are.
+// Origin implements [keys.Source]: what Caddy's storage has are the same keys, whatever the settings are.
 func (*Keys) Origin() string { return "" }
 
-// Keys implements [KeySource]: it reads the stored keys and makes those that are missing. That
+// Keys implements [keys.Source]: it reads the stored keys and makes those that are missing. That
 // takes a lock, and while others have it, the keys that were read count.
 func (s *Keys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) {
 	leave, err := s.enter(ctx)
@@ -199,7 +199,7 @@ func (s *Keys) every() time.Duration {
 	return time.Duration(s.RotateEvery)
 }
 
-// CheckNeeds implements [Checker]: keys do not rotate faster than every cache can know them.
+// CheckNeeds implements [keys.Checker]: keys do not rotate faster than every cache can know them.
 func (s *Keys) CheckNeeds(needs keys.Needs) error {
 	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
