@@ -3,6 +3,7 @@ package keyset
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -20,6 +21,13 @@ type Schedule struct {
 
 	// replaced is when a fixed key that signs took the place of another.
 	replaced time.Time
+
+	// What follows from the records, computed once.
+	spells      []spell                   // in their order; see signingSpells
+	firstSigns  map[*keys.Timed]time.Time // when a key's first spell begins; not of the one before all
+	earliest    []time.Time               // earliest[i] is the first turn that begins of Records[i:]
+	emergencies instants                  // at which tokens in use are given up
+	changes     instants                  // at which the JWKS may change
 }
 
 // newFixedSchedule is that of keys without a life. The one that signs does so at any time.
@@ -35,6 +43,7 @@ func newFixedSchedule(fixed []keys.Fixed, replaced time.Time) *Schedule {
 			s.Records = append(s.Records, keys.Timed{Key: key.Key, Turn: fixedTurn + 1})
 		}
 	}
+	s.compute()
 	return s
 }
 
@@ -51,7 +60,20 @@ func NewSchedule(records []keys.Timed) *Schedule {
 	for i := range sorted {
 		s.replace(&sorted[i])
 	}
+	s.compute()
 	return s
+}
+
+// compute computes what follows from the records, so that every question about them is a look-up.
+func (s *Schedule) compute() {
+	s.spells = s.signingSpells()
+	s.firstSigns = make(map[*keys.Timed]time.Time)
+	for _, spell := range slices.Backward(s.spells[1:]) {
+		s.firstSigns[spell.signing] = spell.from
+	}
+	s.earliest = s.earliestTurns()
+	s.emergencies = s.instants(func(r *keys.Timed) []time.Time { return []time.Time{r.Promoted, r.Revoked} })
+	s.changes = s.publicChanges()
 }
 
 // replace revokes what a key replaces.
@@ -86,57 +108,6 @@ func Replaces(r, other *keys.Timed) bool {
 	return slices.Contains(strings.Fields(r.Replaces), other.ID)
 }
 
-// Signing returns the key whose turn it is at an instant, or nil if there is none at all.
-//
-// When the key whose turn it is has been revoked, the next turn begins at once. Before the
-// first turn (a clock that was set back) the first key signs: it is as good as any.
-func (s *Schedule) Signing(t time.Time) *keys.Timed {
-	if s.fixed {
-		if len(s.Records) == 0 || s.Records[0].Turn != fixedTurn {
-			return nil
-		}
-		return &s.Records[0]
-	}
-	turn := s.turn(t)
-	var begun, next, earlier *keys.Timed
-	for i := range s.Records {
-		r := &s.Records[i]
-		switch {
-		case r.RevokedAt(t), r.Held:
-		case r.Turn == turn && timing.Reached(r.Begins(), t):
-			if begun == nil || outranks(r, begun) {
-				begun = r
-			}
-		case r.Turn >= turn:
-			next = cmp.Or(next, r)
-		case earlier == nil || r.Turn > earlier.Turn:
-			earlier = r
-		}
-	}
-	return cmp.Or(begun, next, earlier)
-}
-
-// outranks reports whether a key signs rather than an earlier one of the same turn. The one that
-// enters the JWKS last was never in one with a key that the other replaces.
-func outranks(r, earlier *keys.Timed) bool {
-	return r.Replaces != "" && (earlier.Replaces == "" || !r.Enters().Before(earlier.Enters()))
-}
-
-// turn is the highest turn that has begun at an instant, whether its key was revoked since or not.
-// A key that was revoked before its turn has none: the one before it signs on.
-func (s *Schedule) turn(t time.Time) int {
-	if len(s.Records) == 0 {
-		return 0
-	}
-	turn := s.Records[0].Turn
-	for i := range s.Records {
-		if r := &s.Records[i]; timing.Reached(r.Begins(), t) && !timing.Reached(r.Revoked, r.Begins()) {
-			turn = max(turn, r.Turn)
-		}
-	}
-	return turn
-}
-
 // LastTurn is the highest turn of all, begun or not; 0 without keys.
 func (s *Schedule) LastTurn() int {
 	if n := len(s.Records); n > 0 {
@@ -155,96 +126,23 @@ func (s *Schedule) Successor(r *keys.Timed, t time.Time) *keys.Timed {
 	return nil
 }
 
-// next returns the key that will sign after the one that signs now, and from when; the zero time
-// if that is for a person to say.
-func (s *Schedule) next(now time.Time) (*keys.Timed, time.Time) {
-	signing := s.Signing(now)
-	if signing == nil {
-		return nil, time.Time{}
-	}
-	for _, t := range s.switches() {
-		if t.After(now) {
-			if next := s.Signing(t); next != signing {
-				return next, t
-			}
+// earliestTurns are, for each record, when the first turn begins of its key and those after it. A key that
+// was revoked before its turn has none.
+func (s *Schedule) earliestTurns() []time.Time {
+	earliest := make([]time.Time, len(s.Records)+1)
+	for i := range slices.Backward(s.Records) {
+		earliest[i] = earliest[i+1]
+		if r := &s.Records[i]; !timing.Reached(r.Revoked, r.Begins()) {
+			earliest[i] = timing.EarliestAfter(time.Time{}, r.Begins(), earliest[i])
 		}
 	}
-	return s.Successor(signing, now), time.Time{}
-}
-
-// signsSince is when the key that signs now began to: its own turn, or when another's ended.
-func (s *Schedule) signsSince(signing *keys.Timed, now time.Time) time.Time {
-	since := signing.Begins()
-	for _, t := range slices.Backward(s.switches()) {
-		if t.After(now) {
-			continue
-		}
-		if s.Signing(t) != signing {
-			break
-		}
-		since = t
-	}
-	return since
-}
-
-// switches are the instants, in their order, at which another key may begin to sign.
-func (s *Schedule) switches() []time.Time {
-	var instants []time.Time
-	for i := range s.Records {
-		for _, t := range [...]time.Time{s.Records[i].Begins(), s.Records[i].Revoked} {
-			if !t.IsZero() {
-				instants = append(instants, t)
-			}
-		}
-	}
-	slices.SortFunc(instants, time.Time.Compare)
-	return instants
-}
-
-// SigningFor returns the key for a token whose window began at start. A rotation on
-// schedule moves each client when its window ends; an emergency moves all of them at once.
-func (s *Schedule) SigningFor(start, now time.Time) *keys.Timed {
-	if e := s.lastEmergency(now); e.After(start) {
-		start = e
-	}
-	return s.Signing(start)
-}
-
-// lastEmergency is the last instant not after t at which tokens in use were given up.
-func (s *Schedule) lastEmergency(t time.Time) time.Time {
-	var last time.Time
-	if timing.Reached(s.replaced, t) {
-		last = s.replaced
-	}
-	for i := range s.Records {
-		for _, e := range [...]time.Time{s.Records[i].Promoted, s.Records[i].Revoked} {
-			if timing.Reached(e, t) && e.After(last) {
-				last = e
-			}
-		}
-	}
-	return last
-}
-
-// NextEmergency is the first instant after t at which tokens in use will be given up; the
-// zero time if none is known.
-func (s *Schedule) NextEmergency(t time.Time) time.Time {
-	var next time.Time
-	for i := range s.Records {
-		next = timing.EarliestAfter(t, next, s.Records[i].Promoted, s.Records[i].Revoked)
-	}
-	return next
+	return earliest
 }
 
 // Retires is when a key leaves the JWKS; the zero time if that is not known yet.
 func (s *Schedule) Retires(r *keys.Timed) time.Time {
-	var superseded time.Time
-	for i := range s.Records {
-		if next := &s.Records[i]; next.Turn > r.Turn && !timing.Reached(next.Revoked, next.Begins()) {
-			superseded = timing.EarliestAfter(time.Time{}, superseded, next.Begins())
-		}
-	}
-	retires := superseded
+	later := sort.Search(len(s.Records), func(i int) bool { return s.Records[i].Turn > r.Turn })
+	retires := s.earliest[later] // zero while no later turn is known to begin
 	if !retires.IsZero() {
 		retires = timing.Later(retires.Add(r.Grace), r.UsedUntil)
 	}
@@ -259,7 +157,8 @@ func (s *Schedule) Published(t time.Time) []*keys.Timed {
 	signing := s.Signing(t)
 	for i := range s.Records {
 		r := &s.Records[i]
-		if r.Public != nil && !timing.Reached(s.Retires(r), t) && (!r.Appears.After(t) || r == signing || s.hasSigned(r, t)) {
+		appeared := !r.Appears.After(t) || r == signing || timing.Reached(s.firstSigns[r], t)
+		if r.Public != nil && appeared && !timing.Reached(s.Retires(r), t) {
 			shown = append(shown, r)
 		}
 	}
@@ -268,16 +167,6 @@ func (s *Schedule) Published(t time.Time) []*keys.Timed {
 	return slices.DeleteFunc(slices.Clone(shown), func(r *keys.Timed) bool {
 		return early && r.RevokedAt(t) || slices.ContainsFunc(shown, func(by *keys.Timed) bool { return Replaces(by, r) })
 	})
-}
-
-// hasSigned reports whether it has been a key's turn to sign, for however short a time.
-func (s *Schedule) hasSigned(r *keys.Timed, t time.Time) bool {
-	for _, since := range s.switches() {
-		if !since.After(t) && s.Signing(since) == r {
-			return true
-		}
-	}
-	return false
 }
 
 // Trusts reports whether tokens that a key signed can still be used: it is published (or a
@@ -291,18 +180,23 @@ func (s *Schedule) Trusts(key *keys.Key, t time.Time) bool {
 	return false
 }
 
-// NextChange is the first instant after t at which published may answer differently; the zero
-// time if none is known.
-func (s *Schedule) NextChange(t time.Time) time.Time {
-	var next time.Time
-	hidden := false
+// publicChanges are the instants at which the JWKS may change: a key appears or retires. While one is yet
+// to appear, also those at which another key begins to sign, for one that has to sign early is shown early.
+func (s *Schedule) publicChanges() instants {
+	changes := s.instants(func(r *keys.Timed) []time.Time { return []time.Time{s.Retires(r), r.Appears} })
+	var lastAppears time.Time
 	for i := range s.Records {
-		r := &s.Records[i]
-		next = timing.EarliestAfter(t, next, s.Retires(r), r.Appears)
-		hidden = hidden || r.Appears.After(t)
+		lastAppears = timing.Later(lastAppears, s.Records[i].Appears)
 	}
-	if hidden { // one that signs before it should have appeared is shown
-		next = timing.EarliestAfter(t, append(s.switches(), next)...)
+	for _, t := range s.switches() {
+		if t.Before(lastAppears) {
+			changes = append(changes, t)
+		}
 	}
-	return next
+	slices.SortStableFunc(changes, time.Time.Compare)
+	return changes
 }
+
+// NextChange is the first instant after t at which Published may answer differently; the zero
+// time if none is known.
+func (s *Schedule) NextChange(t time.Time) time.Time { return s.changes.after(t) }

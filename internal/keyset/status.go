@@ -72,7 +72,7 @@ func (ks *Set) Status(now time.Time) Status {
 		case r == signing:
 			key.State = Signing
 			if !current.fixed {
-				key.SignsFrom = current.signsSince(r, now)
+				key.SignsFrom = current.signsSince(now)
 			}
 		case timing.Reached(key.Retires, now):
 			key.State = stateRetired
