@@ -28,7 +28,11 @@ func IsPattern(s string) bool {
 // Compile reads one pattern.
 func Compile(s string) (*Pattern, error) {
 	if !strings.HasPrefix(s, "/") {
-		return &Pattern{match: wildcard(s)}, nil
+		match, err := wildcard(s)
+		if err != nil {
+			return nil, fmt.Errorf("pattern %q: %w", s, err)
+		}
+		return &Pattern{match: match}, nil
 	}
 	if len(s) == 1 || !strings.HasSuffix(s, "/") {
 		return nil, fmt.Errorf("pattern %q starts a regular expression with / and must end with / as well", s)
@@ -61,7 +65,7 @@ func (p *Pattern) Match(text string) bool {
 
 // wildcard compiles a text in which * is any text, ? is any character and \ is an
 // escape.
-func wildcard(s string) *regexp.Regexp {
+func wildcard(s string) (*regexp.Regexp, error) {
 	expr := wildcardPart.ReplaceAllStringFunc(s, func(part string) string {
 		switch {
 		case part == "*":
@@ -73,7 +77,7 @@ func wildcard(s string) *regexp.Regexp {
 		}
 		return regexp.QuoteMeta(part)
 	})
-	return regexp.MustCompile(`(?s)\A` + expr + `\z`)
+	return regexp.Compile(`(?s)\A` + expr + `\z`)
 }
 
 var wildcardPart = regexp.MustCompile(`(?s)\\.|.`)
