@@ -30,6 +30,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 )
 
 // site is the name of the site that the tests' Caddy serves, and sitePort is its port there.
@@ -124,13 +125,12 @@ func (l testLog) OpenWriter() (io.WriteCloser, error) {
 	return b.(*logBuffer), nil
 }
 
-// freeAddress returns a loopback address that was free a moment ago.
+// freeAddress returns a loopback address that nobody listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Take()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // startProxy runs Caddy with a Caddyfile, in which {{site}} is the site's address, {{tls}} its

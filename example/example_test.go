@@ -23,6 +23,7 @@ import (
 
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
@@ -193,10 +194,9 @@ func jwks(t *testing.T, client *http.Client, url string) string {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Take()
 	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 func caddyfiles(t *testing.T) []string {

@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
@@ -117,7 +118,7 @@ func versions(list string) []string {
 // freePort is a port of the loopback interface that nobody uses now.
 func freePort(t testing.TB) int {
 	t.Helper()
-	port, err := realnode.FreePort()
+	port, err := freeport.Take()
 	require.NoError(t, err)
 	return port
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/issuer"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
@@ -74,7 +75,7 @@ func openSearch(t testing.TB, version string) *searchStack {
 }
 
 func newSearchStack(ctx context.Context, version string) (*searchStack, error) {
-	port, err := realnode.FreePort()
+	port, err := freeport.Take()
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/issuer"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
@@ -175,11 +176,11 @@ func elasticsearch(t testing.TB, version string) *stack {
 }
 
 func newStack(ctx context.Context, version string) (*stack, error) {
-	proxyPort, err := realnode.FreePort()
+	proxyPort, err := freeport.Take()
 	if err != nil {
 		return nil, err
 	}
-	plainPort, err := realnode.FreePort()
+	plainPort, err := freeport.Take()
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,9 @@ func (r *storageReplica) kid(t testing.TB) string {
 	got, err := r.request(t)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, got.status, got.body)
-	part, _, _ := strings.Cut(r.upstream.take()[0].token(t), ".")
+	received := r.upstream.take()
+	require.Len(t, received, 1, "the upstream of this replica got it")
+	part, _, _ := strings.Cut(received[0].token(t), ".")
 	raw, err := base64.RawURLEncoding.DecodeString(part)
 	require.NoError(t, err)
 	var header struct{ Kid string }

@@ -18,7 +18,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 )
 
 // options are the command line.
@@ -48,7 +48,7 @@ func main() {
 func run(ctx context.Context, out io.Writer, o options) (err error) {
 	site := &proxy{port: o.port}
 	if site.port == 0 {
-		if site.port, err = realnode.FreePort(); err != nil {
+		if site.port, err = freeport.Take(); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode/process"
 )
 
@@ -68,10 +69,10 @@ func newNode(ctx context.Context, product string, config Config, java javaRange)
 	if n.jdk, err = findJDK(ctx, java, n.account); err != nil {
 		return nil, err
 	}
-	if n.httpPort, err = FreePort(); err != nil {
+	if n.httpPort, err = freeport.Take(); err != nil {
 		return nil, err
 	}
-	if n.transportPort, err = FreePort(); err != nil {
+	if n.transportPort, err = freeport.Take(); err != nil {
 		return nil, err
 	}
 	if n.home, err = os.MkdirTemp("", "realnode-"+product+"-"); err != nil {
@@ -311,14 +312,4 @@ func (n *Node) Do(ctx context.Context, method, path, body string) (status int, a
 	defer response.Body.Close()
 	answer, err = io.ReadAll(response.Body)
 	return response.StatusCode, answer, err
-}
-
-// FreePort returns a TCP port of the loopback interface that nobody uses now.
-func FreePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
