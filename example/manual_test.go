@@ -150,5 +150,5 @@ func TestTheManualPinsWhatItBuilds(t *testing.T) {
 	}
 	require.NotZero(t, builds)
 	require.NotZero(t, plugins)
-	require.Contains(t, texts["../keys/kms/uri.go"], `const kmsVersion = "`+crypto+`"`, "what an error advises")
+	require.Contains(t, texts["../keys/kms/uri.go"], `const cryptoVersion = "`+crypto+`"`, "what an error advises")
 }

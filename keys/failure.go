@@ -2,23 +2,23 @@ package keys
 
 import "errors"
 
-// Failure is what kind of failure kept keys from being read, made or changed, or from signing: a label of
-// the metrics, and a datum of the event key_failed. There are no others than these.
+// Failure is the kind of an error: what kept keys from being read, made, changed or used. It is a label
+// of the metrics and a field of the event key_failed.
 type Failure int
 
-// The failures, and what they are called.
+// The kinds of failures. There are no others.
 const (
-	OtherFailure       Failure = iota // other
-	StorageUnreachable                // storage_unreachable: it cannot be listed or read
-	StorageNotWritable                // storage_not_writable: or it is full
-	LockFailed                        // lock: others hold it for too long, or it cannot be taken
-	KeyUnusable                       // key_unusable: a stored key, a file or a secret is damaged, or is no key
-	KMSFailed                         // kms: it cannot be opened, or has no such key
-	NoAnswer                          // no_answer: the source hangs
-	SignatureFailed                   // signature: a key did not sign
+	OtherFailure       Failure = iota // none of the others
+	StorageUnreachable                // the storage cannot be listed or read
+	StorageNotWritable                // the storage cannot be written to, or is full
+	LockFailed                        // another process holds the lock for too long, or it cannot be taken
+	KeyUnusable                       // a stored key, a file or a secret is damaged, or is no key
+	KMSFailed                         // the KMS cannot be opened, or has no such key
+	NoAnswer                          // the source does not answer
+	SignatureFailed                   // a key did not sign
 )
 
-// Failures are the names of all failures, in the order of the constants.
+// Failures are the names of all kinds of failures, as metrics and events show them.
 var Failures = [...]string{
 	OtherFailure:       "other",
 	StorageUnreachable: "storage_unreachable",
@@ -32,7 +32,7 @@ var Failures = [...]string{
 
 func (f Failure) String() string { return Failures[f] }
 
-// Failed is an error of a kind. The text is that of the error.
+// Failed gives an error a kind. Its text stays as it is.
 func Failed(kind Failure, err error) error { return &failedError{err, kind} }
 
 type failedError struct {
@@ -50,7 +50,8 @@ func FailureOf(err error) Failure {
 	return OtherFailure
 }
 
-// IsFailure reports whether an error has a kind: others are for who asked for what cannot be done.
+// IsFailure reports whether [Failed] gave an error a kind. An error without one means that nothing failed:
+// somebody asked for something that cannot be done.
 func IsFailure(err error) bool {
 	_, ok := errors.AsType[*failedError](err)
 	return ok

@@ -29,28 +29,30 @@ var (
 	SymmetricAlgorithms = []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}
 )
 
-// MinRSABits is what Elasticsearch asks of an RSA key; a smaller one is dropped from the JWKS.
+// MinRSABits is the size of the smallest RSA key that Elasticsearch takes. It passes over a smaller one
+// in a JWKS.
 const MinRSABits = 2048
 
-// Key is one signing key: what signs, and the public half that the JWKS shows.
-// A Key never changes.
+// Key is a signing key: a private half that signs, and a public half that the JWKS shows. A Key never
+// changes. Make one with [NewKey] or [NewPublicKey].
 type Key struct {
-	// ID is the kid: the key's RFC 7638 thumbprint. It is empty for an HMAC key, whose
-	// thumbprint would let a holder of a token test guesses of the secret off-line.
+	// ID is the kid: the key's thumbprint (RFC 7638). That of an HMAC key is empty, because its
+	// thumbprint would let whoever holds a token test guesses of the secret.
 	ID string
 
 	// Algorithm is the alg of the tokens that it signs.
 	Algorithm jose.SignatureAlgorithm
 
-	// Public is what the JWKS shows of it; nil for an HMAC key, which is never published.
+	// Public is the public half, as the JWKS shows it; nil for an HMAC key, which no JWKS shows.
 	Public *jose.JSONWebKey
 
-	secret [sha256.Size]byte // of an HMAC key, the hash, which tells it from others and is never shown
-	jws    jose.Signer       // nil for a key of which there is the public half alone
+	secret [sha256.Size]byte // the hash of an HMAC key's secret, to compare keys; it is never shown
+	jws    jose.Signer       // nil for a public key
 }
 
-// NewKey makes a signing key for the algorithm out of a private key: a [crypto.Signer] with
-// an RSA or ECDSA public key, local or in an HSM, or a []byte for HMAC.
+// NewKey makes a key that signs with an algorithm. The private key is a [crypto.Signer] with an RSA or
+// ECDSA public key, in memory or in an HSM, or a []byte for HMAC. It is an error if the key cannot sign
+// with the algorithm, or if Elasticsearch would not take it.
 func NewKey(alg jose.SignatureAlgorithm, private any) (*Key, error) {
 	switch k := private.(type) {
 	case []byte:
@@ -72,7 +74,10 @@ func newHMACKey(alg jose.SignatureAlgorithm, secret []byte) (*Key, error) {
 		return nil, fmt.Errorf("the secret has %d bytes, but %s needs at least %d: "+
 			"make a longer one, for instance with `openssl rand -hex 64`", len(secret), alg, size)
 	}
-	jws, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: slices.Clone(secret)}, (&jose.SignerOptions{}).WithType("JWT"))
+	jws, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: alg, Key: slices.Clone(secret)},
+		(&jose.SignerOptions{}).WithType("JWT"),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("%s key: %w", alg, err)
 	}
@@ -94,13 +99,13 @@ func newAsymmetricKey(alg jose.SignatureAlgorithm, signer crypto.Signer) (*Key, 
 	return key, nil
 }
 
-// NewPublicKey makes a key of which there is the public half alone. It verifies what was signed before, or
-// elsewhere, and cannot sign.
-func NewPublicKey(alg jose.SignatureAlgorithm, half crypto.PublicKey) (*Key, error) {
-	if err := checkPublicKey(alg, half); err != nil {
+// NewPublicKey makes a key without a private half: the JWKS shows it, so that clusters can verify what was
+// signed before or elsewhere, and it cannot sign. The errors are those of [NewKey].
+func NewPublicKey(alg jose.SignatureAlgorithm, publicKey crypto.PublicKey) (*Key, error) {
+	if err := checkPublicKey(alg, publicKey); err != nil {
 		return nil, err
 	}
-	public := &jose.JSONWebKey{Key: half, Algorithm: string(alg), Use: "sig"}
+	public := &jose.JSONWebKey{Key: publicKey, Algorithm: string(alg), Use: "sig"}
 	thumbprint, err := public.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("thumbprint of the key: %w", err)
@@ -129,13 +134,14 @@ func checkPublicKey(alg jose.SignatureAlgorithm, public crypto.PublicKey) error 
 		}
 	default:
 		kind := strings.TrimPrefix(strings.TrimSuffix(fmt.Sprintf("%T", public), ".PublicKey"), "*")
-		return fmt.Errorf("its key is of the kind %s: make one of RSA or on P-256, P-384 or P-521, since Elasticsearch takes no other (no EdDSA)", kind)
+		return fmt.Errorf("its key is of the kind %s: "+
+			"make one of RSA or on P-256, P-384 or P-521, since Elasticsearch takes no other (no EdDSA)", kind)
 	}
 	return nil
 }
 
-// DefaultAlgorithm is the algorithm that a key without a stated one signs with: RS256, or the
-// one of its curve (RFC 7518 section 3.4).
+// DefaultAlgorithm is the algorithm of a key where none is configured: that of its curve (RFC 7518
+// section 3.4) for an ECDSA key, else RS256.
 func DefaultAlgorithm(public crypto.PublicKey) jose.SignatureAlgorithm {
 	if pub, ok := public.(*ecdsa.PublicKey); ok {
 		return curveAlgorithm(pub.Curve)
@@ -158,13 +164,14 @@ func curveAlgorithm(curve elliptic.Curve) jose.SignatureAlgorithm {
 
 func coordinateSize(curve elliptic.Curve) int { return (curve.Params().BitSize + 7) / 8 }
 
-// Is reports whether two keys are the same, wherever they were read from.
+// Is reports whether two keys are the same key with the same algorithm. They may be two copies of it, and
+// one of them without its private half.
 func (k *Key) Is(other *Key) bool {
 	return k.ID == other.ID && k.Algorithm == other.Algorithm && k.secret == other.secret
 }
 
-// Identity tells the key from every other one. It is not for people, and never shown: a secret's is made of
-// a hash of it.
+// Identity is a string that is equal for two keys if, and only if, [Key.Is] is true of them. Show it to
+// nobody: that of an HMAC key has a hash of the secret in it.
 func (k *Key) Identity() string { return string(k.Algorithm) + k.ID + string(k.secret[:]) }
 
 // CanSign reports whether the key has a private half.
@@ -182,7 +189,8 @@ func (k *Key) Sign(payload []byte) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// Check signs something, and verifies it: whether the private half of a key belongs to the public one.
+// Check signs something and verifies the signature. It is an error if the private half does not belong to
+// the public half. It is for keys that have both: not for an HMAC key.
 func (k *Key) Check() error {
 	compact, err := k.Sign([]byte("{}"))
 	if err != nil {
@@ -198,9 +206,9 @@ func (k *Key) Check() error {
 	return nil
 }
 
-// opaqueSigner signs for go-jose with any [crypto.Signer]. go-jose's own cryptosigner always
-// passes a source of randomness, which makes ECDSA differ from replica to replica, and signs
-// PS* with the longest salt, which Java refuses.
+// opaqueSigner lets go-jose sign with any [crypto.Signer]. go-jose's own cryptosigner will not do: it
+// always passes a source of randomness, so that no two replicas would make the same ECDSA token, and
+// signs PS* with the longest salt, which Java refuses.
 type opaqueSigner struct {
 	key    crypto.Signer
 	public *jose.JSONWebKey
@@ -265,7 +273,7 @@ func algorithmHash(alg jose.SignatureAlgorithm) crypto.Hash {
 	}
 }
 
-// ParseAlgorithm checks an algorithm's name against those that a source can use.
+// ParseAlgorithm returns the algorithm of a name. It is an error if it is none of those that are allowed.
 func ParseAlgorithm(name string, allowed []jose.SignatureAlgorithm) (jose.SignatureAlgorithm, error) {
 	alg := jose.SignatureAlgorithm(name)
 	if !slices.Contains(allowed, alg) {

@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// Source is what a module in the namespace elasticsearch_jwt.keys is: the place that the keys of a set
-// come from. What else it can do it says by implementing [Named], [Checker], [Watcher],
-// [Rotator] or [Stopper].
+// Source is the interface of the modules in the namespace elasticsearch_jwt.keys: the place that the keys
+// of a set come from. A source that can do more implements [Named], [Checker], [Watcher], [Rotator] or
+// [Stopper] too.
 type Source interface {
 	// Public reports whether the keys have a public half that a JWKS can show.
 	Public() bool
 
-	// Origin tells where the keys come from. When the configuration is loaded anew, a set goes on with the
-	// keys and tokens that it has if its name, its kind of source, Caddy's storage and the origin are the
-	// same as before. The settings as JSON serve well. Only a hash of it is kept, so it can have a secret in it.
+	// Origin is equal for two sources that have the same keys. The settings of the source as JSON serve
+	// well. After a reload a set keeps its keys and tokens if its name, its kind of source, Caddy's
+	// storage and the origin are as before. The origin may have a secret in it: only a hash is kept.
 	Origin() string
 
-	// Keys returns every key of the set that there is, having made those that are missing if the source
-	// makes keys. It is called when the configuration starts, and then twice a minute, never twice at
-	// once. After an error the keys of the last call go on.
+	// Keys returns all keys of the set. A source that makes keys makes the missing ones first. Keys is
+	// called when the configuration starts and then twice a minute, one call at a time. After an error
+	// the set keeps the keys of the last call.
 	Keys(context.Context, Needs) (Answer, error)
 }
 
-// Needs is what those who use a key set need of it.
+// Needs are what the handlers that use a key set need of it.
 type Needs struct {
 	// Now is the time by which to decide.
 	Now time.Time
@@ -41,9 +41,10 @@ type Needs struct {
 	Known []Timed
 }
 
-// Stopper is a source that has something to end when the configuration does.
+// Stopper is a source that has something to end when the configuration ends.
 type Stopper interface {
-	// Stop is called when nothing will be asked any more. It does not wait for what may hang.
+	// Stop is called once, after the last call of the other methods. It must not wait for anything that
+	// may hang.
 	Stop()
 }
 
@@ -90,23 +91,22 @@ func (a Answer) Check() error {
 	return nil
 }
 
-// Named is a source that wants to know what its set is called, for instance to keep the keys under that
-// name.
+// Named is a source that needs the name of its set, for instance to store keys under it.
 type Named interface {
-	// SetName is called once, before anything else is asked.
+	// SetName is called once, before all other methods.
 	SetName(string)
 }
 
-// Checker is a source that cannot do whatever is needed of it.
+// Checker is a source that cannot meet all needs.
 type Checker interface {
-	// CheckNeeds says what about the needs the source cannot do. It is asked while the configuration is
-	// loaded, and an error refuses that.
+	// CheckNeeds returns an error if the source cannot meet the needs. It is called while the
+	// configuration is loaded, which then fails.
 	CheckNeeds(Needs) error
 }
 
-// Watcher is a source that notices by itself when its keys have changed, or cannot be read any more.
+// Watcher is a source that notices when its keys change, or can no longer be read.
 type Watcher interface {
-	// Watch looks at the keys until the context ends, and calls noticed when they should be asked for.
+	// Watch watches the keys until the context ends. It calls noticed when Keys should be called again.
 	Watch(ctx context.Context, noticed func())
 }
 
@@ -117,32 +117,32 @@ type Fixed struct {
 	Signs bool // of several that sign, the first one does
 }
 
-// Rotator is a source that can be told to change the key that signs. Unlike Keys, its methods can be called
-// while the source is asked something else: they wait for their turn.
+// Rotator is a source that an operator can tell to change the key that signs. Unlike Keys, its methods may
+// be called during a call of another method: they wait for their turn.
 type Rotator interface {
-	// Rotate makes the successor sign, as soon as every cache can know it.
+	// Rotate makes the next key sign as soon as every cache of the JWKS can have it.
 	Rotate(context.Context, Needs) (Rotation, error)
 
-	// Revoke stops a key from signing, and its tokens from being used. Once no replica needs it
-	// any more (or at once) it leaves the JWKS, and a key that no cluster has seen takes its
-	// place: its first token makes every cluster read the JWKS again.
+	// Revoke stops a key from signing, and its tokens from being used. The key leaves the JWKS once no
+	// replica uses it any more, or now if atOnce is set. A fresh key takes its place there: no cluster
+	// has seen it, so that its first token makes every cluster read the JWKS again.
 	Revoke(ctx context.Context, kid string, atOnce bool, needs Needs) (Rotation, error)
 
-	// RevokeAll gives all keys up and signs with a new one at once, before caches can know it.
+	// RevokeAll revokes all keys at once. A fresh key signs at once, before every cache can have it.
 	RevokeAll(context.Context, Needs) (Rotation, error)
 }
 
-// Rotation is what an emergency does.
+// Rotation is what a command of [Rotator] did, or has planned.
 type Rotation struct {
-	// Revoked are the keys that no longer sign, and whose tokens are no longer used, from At.
+	// Revoked are the kids of the keys that do not sign after At, and whose tokens are not used after it.
 	Revoked []string `json:"revoked,omitempty"`
 
-	// Signing is the key that signs from At.
+	// Signing is the kid of the key that signs from At.
 	Signing string    `json:"signing"`
 	At      time.Time `json:"at"`
 
-	// Fresh is, after a revocation, the key that no cluster has seen yet: it enters the JWKS when
-	// the revoked keys leave it, and signs from FreshFrom.
+	// Fresh is, after a revocation, the kid of the key that takes the place of the revoked ones. It
+	// enters the JWKS when they leave it, and signs from FreshFrom.
 	Fresh     string    `json:"fresh,omitempty"`
 	FreshFrom time.Time `json:"fresh_from,omitzero"`
 
@@ -150,18 +150,21 @@ type Rotation struct {
 	Withdrawn time.Time `json:"withdrawn,omitzero"`
 }
 
-// ErrKeyState says that there is no such key to act upon.
+// ErrKeyState is the error of a [Rotator] that changed nothing, because the key is not in the state that the
+// command needs: there is no such key, for instance, or it is revoked already.
 var ErrKeyState = errors.New("nothing was changed")
 
-// MayBeStored says that it is not known what became of a command.
+// MayBeStored wraps the error of a command of [Rotator] of which nobody knows whether it took effect.
 func MayBeStored(err error) error {
-	return fmt.Errorf("it may be stored all the same: look with `caddy elasticsearch-jwt keys` before you ask again: %w", err)
+	return fmt.Errorf("it may be stored all the same: "+
+		"look with `caddy elasticsearch-jwt keys` before you ask again: %w", err)
 }
 
 var (
-	// ErrNoAnswer says that a source hangs.
-	ErrNoAnswer = errors.New("the source of the keys gave no answer: is its storage, or what else the keys are kept in, reachable?")
+	// ErrNoAnswer is the error of a call to a source that took too long.
+	ErrNoAnswer = errors.New("the source of the keys gave no answer: " +
+		"is its storage, or what else the keys are kept in, reachable?")
 
-	// ErrBusy says that it hangs since it was asked something before.
+	// ErrBusy is the error of a call that was not made, because an earlier call has no answer yet.
 	ErrBusy = fmt.Errorf("it was asked before and is still busy: %w", ErrNoAnswer)
 )

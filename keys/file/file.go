@@ -22,21 +22,21 @@ func init() {
 	caddy.RegisterModule(new(Keys))
 }
 
-// Keys reads the keys of a set from files. The first private key signs, the others are only
-// published: to rotate, add the new key's file at the end, wait until every cache of the JWKS
-// has it, then move it to the front, and take the old one out once its tokens have expired. Of a key
-// that no longer signs, the public half is enough.
+// Keys reads the keys of a set from files. The first private key signs; the JWKS shows all keys. To
+// rotate, add the new key's file at the end. Once every cache of the JWKS has it, move it to the front.
+// Once the tokens of the old key have expired, remove its file. The public half of a key that no
+// longer signs is enough.
 //
-// Changed files are noticed within some ten seconds, without a reload. While a file cannot be
-// read or is no key, the old keys go on.
+// A change of a file is noticed within ten seconds or so, without a reload. While a file cannot be
+// read or has no valid key in it, the set keeps the keys that it has.
 type Keys struct {
-	// The algorithm of RSA keys that do not say it themselves, as a JWK can. The algorithm of
-	// an ECDSA key is that of its curve. Default: RS256.
+	// The algorithm of an RSA key: RS256, RS384, RS512, PS256, PS384 or PS512. The alg of a JWK comes
+	// before it, and an ECDSA key has the algorithm of its curve. Default: RS256.
 	Algorithm string `json:"algorithm,omitempty"`
 
-	// The files: PEM (PKCS#1, PKCS#8, SEC 1, or public keys), JWK or JWKS (RFC 7517). The first
-	// private key signs, and there must be one. Let only Caddy read them. Placeholders are global
-	// ones, such as {env.CREDENTIALS_DIRECTORY}.
+	// The files, each with keys in PEM (PKCS#1, PKCS#8, SEC 1, or public keys), a JWK or a JWKS
+	// (RFC 7517). The first private key signs, and there must be one. Let only Caddy read them. Global
+	// placeholders such as {env.CREDENTIALS_DIRECTORY} are replaced. Required.
 	Files []string `json:"files,omitempty"`
 
 	files []*watch.Value[[]*keys.Key]
@@ -57,18 +57,18 @@ func (f *Keys) Provision(ctx caddy.Context) error {
 	}
 	f.files = make([]*watch.Value[[]*keys.Key], len(f.Files))
 	for i, file := range f.Files {
-		name, err := keyFileName(file)
+		name, err := fileName(file)
 		if err != nil {
 			return inKeyFile(file, err)
 		}
 		f.files[i] = watch.New(watch.File(name), f.parser(name, ctx.Logger()), ctx.Logger())
-		_ = f.files[i].Read(ctx) // Keys has the error
+		_ = f.files[i].Read(ctx) // Keys returns the error
 	}
 	_, err := f.Keys(ctx, keys.Needs{})
 	return err
 }
 
-// parser parses the content of a key file. A key in it that everybody can read is worth a warning.
+// parser returns the parser of a key file. It logs a warning if everybody can read a private key.
 func (f *Keys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key, error) {
 	return func(content []byte) ([]*keys.Key, error) {
 		parsed, err := parseKeyFile(content, f.Algorithm)
@@ -94,7 +94,7 @@ func (f *Keys) check() error {
 // Public implements [keys.Source].
 func (*Keys) Public() bool { return true }
 
-// Origin implements [keys.Source]: other files have other keys in them.
+// Origin implements [keys.Source].
 func (f *Keys) Origin() string { return setting.AllOf(f) }
 
 // Keys implements [keys.Source].
@@ -107,7 +107,8 @@ func (f *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 		}
 		for _, key := range file.Get() {
 			if slices.ContainsFunc(fixed, func(other keys.Fixed) bool { return other.Is(key) }) {
-				return keys.Answer{}, inKeyFile(f.Files[i], fmt.Errorf("the key %s is there twice: take it out of one file", key.ID))
+				err := fmt.Errorf("the key %s is there twice: take it out of one file", key.ID)
+				return keys.Answer{}, inKeyFile(f.Files[i], err)
 			}
 			first := !signs && key.CanSign()
 			signs = signs || first
@@ -134,16 +135,16 @@ func inKeyFile(file string, err error) error {
 	return keys.Failed(keys.KeyUnusable, fmt.Errorf("key file %s: %w", file, err))
 }
 
-// keyFileName is the name of the file that a setting names. A {file.*} placeholder, which the settings
-// for secrets are, would be the key itself, and its text would be in the error: it is refused.
-func keyFileName(file string) (string, error) {
+// fileName replaces the placeholders of a file's name. It refuses {file.*}, which some write here as they
+// do in the settings of secrets: that is the key itself, and the error would show it as a file's name.
+func fileName(file string) (string, error) {
 	if strings.Contains(file, "{file.") {
 		return "", errors.New("write the file's path as it is, without {file.}")
 	}
 	return setting.Resolve(file)
 }
 
-// parseKeyFile reads the keys in a file.
+// parseKeyFile makes the keys of the content of a file.
 func parseKeyFile(content []byte, algorithm string) ([]*keys.Key, error) {
 	parsed, err := parseKeys(content)
 	if err != nil {

@@ -39,7 +39,7 @@ func parseJWKs(content []byte) ([]parsedKey, error) {
 	return keys, nil
 }
 
-// parseJWK reads a JWK. Its errors go on after the name of the key.
+// parseJWK reads a JWK. The text of its errors begins with a verb: the key's name goes before it.
 func parseJWK(raw json.RawMessage) (parsedKey, error) {
 	var jwk jose.JSONWebKey
 	err := json.Unmarshal(raw, &jwk)
@@ -59,8 +59,8 @@ func parseJWK(raw json.RawMessage) (parsedKey, error) {
 	return key, checkJWKPurpose(raw, key.signer != nil)
 }
 
-// checkJWKPurpose checks that a JWK is meant to sign, or its public half to verify, as far as it says
-// what it is for (RFC 7517 sections 4.2 to 4.4).
+// checkJWKPurpose checks that the use, key_ops and alg of a JWK, where it has them, allow a private key
+// to sign and a public key to verify (RFC 7517 sections 4.2 to 4.4).
 func checkJWKPurpose(raw json.RawMessage, private bool) error {
 	var purpose struct {
 		Use        *string   `json:"use"`
@@ -80,7 +80,8 @@ func checkJWKPurpose(raw json.RawMessage, private bool) error {
 		says = `its "use" is not "sig"`
 	case purpose.Operations != nil && !slices.Contains(*purpose.Operations, operation):
 		says = `its "key_ops" do not have "` + operation + `" in them`
-	case strings.HasPrefix(purpose.Algorithm, "RSA-OAEP"), purpose.Algorithm == "RSA1_5", strings.HasPrefix(purpose.Algorithm, "ECDH-ES"):
+	case strings.HasPrefix(purpose.Algorithm, "RSA-OAEP"), purpose.Algorithm == "RSA1_5",
+		strings.HasPrefix(purpose.Algorithm, "ECDH-ES"):
 		says = `its "alg" is one for encryption`
 	default:
 		return nil
@@ -89,8 +90,8 @@ func checkJWKPurpose(raw json.RawMessage, private bool) error {
 		"take it out of the file, and make one that is, for instance with `caddy elasticsearch-jwt generate`", says)
 }
 
-// jwkFault says what is wrong with a JWK that some tools make, or nothing. The error of a library may
-// have a part of the key in it.
+// jwkFault says what is wrong with a JWK, for faults that some tools are known to make. It returns ""
+// for all others. The library's own error cannot be shown: it may have a part of the key in it.
 func jwkFault(raw json.RawMessage) string {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
@@ -103,7 +104,8 @@ func jwkFault(raw json.RawMessage) string {
 		}
 		var value string
 		if json.Unmarshal(member, &value) != nil {
-			return fmt.Sprintf("has something else than a string for %q, which is a number in base64url (RFC 7518 section 2)", name)
+			return fmt.Sprintf("has something else than a string for %q, "+
+				"which is a number in base64url (RFC 7518 section 2)", name)
 		}
 		if strings.ContainsAny(value, "+/=\r\n ") {
 			return fmt.Sprintf("has another encoding of %q than base64url, "+

@@ -9,9 +9,10 @@ import (
 	"slices"
 )
 
-// errPSSKey is what people get who make a key for PS256 as its name suggests.
+// errPSSKey is for the key that one makes who takes the name of PS256 for the kind of the key.
 var errPSSKey = errors.New("its key is of the kind RSA-PSS, which no JWKS has; PS256 is made with a plain RSA key: " +
-	"make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out <new file>`, and write `algorithm PS256`")
+	"make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out <new file>`, " +
+	"and write `algorithm PS256`")
 
 var errExplicitCurve = errors.New("its curve is written out (explicit EC parameters) where it must be named: " +
 	"convert it with `openssl pkey -in <file> -ec_param_enc named_curve -out <new file>`")
@@ -23,8 +24,8 @@ var (
 	oidEC     = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}      // RFC 5480 section 2.1.1
 )
 
-// whyUnreadable says what a key is that crypto/x509 does not read, whose own error would not. The
-// error has the names of a kind and of a curve in it, and nothing of the key.
+// whyUnreadable says why crypto/x509 cannot read a key, and what to do about it, which its own error does
+// not. The error names the kind of the key or its curve, and shows nothing of the key.
 func whyUnreadable(block *pem.Block) error {
 	kind, ok := statedKind(block)
 	switch {
@@ -33,7 +34,8 @@ func whyUnreadable(block *pem.Block) error {
 	case kind.Algorithm.Equal(oidRSAPSS):
 		return errPSSKey
 	case !kind.Algorithm.Equal(oidEC):
-		return fmt.Errorf("its key is of a kind (%s) that cannot be used: Elasticsearch takes RSA and ECDSA keys", kind.Algorithm)
+		return fmt.Errorf("its key is of a kind (%s) that cannot be used: "+
+			"Elasticsearch takes RSA and ECDSA keys", kind.Algorithm)
 	case kind.Parameters.Tag == asn1.TagSequence:
 		return errExplicitCurve
 	}

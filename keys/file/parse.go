@@ -15,17 +15,17 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// maxKeyFile bounds a key file: hundreds of keys.
+// maxKeyFile is how many bytes a key file can have. It is enough for hundreds of keys.
 const maxKeyFile = 1 << 20
 
-// parsedKey is a key as a file has it: a private one, or the public half of one that used to sign.
+// parsedKey is a private key in a file, or the public half of one that used to sign.
 type parsedKey struct {
 	signer    crypto.Signer // nil for a public key
 	public    crypto.PublicKey
 	algorithm string // "" where the file does not say it
 }
 
-// key makes the key, and checks that it can do what it is for.
+// key makes the key. It checks that the two halves of a private key belong together.
 func (p parsedKey) key(configured string) (*keys.Key, error) {
 	alg, err := p.chooseAlgorithm(configured)
 	if err != nil {
@@ -86,7 +86,8 @@ func parsePEM(content []byte) ([]parsedKey, error) {
 		case block.Type == "EC PARAMETERS": // openssl ecparam writes one before the key
 			continue
 		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return nil, errors.New("its key is encrypted: decrypt it with `openssl pkey -in <file> -out <new file>`, and let only Caddy read it")
+			return nil, errors.New("its key is encrypted: " +
+				"decrypt it with `openssl pkey -in <file> -out <new file>`, and let only Caddy read it")
 		}
 		key, err := parsePEMBlock(block)
 		if err != nil {

@@ -8,15 +8,18 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
-// kmsFile is a file with a secret that a KMS URI names: an attribute of RFC 7512 or of
-// go.step.sm/crypto/kms, or a placeholder.
-var kmsFile = regexp.MustCompile(`\b(?:pin-source|credentials-file|path)=([^;&?]*)|{file\.([^{}]*)}`)
+// secretFile matches where the URI of a key names a file with a secret: in an attribute of RFC 7512 or
+// of go.step.sm/crypto/kms, or in a placeholder. For example, both files of
+//
+//	pkcs11:token=es?pin-source=/run/secrets/pin
+//	pkcs11:token=es?pin-value={file./run/secrets/pin}
+var secretFile = regexp.MustCompile(`\b(?:pin-source|credentials-file|path)=([^;&?]*)|{file\.([^{}]*)}`)
 
-// kmsFiles are the files with secrets that a KMS URI names. What cannot be read is for whoever opens
-// the URI to say.
-func kmsFiles(text string) []string {
+// secretFiles returns the files with secrets that the URI of a key names. It passes over what cannot be
+// resolved: the error comes when the URI is opened.
+func secretFiles(uri string) []string {
 	var files []string
-	for _, found := range kmsFile.FindAllStringSubmatch(text, -1) {
+	for _, found := range secretFile.FindAllStringSubmatch(uri, -1) {
 		if found[2] != "" {
 			files = append(files, found[2])
 			continue

@@ -3,24 +3,18 @@ package kms
 
 import (
 	"context"
-	"crypto"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/go-jose/go-jose/v4"
-	"go.step.sm/crypto/kms"
 	"go.step.sm/crypto/kms/apiv1"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
@@ -28,27 +22,27 @@ func init() {
 	caddy.RegisterModule(new(Keys))
 }
 
-// Keys signs with a key in an HSM or a cloud KMS: anything that go.step.sm/crypto/kms has a
-// URI for. The private key never leaves it. Each kind of KMS is a package of its own, which a
-// build adds, as docs/keys.md shows for PKCS#11.
+// Keys signs with a key in an HSM or a cloud KMS: any that go.step.sm/crypto/kms has a URI for. The
+// private key never leaves it. Support for each kind of KMS is a package of its own, which has to be
+// built into Caddy; docs/keys.md shows how for PKCS#11.
 //
-// While the KMS does not answer, requests that need a new token get 503; it is tried again with
-// each of them. A PIN that it refused is not: too many wrong ones lock a token for good.
+// While the KMS does not answer, requests that need a new token get 503, and each of them asks the KMS
+// again. A PIN that the KMS refused is not tried again, because a few wrong PINs lock a token for good.
 type Keys struct {
-	// The algorithm, which must be one that the key can sign with: RS256, RS384, RS512, PS256,
-	// PS384 or PS512 with an RSA key, the one of its curve with an ECDSA key. Default: RS256, or
-	// the one of its curve.
+	// The algorithm to sign with. An RSA key can sign with RS256, RS384, RS512, PS256, PS384 and PS512,
+	// an ECDSA key with that of its curve alone. Default: RS256, or that of the curve.
 	Algorithm string `json:"algorithm,omitempty"`
 
-	// The URI of the key, such as `pkcs11:module-path=/usr/lib/softhsm/libsofthsm2.so;token=es;object=jwt?pin-source=/run/secrets/pin`.
-	// {file.*} and {env.*} placeholders can stand in it, or for it; a PIN or another secret can
-	// be nothing else. They are read again whenever the key is opened again. Required.
+	// The URI of the key (RFC 7512 for PKCS#11), such as
+	// `pkcs11:module-path=/usr/lib/softhsm/libsofthsm2.so;token=es;object=jwt?pin-source=/run/secrets/pin`.
+	// {file.*} and {env.*} placeholders can be parts of it, or all of it. A PIN or another secret must
+	// be a placeholder. Placeholders are read again each time that the key is opened. Required.
 	URI string `json:"uri,omitempty"`
 
-	mu      sync.Mutex // never held while the KMS is asked
-	key     *keys.Key
-	hsm     *kmsSigner
-	hanging hanging.Calls // what it was asked for the key in vain
+	mu      sync.Mutex    // never held during a call to the KMS
+	key     *keys.Key     // nil until it was opened
+	signer  *signer       // nil until it is needed
+	hanging hanging.Calls // calls to open the key that have no answer yet
 }
 
 // CaddyModule returns the Caddy module information.
@@ -59,19 +53,19 @@ func (*Keys) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision checks the settings. It does not ask the KMS, which may be out of reach for now.
+// Provision checks the settings. It does not open the key: Caddy must start while the KMS is down.
 func (k *Keys) Provision(ctx caddy.Context) error {
 	if err := k.check(); err != nil {
 		return err
 	}
-	for _, file := range kmsFiles(k.URI) {
+	for _, file := range secretFiles(k.URI) {
 		setting.WarnOfMode(file, ctx.Logger())
 	}
 	if strings.HasPrefix(k.URI, "{") {
-		return nil // its kind is known once it is opened
+		return nil // the whole URI is a placeholder, which is read when the key is opened
 	}
-	kind, _ := apiv1.TypeOf(k.URI) // check has seen that it has one
-	if err := checkKMSKind(kind); err != nil {
+	kind, _ := apiv1.TypeOf(k.URI) // check found no error here
+	if err := checkKind(kind); err != nil {
 		return setting.In("uri", err)
 	}
 	return nil
@@ -85,13 +79,14 @@ func (k *Keys) check() error {
 		}
 	}
 	if k.URI == "" {
-		return setting.In("uri", errors.New("the key's URI is missing: write `uri \"pkcs11:token=es;object=jwt\"`, or what your KMS calls it"))
+		return setting.In("uri", errors.New("the key's URI is missing: "+
+			"write `uri \"pkcs11:token=es;object=jwt\"`, or what your KMS calls it"))
 	}
-	if err := checkKMSSecrets(k.URI); err != nil {
+	if err := checkSecrets(k.URI); err != nil {
 		return setting.In("uri", err)
 	}
 	if _, err := apiv1.TypeOf(k.URI); err != nil && !strings.HasPrefix(k.URI, "{") {
-		return setting.In("uri", errKMSKind)
+		return setting.In("uri", errUnknownKind)
 	}
 	return nil
 }
@@ -99,18 +94,19 @@ func (k *Keys) check() error {
 // Public implements [keys.Source].
 func (*Keys) Public() bool { return true }
 
-// Origin implements [keys.Source]: another URI is another key.
+// Origin implements [keys.Source].
 func (k *Keys) Origin() string { return setting.AllOf(k) }
 
-// Keys implements [keys.Source]: it opens the key once.
+// Keys implements [keys.Source]. It opens the key once.
 func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
-	key, hsm := k.opened()
+	key, signer := k.opened()
 	if key == nil {
 		var err error
-		key, err = hanging.Call(ctx, &k.hanging, func() (*keys.Key, error) { return k.open(hsm) })
+		key, err = hanging.Call(ctx, &k.hanging, func() (*keys.Key, error) { return k.open(signer) })
 		switch {
 		case errors.Is(err, hanging.Err), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-			return keys.Answer{}, keys.Failed(keys.NoAnswer, fmt.Errorf("opening the key in the KMS: %w: %w", err, keys.ErrNoAnswer))
+			err = fmt.Errorf("opening the key in the KMS: %w: %w", err, keys.ErrNoAnswer)
+			return keys.Answer{}, keys.Failed(keys.NoAnswer, err)
 		case err != nil:
 			return keys.Answer{}, keys.Failed(keys.KMSFailed, err)
 		}
@@ -118,9 +114,10 @@ func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 	return keys.Answer{Fixed: []keys.Fixed{{Key: key, Signs: true}}}, nil
 }
 
-// open opens the key. When it is there so late that nobody waits for it, it is for those who ask next.
-func (k *Keys) open(hsm *kmsSigner) (*keys.Key, error) {
-	key, err := hsm.makeKey(jose.SignatureAlgorithm(k.Algorithm))
+// open opens the key and keeps it. A call that takes too long for the first who waits for it serves the
+// next one all the same.
+func (k *Keys) open(signer *signer) (*keys.Key, error) {
+	key, err := signer.makeKey(jose.SignatureAlgorithm(k.Algorithm))
 	if err != nil {
 		return nil, err
 	}
@@ -130,207 +127,20 @@ func (k *Keys) open(hsm *kmsSigner) (*keys.Key, error) {
 	return key, nil
 }
 
-// opened returns the key, which is nil until it has been opened, and what signs with it.
-func (k *Keys) opened() (*keys.Key, *kmsSigner) {
+// opened returns the key, which is nil until it was opened, and its signer.
+func (k *Keys) opened() (*keys.Key, *signer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.hsm == nil {
-		k.hsm = &kmsSigner{uri: k.URI}
+	if k.signer == nil {
+		k.signer = &signer{uri: k.URI}
 	}
-	return k.key, k.hsm
+	return k.key, k.signer
 }
 
 // Cleanup closes the connection to the KMS.
 func (k *Keys) Cleanup() error {
-	_, hsm := k.opened()
-	return hsm.Close()
-}
-
-// kmsSigner is a [crypto.Signer] that opens its key again after it has failed: a token can be
-// unplugged, a session can end, and one that hangs is left behind.
-type kmsSigner struct {
-	uri     string        // with its placeholders
-	opening hanging.Lapse // held while a session is opened: PINs are tried one after the other
-
-	mu      sync.Mutex // never held while the KMS is asked: a KMS that hangs must not keep Caddy from going on
-	public  crypto.PublicKey
-	session *kmsSession
-	closed  bool
-}
-
-// kmsSession is an open key.
-type kmsSession struct {
-	signer crypto.Signer
-	io.Closer
-	uri *location
-}
-
-// makeKey opens the key for an algorithm; "" is the one that fits it.
-func (s *kmsSigner) makeKey(alg jose.SignatureAlgorithm) (*keys.Key, error) {
-	session, err := s.open()
-	if err != nil {
-		return nil, err
-	}
-	defer s.endIfClosed(session)
-	if alg == "" {
-		alg = keys.DefaultAlgorithm(s.Public())
-	}
-	key, err := keys.NewKey(alg, s)
-	if err != nil {
-		s.mu.Lock()
-		s.public = nil // another key may be put in its place
-		s.mu.Unlock()
-		s.drop(session)
-		return nil, fmt.Errorf("the key in the KMS: %w", err)
-	}
-	return key, nil
-}
-
-// Public implements [crypto.Signer].
-func (s *kmsSigner) Public() crypto.PublicKey {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.public
-}
-
-// Sign implements [crypto.Signer].
-func (s *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if session := s.current(); session != nil {
-		signature, err := s.signIn(session, digest, opts)
-		if err == nil {
-			return signature, nil
-		}
-		_ = session.uri.note(err) // it is tried once more
-		s.drop(session)
-	}
-	session, err := s.open()
-	if err != nil {
-		return nil, err
-	}
-	defer s.endIfClosed(session)
-	signature, err := s.signIn(session, digest, opts)
-	if err != nil {
-		s.drop(session)
-		return nil, session.uri.failed("the KMS did not sign", err)
-	}
-	return signature, nil
-}
-
-// signIn signs in a session, which is left behind if it does not answer: whoever comes next opens
-// another.
-func (s *kmsSigner) signIn(session *kmsSession, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	timeout := time.AfterFunc(timing.SignatureTimeout, func() { s.drop(session) })
-	defer timeout.Stop()
-	return session.signer.Sign(rand.Reader, digest, opts)
-}
-
-func (s *kmsSigner) current() *kmsSession {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.session
-}
-
-// open opens the key, if it is not open.
-func (s *kmsSigner) open() (*kmsSession, error) {
-	defer s.opening.Take()()
-	if session := s.current(); session != nil {
-		return session, nil
-	}
-	uri, err := resolveKMSURI(s.uri)
-	if err != nil {
-		return nil, setting.In("uri", err)
-	}
-	if token := uri.token; token != nil {
-		defer token.asking.Take()()
-		if err := token.takes(uri.pin); err != nil {
-			return nil, err
-		}
-	}
-	session, err := s.login(uri)
-	if err != nil {
-		return nil, err
-	}
-	used, ok := s.use(session)
-	if used != session {
-		_ = session.Close()
-	}
-	if !ok {
-		return nil, errors.New("the KMS has another key under the URI than before: reload the configuration to sign with it")
-	}
-	return used, nil
-}
-
-// login asks the KMS for the key.
-func (s *kmsSigner) login(uri *location) (*kmsSession, error) {
-	manager, err := kms.New(context.Background(), apiv1.Options{URI: uri.text})
-	if err != nil {
-		return nil, uri.failed("the KMS cannot be opened", err)
-	}
-	signer, err := manager.CreateSigner(&apiv1.CreateSignerRequest{SigningKey: uri.text})
-	if err != nil {
-		_ = manager.Close()
-		return nil, uri.failed("the KMS has no such key, or does not give it out", err)
-	}
-	return &kmsSession{signer: signer, Closer: manager, uri: uri}, nil
-}
-
-// use makes a session the one that signs, if its key is the same as before. One that was opened
-// meanwhile, because this one took so long, stays.
-func (s *kmsSigner) use(session *kmsSession) (used *kmsSession, ok bool) {
-	public := session.signer.Public()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.public != nil {
-		if same, ok := public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !same.Equal(s.public) {
-			return nil, false
-		}
-	}
-	if s.session == nil {
-		s.public, s.session = public, session
-	}
-	return s.session, true
-}
-
-// drop closes a session, unless somebody else did.
-func (s *kmsSigner) drop(session *kmsSession) {
-	s.mu.Lock()
-	mine := s.session == session
-	if mine {
-		s.session = nil
-	}
-	s.mu.Unlock()
-	if mine {
-		_ = session.Close()
-	}
-}
-
-// endIfClosed ends what was begun before the configuration ended, and was still on its way then.
-func (s *kmsSigner) endIfClosed(session *kmsSession) {
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		s.drop(session)
-	}
-}
-
-// Close implements [io.Closer]. It does not wait for a KMS that hangs.
-func (s *kmsSigner) Close() error {
-	s.mu.Lock()
-	session := s.session
-	s.session, s.closed = nil, true
-	s.mu.Unlock()
-	if session == nil {
-		return nil
-	}
-	done := make(chan error, 1)
-	go func() { done <- session.Close() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(timing.StopTimeout):
-		return errors.New("the KMS does not end its session, which is left behind")
-	}
+	_, signer := k.opened()
+	return signer.Close()
 }
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens:
@@ -364,5 +174,4 @@ var (
 	_ caddy.Provisioner     = (*Keys)(nil)
 	_ caddy.CleanerUpper    = (*Keys)(nil)
 	_ caddyfile.Unmarshaler = (*Keys)(nil)
-	_ crypto.Signer         = (*kmsSigner)(nil)
 )

@@ -14,37 +14,38 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 )
 
-// kmsToken is what a PIN opens. Most lock themselves after a few wrong ones, so of all the key sets
-// and configurations of this process one asks at a time, and none with a PIN that was refused.
-type kmsToken struct {
+// token is what a PIN opens. Most tokens lock themselves after a few wrong PINs. So of all the key
+// sets and configurations in this process, one at a time tries a PIN, and none tries a PIN again that
+// the token refused.
+type token struct {
 	asking hanging.Lapse // held while a PIN is tried
 
 	mu      sync.Mutex
-	refused map[[sha256.Size]byte]bool // by the PIN's hash
-	locked  time.Time                  // when it said last that it takes no PIN
+	refused map[[sha256.Size]byte]bool // the hashes of the PINs that it refused
+	locked  time.Time                  // when it last said that it is locked
 }
 
-// kmsTokens are the tokens that this process has met, by what tells them apart.
-var kmsTokens sync.Map
+// tokens has each token that this process has used, by what tells it from other tokens.
+var tokens sync.Map
 
-// kmsKeyAttributes say which key of a token is meant, or how its PIN is come by. All others tell the
-// token from others: RFC 7512 section 2.3 for PKCS#11.
-var kmsKeyAttributes = append([]string{"object", "id", "type", "pin-source"}, kmsSecrets...)
+// keyAttributes are the attributes of a URI that name a key of the token, or say where its PIN is. All
+// other attributes tell the token from other tokens (RFC 7512 section 2.3 for PKCS#11).
+var keyAttributes = append([]string{"object", "id", "type", "pin-source"}, secretAttributes...)
 
-func tokenOf(kind string, attributes url.Values) *kmsToken {
+func tokenOf(kind string, attributes url.Values) *token {
 	var name strings.Builder
 	name.WriteString(kind)
 	for _, attribute := range slices.Sorted(maps.Keys(attributes)) {
-		if !slices.Contains(kmsKeyAttributes, attribute) {
+		if !slices.Contains(keyAttributes, attribute) {
 			fmt.Fprintf(&name, ";%s=%q", attribute, attributes[attribute])
 		}
 	}
-	token, _ := kmsTokens.LoadOrStore(name.String(), &kmsToken{refused: make(map[[sha256.Size]byte]bool)})
-	return token.(*kmsToken)
+	t, _ := tokens.LoadOrStore(name.String(), &token{refused: make(map[[sha256.Size]byte]bool)})
+	return t.(*token)
 }
 
-// note remembers the PIN of a URI, if that is what was refused, or that the token takes none. It
-// returns what to do about it.
+// note remembers that the token refused the PIN of the URI, or that it is locked, if that is what the
+// error of the KMS says. It returns an error that says what to do about it, or nil.
 func (u *location) note(err error) error {
 	if u.token == nil {
 		return nil
@@ -66,7 +67,7 @@ func (u *location) note(err error) error {
 	}
 }
 
-// failed says that the KMS did not do what it was asked for.
+// failed makes the error that says what the KMS did not do, and what to do about it.
 func (u *location) failed(what string, err error) error {
 	failure := u.clean(what, err)
 	if advice := u.note(err); advice != nil {
@@ -75,25 +76,29 @@ func (u *location) failed(what string, err error) error {
 	return failure
 }
 
-// pinRefusals are how the kinds of KMS say that a PIN is wrong, and pinLocked that they take none any
-// more.
+// pinRefusals are parts of the errors by which the kinds of KMS say that a PIN is wrong, and pinLocked
+// of those by which they say that the token is locked.
 var (
-	pinRefusals = []string{"CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE", "retries remaining", "retry remaining"}
+	pinRefusals = []string{
+		"CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE", "retries remaining", "retry remaining",
+	}
 	pinLocked   = []string{"CKR_PIN_LOCKED", "(0 retries remaining)"}
 )
 
-// lockedPause is how long a token is left alone that has locked itself. A try more does it no harm.
+// lockedPause is how long no PIN is tried after a token said that it is locked. One more wrong PIN
+// does no harm to a locked token.
 const lockedPause = time.Minute
 
 var (
 	errPINRefused = errors.New("the KMS refused the PIN, and is not asked again until there is another, " +
-		"so that the token does not lock itself: put the right one in its place, or restart Caddy if it is the token that was wrong")
+		"so that the token does not lock itself: " +
+		"put the right one in its place, or restart Caddy if it is the token that was wrong")
 	errPINLocked = errors.New("the token has locked the PIN after too many wrong ones: " +
 		"unlock it with the SO PIN, for one with `pkcs11-tool --init-pin`; it is asked again once a minute")
 )
 
-// takes reports why the token is not asked with a PIN.
-func (t *kmsToken) takes(pin [sha256.Size]byte) error {
+// refuses returns why the PIN must not be tried, or nil.
+func (t *token) refuses(pin [sha256.Size]byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {

@@ -17,39 +17,40 @@ import (
 
 // location is a URI of go.step.sm/crypto/kms with its placeholders replaced.
 type location struct {
-	setting string // with its placeholders, and so without secrets
-	text    string
-	token   *kmsToken         // what its PIN is for; nil without one
-	pin     [sha256.Size]byte // the hash of its PIN
-	secrets []string          // what no error may show
+	setting string            // as it is configured: placeholders, no secrets
+	text    string            // with the placeholders replaced
+	token   *token            // what the PIN opens; nil without a PIN
+	pin     [sha256.Size]byte // the hash of the PIN
+	secrets []string          // no error may show them
 }
 
-// kmsSecrets are the attributes of a URI that are secrets: PINs (RFC 7512 section 2.4), a
+// secretAttributes are the attributes of a URI that are secrets: PINs (RFC 7512 section 2.4), a
 // YubiKey's management key, an Azure application's secret.
-var kmsSecrets = []string{"pin-value", "management-key", "client-secret"}
+var secretAttributes = []string{"pin-value", "management-key", "client-secret"}
 
-// kmsSecretSetting is such an attribute: a placeholder, and what else there is.
-var kmsSecretSetting = regexp.MustCompile(`(?:` + strings.Join(kmsSecrets, "|") + `)=({[^{}]*})?([^;&?]*)`)
+// secretAttribute matches such an attribute: the placeholder that its value begins with, and the rest.
+var secretAttribute = regexp.MustCompile(`(?:` + strings.Join(secretAttributes, "|") + `)=({[^{}]*})?([^;&?]*)`)
 
-// kmsVersion is the version of go.step.sm/crypto in go.mod. Without it, xcaddy takes the newest one,
-// which need not build with the Caddy that is built.
-const kmsVersion = "v0.91.0"
+// cryptoVersion is the version of go.step.sm/crypto in go.mod, for the xcaddy command in an error.
+// Without a version xcaddy takes the newest, which may not build with this version of Caddy.
+const cryptoVersion = "v0.91.0"
 
-var errKMSKind = errors.New("it names no known kind of KMS: write one such as pkcs11:, awskms:, cloudkms:, azurekms: or yubikey: before the rest")
+var errUnknownKind = errors.New("it names no known kind of KMS: " +
+	"write one such as pkcs11:, awskms:, cloudkms:, azurekms: or yubikey: before the rest")
 
-// checkKMSKind checks that this program has what opens a kind of KMS.
-func checkKMSKind(kind apiv1.Type) error {
+// checkKind checks that this Caddy was built with support for a kind of KMS.
+func checkKind(kind apiv1.Type) error {
 	if _, ok := apiv1.LoadKeyManagerNewFunc(kind); !ok {
 		return fmt.Errorf("this Caddy is built without %s: "+
-			"build it with `xcaddy build … --with go.step.sm/crypto/kms/%s@%s`", kind, kind, kmsVersion)
+			"build it with `xcaddy build … --with go.step.sm/crypto/kms/%s@%s`", kind, kind, cryptoVersion)
 	}
 	return nil
 }
 
-// checkKMSSecrets checks that the secrets in a URI are placeholders: the URI is part of the
-// configuration, which others can read. Its error does not have the URI in it.
-func checkKMSSecrets(text string) error {
-	for _, found := range kmsSecretSetting.FindAllStringSubmatch(text, -1) {
+// checkSecrets checks that the secrets in a URI are placeholders, since others can read the
+// configuration. Its error does not show the URI.
+func checkSecrets(uri string) error {
+	for _, found := range secretAttribute.FindAllStringSubmatch(uri, -1) {
 		if found[2] != "" {
 			return setting.ErrSecretInConfig
 		}
@@ -62,14 +63,14 @@ func checkKMSSecrets(text string) error {
 	return nil
 }
 
-// kmsPlaceholder is a placeholder in a URI, and whether it is the value of an attribute.
-var kmsPlaceholder = regexp.MustCompile(`(=?)({[^{}]*})`)
+// placeholder matches a placeholder in a URI, with the = before it if it is the value of an attribute.
+var placeholder = regexp.MustCompile(`(=?)({[^{}]*})`)
 
-// resolveKMSURI replaces the placeholders of a URI. One that is an attribute's value stays that,
-// whatever characters it has. No error has the URI in it.
-func resolveKMSURI(text string) (*location, error) {
+// resolve replaces the placeholders of a URI. The value of an attribute is escaped, so that a PIN with
+// a ";" in it cannot add an attribute. No error shows the URI.
+func resolve(text string) (*location, error) {
 	var errs []error
-	resolved := kmsPlaceholder.ReplaceAllStringFunc(text, func(placeholder string) string {
+	resolved := placeholder.ReplaceAllStringFunc(text, func(placeholder string) string {
 		name, isValue := strings.CutPrefix(placeholder, "=")
 		value, err := setting.Resolve(name)
 		errs = append(errs, err)
@@ -83,13 +84,14 @@ func resolveKMSURI(text string) (*location, error) {
 	}
 	parsed, err := uri.Parse(resolved)
 	if err != nil {
-		return nil, errors.New("it is no URI once its placeholders are replaced: write the kind of KMS, a colon, and name=value pairs with semicolons between them")
+		return nil, errors.New("it is no URI once its placeholders are replaced: " +
+			"write the kind of KMS, a colon, and name=value pairs with semicolons between them")
 	}
 	kind, err := apiv1.TypeOf(resolved)
 	if err != nil {
-		return nil, errKMSKind
+		return nil, errUnknownKind
 	}
-	if err := checkKMSKind(kind); err != nil {
+	if err := checkKind(kind); err != nil {
 		return nil, err
 	}
 	pin := parsed.Pin()
@@ -101,13 +103,13 @@ func resolveKMSURI(text string) (*location, error) {
 	if pin != "" {
 		u.token = tokenOf(parsed.Scheme, values)
 	}
-	for _, name := range kmsSecrets {
+	for _, name := range secretAttributes {
 		u.secrets = append(u.secrets, values[name]...)
 	}
 	return u, nil
 }
 
-// clean makes an error of one that may have the URI or a secret of it in it.
+// clean makes an error without secrets from an error of the KMS, which may show the URI and its secrets.
 func (u *location) clean(what string, err error) error {
 	text := strings.ReplaceAll(err.Error(), u.text, "the URI")
 	for _, secret := range u.secrets {

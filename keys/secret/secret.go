@@ -26,26 +26,26 @@ func init() {
 	caddy.RegisterModule(new(Keys))
 }
 
-// Keys signs with a shared secret (HMAC), which the realm has as hmac_key, or in its
-// hmac_jwkset. It is never published. Whoever has it can make tokens: a public key pair, which
-// the other sources have, spares the cluster that.
+// Keys signs with a shared secret (HMAC, RFC 7518 section 3.2), which the realm has as hmac_key, or in
+// its hmac_jwkset. No JWKS shows it. Whoever has the secret can make tokens, so prefer a source with a
+// key pair, of which the cluster has the public half alone.
 //
-// A changed secret is noticed within some ten seconds. Elasticsearch reads its own only when it
-// starts.
+// A change of the secret is noticed within ten seconds or so, without a reload. Elasticsearch reads its
+// own only when it starts.
 type Keys struct {
 	// The algorithm: HS256, HS384 or HS512. The realm's allowed_signature_algorithms must name
 	// it. Default: HS256.
 	Algorithm string `json:"algorithm,omitempty"`
 
-	// The secret, as a {file.*} or {env.*} placeholder: one line of UTF-8, of at least 32, 48 or 64
-	// bytes for HS256, HS384 or HS512. Elasticsearch's keystore keeps one line and no more. The
-	// newline at its end is no part of it. A public key or a JWK is none: it is an error. `openssl rand
-	// -hex 64` makes one for all of them. Required.
+	// The secret, as a {file.*} or {env.*} placeholder. It is one line of UTF-8, as Elasticsearch's
+	// keystore takes it, without the newline at its end, and has at least 32 bytes for HS256, 48 for
+	// HS384 and 64 for HS512. `openssl rand -hex 64` makes one that is long enough for all of them. A
+	// public key or a JWK is an error. Required.
 	Secret string `json:"secret,omitempty"`
 
-	// How the secret is written: "text", whose UTF-8 bytes are the key, as those of hmac_key
-	// are; or "base64url" (RFC 4648 section 5), as the member k of a JWK in hmac_jwkset is.
-	// Default: text.
+	// How the secret is written. With "text" its UTF-8 bytes are the key, as in the realm's hmac_key.
+	// With "base64url" (RFC 4648 section 5) it is decoded, as the member k of a JWK in the realm's
+	// hmac_jwkset is. Default: text.
 	Encoding string `json:"encoding,omitempty"`
 
 	key *watch.Value[*keys.Key]
@@ -72,12 +72,12 @@ func (s *Keys) Provision(ctx caddy.Context) error {
 	setting.Default(&s.Algorithm, string(jose.HS256))
 	setting.Default(&s.Encoding, encodingText)
 	s.key = watch.New(setting.SecretSource(s.Secret), s.parser(ctx.Logger()), ctx.Logger())
-	_ = s.key.Read(ctx) // Keys has the error
+	_ = s.key.Read(ctx) // Keys returns the error
 	_, err := s.Keys(ctx, keys.Needs{})
 	return err
 }
 
-// parser makes the key of a secret. One that everybody can read is worth a warning.
+// parser returns the parser of a secret. It logs a warning if everybody can read the secret's file.
 func (s *Keys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
 	return func(content []byte) (*keys.Key, error) {
 		secret, err := parseHMACSecret(content, s.Encoding)
@@ -92,7 +92,7 @@ func (s *Keys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
 	}
 }
 
-// check checks the settings. What is left out has a default, which is fine.
+// check checks the settings. Algorithm and encoding may be empty.
 func (s *Keys) check() error {
 	if s.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.SymmetricAlgorithms); err != nil {
@@ -111,7 +111,7 @@ func (s *Keys) check() error {
 // Public implements [keys.Source].
 func (*Keys) Public() bool { return false }
 
-// Origin implements [keys.Source]: another secret is another key.
+// Origin implements [keys.Source].
 func (s *Keys) Origin() string { return setting.AllOf(s) }
 
 // Keys implements [keys.Source].
@@ -125,22 +125,23 @@ func (s *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 // Watch implements [keys.Watcher].
 func (s *Keys) Watch(ctx context.Context, noticed func()) { s.key.Notice(ctx, noticed) }
 
-// parseHMACSecret returns the bytes of a secret. It is what Elasticsearch's keystore makes of the same
-// file: one line.
+// parseHMACSecret returns the bytes of a secret. It reads a file as Elasticsearch's keystore does: one
+// line, without the newline.
 func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 	text, err := textfile.Decode(content)
 	if err != nil {
 		return nil, err
 	}
-	line := strings.TrimRight(string(text), "\r\n") // what an editor adds; anything else may be meant
+	line := strings.TrimRight(string(text), "\r\n") // editors add these; a blank may be part of the secret
 	switch {
 	case len(text) < len(content):
 		return nil, errors.New("it begins with a byte order mark, which would be a part of it: save it without")
 	case strings.ContainsAny(line, "\r\n"):
 		return nil, setting.ErrSeveralLines
 	case isKeyPair(line):
-		return nil, errors.New("it is a key or a set of keys, whose public half everybody may know, and who knows a shared secret signs with it: " +
-			"make a secret, for instance with " + setting.RandomLine + "; in a JWK of hmac_jwkset, the secret is the member k")
+		return nil, errors.New("it is a key or a set of keys, whose public half everybody may know, " +
+			"and who knows a shared secret signs with it: make a secret, for instance with " + setting.RandomLine +
+			"; in a JWK of hmac_jwkset, the secret is the member k")
 	case encoding == encodingBase64URL:
 		secret, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(line, "="))
 		if err != nil {
@@ -156,7 +157,7 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 }
 
 // isKeyPair reports whether a line is a JWK, a JWKS, PEM, or a public key in base64, as some programs show
-// one. Taken for a secret, it lets everybody sign: that is algorithm confusion (CVE-2016-10555).
+// one. A public key that is taken for a secret lets everybody sign: algorithm confusion (CVE-2016-10555).
 func isKeyPair(line string) bool {
 	line = strings.TrimSpace(line)
 	if strings.HasPrefix(line, "-----BEGIN ") {
