@@ -385,7 +385,7 @@ func TestCheckByManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// More keys than are remembered for a list: all are judged rightly.
+// More keys than a list remembers: the verdict is right for all of them.
 func TestCheckWithManyKeys(t *testing.T) {
 	ours := newAuthority(t, "CA", nil)
 	lists := parse(t, list{authority: ours, keyID: []byte{}, entries: revoked(5)})

@@ -1,18 +1,19 @@
-// Package crl reads certificate revocation lists (RFC 5280 section 5) and says
+// Package crl reads certificate revocation lists (RFC 5280 section 5) and checks
 // whether a certificate of a verified chain is on them.
 //
-// A list is kept as the bytes that its authority signed, and where in them each
-// entry begins, sorted by serial number: 5 MB for 100,000 certificates, without
-// a pointer that the garbage collector has to follow. (crypto/x509 takes 31 MB
-// beside the list, and ignores critical extensions.) Who signed it cannot be
-// told before a certificate of the issuer is at hand, so signatures are checked
-// when a chain is, and each once.
+// A list is kept as the bytes that its authority signed, together with the place
+// of each entry in them, sorted by serial number. That takes 5 MB for 100,000
+// certificates, and has no pointers that the garbage collector has to follow.
+// (crypto/x509 takes 31 MB beside the list, and ignores critical extensions.)
 //
-// What a list is not for is refused when it is read: delta and indirect lists,
-// lists of attribute certificates, and critical extensions that this package
-// does not know. Read as if they were complete, they would let revoked
-// certificates pass. A list for some of an issuer's certificates says nothing of
-// the others.
+// A list does not contain the certificate of its signer. So its signature is
+// checked together with the first chain that has such a certificate, and not when
+// the list is parsed. The result is remembered.
+//
+// Parse refuses lists that would let revoked certificates pass if they were read
+// as complete lists: delta lists, indirect lists, lists of attribute certificates,
+// and those with a critical extension that this package does not know. A list that
+// covers only some certificates of its issuer is fine: the others are Uncovered.
 package crl
 
 import (
@@ -27,10 +28,10 @@ import (
 )
 
 const (
-	// MaxSize bounds the input; it has room for a million certificates.
+	// MaxSize is how many bytes an input can have. That is enough for a million certificates.
 	MaxSize = 64 << 20
 
-	// MaxLists bounds how many lists one input has.
+	// MaxLists is how many lists an input can have.
 	MaxLists = 1000
 )
 
@@ -38,24 +39,23 @@ const (
 // many goroutines.
 type Lists struct {
 	all  []*list            // each once
-	kept map[*list]struct{} // those of them that are from an earlier fetch, and were not in the last
-	// unsafe says that they came from where others may have changed them: of a list that nobody
-	// known has signed, nobody can tell whether it is the authority's.
-	unsafe bool
-	// The scopes of an issuer by its name as lists encode it, and by the name's
-	// normal form: the strings of a name may be of other types in the list than
-	// in the certificates (RFC 5280 section 7.1).
+	kept map[*list]struct{} // those of an earlier fetch that are not in the last one
+	// untrusted says that the lists came over a network, where others may have changed them. Then a list
+	// that no known key has signed may be forged.
+	untrusted bool
+	// The scopes of an issuer, by its name as lists encode it, and by the normal form of the name. A name
+	// can have other string types in the list than in the certificates (RFC 5280 section 7.1).
 	byRaw  map[string][]scope
 	byName map[string][]scope
 }
 
-// scope is the lists of one issuer that replace each other: those with the same
-// issuing distribution point. The newest is first.
+// scope has the lists of one issuer that have the same issuing distribution point, so that a newer one
+// replaces an older one. The newest is first.
 type scope []*list
 
 // Parse reads one list as DER, or any number of them as PEM (RFC 7468 section
-// 6). It refuses the input if anything is wrong with any of them. Signatures
-// and times are for Check.
+// 6). It refuses the whole input if anything is wrong with one of them. Check, not
+// Parse, looks at signatures and times.
 func Parse(data []byte) (*Lists, error) {
 	encoded, err := split(data)
 	if err != nil {
@@ -72,6 +72,7 @@ func Parse(data []byte) (*Lists, error) {
 	return index(all, nil), nil
 }
 
+// index makes Lists of the lists of the last fetch and those that are kept of earlier ones.
 func index(fetched, kept []*list) *Lists {
 	all := slices.Concat(fetched, kept)
 	l := &Lists{
@@ -116,7 +117,8 @@ func (l *Lists) of(rawIssuer []byte) []scope {
 	return l.byName[name]
 }
 
-// normalName is equal for names that RFC 5280 section 7.1 takes for the same.
+// normalName returns the normal form of a name. It is the same for names that are
+// the same according to RFC 5280 section 7.1.
 func normalName(der []byte) (string, error) {
 	name, err := x500.Parse(der)
 	if err != nil {
@@ -129,17 +131,17 @@ func normalName(der []byte) (string, error) {
 	return normal, err
 }
 
-// Info describes a list, for logs and for whoever asks what is loaded. Nothing
-// of it is to be believed before the list was used.
+// Info describes a list, for logs. The signature of the list may not have been
+// checked.
 type Info struct {
 	Issuer     string   // as Java, and so Elasticsearch, prints names
 	Number     *big.Int // RFC 5280 section 5.2.3; nil if there is none
 	ThisUpdate time.Time
 	NextUpdate time.Time
-	Revoked    int // how many certificates are on it
+	Revoked    int // the number of certificates on it
 }
 
-// Infos describes the lists in their order.
+// Infos describes the lists, in the order in which they were parsed.
 func (l *Lists) Infos() []Info {
 	infos := make([]Info, len(l.all))
 	for i, list := range l.all {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Check is Check for one source.
+// Check calls Check with one source.
 func (l *Lists) Check(chain []*x509.Certificate, now time.Time) Verdict { return Check(chain, now, l) }
 
-// SignersKnown is for how many of the lists it is known whose key signed them.
+// SignersKnown returns how many of the lists are known to be signed by some key.
 func (l *Lists) SignersKnown() int {
 	known := 0
 	for _, list := range l.all {

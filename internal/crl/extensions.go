@@ -10,8 +10,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// The extensions of a list (RFC 5280 section 5.2) and of its entries (section
-// 5.3) that matter here.
+// The extensions of a list that matter here (RFC 5280 section 5.2).
 var (
 	oidAuthorityKeyIdentifier   = asn1.ObjectIdentifier{2, 5, 29, 35}
 	oidCRLNumber                = asn1.ObjectIdentifier{2, 5, 29, 20}
@@ -19,7 +18,8 @@ var (
 	oidIssuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
 )
 
-// As DER has them: a list may have a million entries.
+// The extensions of an entry that matter here (RFC 5280 section 5.3), in DER: they are compared as bytes,
+// since a list may have a million entries.
 const (
 	derReasonCode        = "\x55\x1d\x15" // 2.5.29.21
 	derInvalidityDate    = "\x55\x1d\x18" // 2.5.29.24
@@ -29,10 +29,10 @@ const (
 // reason is a CRLReason (RFC 5280 section 5.3.1).
 type reason int
 
-// removeFromCRL says that a certificate is not revoked, or not any more. It
-// belongs into delta lists only; elsewhere it is taken by its word, as OpenSSL
-// takes it. All others, certificateHold among them, revoke for as long as the
-// entry is there.
+// removeFromCRL says that a certificate is no longer revoked. It belongs in delta
+// lists only, but like OpenSSL, this package follows it in a complete list too.
+// With any other reason, and so with certificateHold, a certificate is revoked for
+// as long as it is on the list.
 const removeFromCRL reason = 8
 
 var reasons = [...]string{
@@ -47,8 +47,7 @@ func (r reason) String() string {
 	return reasons[r]
 }
 
-// readReason reads the extensions of an entry, of which only the reason
-// matters.
+// readReason returns the reason that the extensions of an entry have.
 func readReason(exts cryptobyte.String) (reason, error) {
 	var code int
 	hasReason := false
@@ -67,7 +66,7 @@ func readReason(exts cryptobyte.String) (reason, error) {
 				return 0, errors.New("its reason is malformed")
 			}
 			hasReason = true
-		case derInvalidityDate: // since when it may have been abused, which does not matter now
+		case derInvalidityDate: // since when the key may have been compromised
 		case derCertificateIssuer:
 			return 0, errIndirect
 		default:
@@ -97,8 +96,8 @@ func errCritical(id asn1.ObjectIdentifier) error {
 var errIndirect = errors.New("it is an indirect list, with certificates of other authorities: " +
 	"use the list of the authority itself")
 
-// checkExtensions refuses what would be misread, and returns the distribution
-// point.
+// checkExtensions returns the issuing distribution point of a list. It refuses a
+// list with extensions that this package does not support.
 func checkExtensions(exts []pkix.Extension, rawIssuer []byte) (distributionPoint, error) {
 	point := distributionPoint{reasons: allReasons}
 	seen := make(map[string]bool, len(exts))

@@ -32,8 +32,8 @@ type list struct {
 	signers    signers
 }
 
-// parts are the fields of a CertificateList (RFC 5280 section 5.1), each with
-// its tag but for revoked.
+// parts has the fields of a CertificateList (RFC 5280 section 5.1). Each begins
+// with its tag, except revoked.
 type parts struct {
 	signed, outerAlgorithm, signature               cryptobyte.String
 	algorithm, issuer, thisUpdate, nextUpdate, exts cryptobyte.String
@@ -62,7 +62,7 @@ func parseList(der []byte) (*list, error) {
 		return nil, err
 	}
 	l := &list{
-		signed:     bytes.Clone(p.signed), // the input is the caller's, and may be a larger piece of memory
+		signed:     bytes.Clone(p.signed), // so as not to keep the whole input in memory
 		signature:  header.Signature,
 		algorithm:  header.SignatureAlgorithm,
 		rawIssuer:  header.RawIssuer,
@@ -77,7 +77,7 @@ func parseList(der []byte) (*list, error) {
 	if l.point, err = checkExtensions(header.Extensions, header.RawIssuer); err != nil {
 		return nil, err
 	}
-	// The entries are where they were, in the copy.
+	// The entries have the same place in the copy.
 	end := len(p.signed) - len(p.exts)
 	if l.serials, err = readSerials(l.signed[end-len(p.revoked):end], p.v1); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func parseList(der []byte) (*list, error) {
 	return l, nil
 }
 
-// read takes the list apart. It may not be followed by anything.
+// read reads the fields of a list. It returns false if it is malformed.
 func (p *parts) read(der cryptobyte.String) bool {
 	var body, tbs cryptobyte.String
 	ok := der.ReadASN1(&body, cbasn1.SEQUENCE) && der.Empty() &&
@@ -96,8 +96,8 @@ func (p *parts) read(der cryptobyte.String) bool {
 	if !ok || !signed.ReadASN1(&tbs, cbasn1.SEQUENCE) {
 		return false
 	}
-	// `openssl ca -gencrl` writes version 1, which has no field for it, unless
-	// it is told to add extensions.
+	// Version 1 has no version field. `openssl ca -gencrl` writes version 1 unless
+	// it has to add extensions.
 	p.v1 = !tbs.PeekASN1Tag(cbasn1.INTEGER)
 	var version int
 	if !p.v1 && (!tbs.ReadASN1Integer(&version) || version != 1) {
@@ -121,9 +121,9 @@ func readAny(s, out *cryptobyte.String) bool {
 	return s.ReadAnyASN1Element(out, &tag)
 }
 
-// header reads everything but the entries. It has crypto/x509 read a list
-// without entries that is otherwise the same, which spares us a second table of
-// signature algorithms and a second reader of names and times.
+// header reads everything but the entries. It builds the same list without entries
+// and lets crypto/x509 parse it, which knows the signature algorithms, names and
+// times.
 func (p *parts) header() (*x509.RevocationList, error) {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -147,11 +147,10 @@ func (p *parts) header() (*x509.RevocationList, error) {
 	return header, nil
 }
 
-// checkHeader refuses what cannot be judged later.
+// checkHeader refuses lists that Check could not use.
 func (l *list) checkHeader() error {
-	// Whether a key has signed it is for crypto/x509 to find out, with every algorithm that it knows.
-	// Unlike in a certificate, it takes SHA-1 in a list, with which a list can be made that has the
-	// signature of another.
+	// The signature is checked by crypto/x509, with every algorithm that it knows. It still allows SHA-1
+	// for lists, though not for certificates. But with SHA-1, two lists with the same signature can be made.
 	switch l.algorithm {
 	case x509.UnknownSignatureAlgorithm:
 		return errors.New("it is signed with an algorithm that crypto/x509 does not know: " +
@@ -188,7 +187,7 @@ func (l *list) equal(o *list) bool {
 }
 
 func (l *list) info() Info {
-	issuer, _ := x500.Parse(l.rawIssuer) // was read in checkHeader
+	issuer, _ := x500.Parse(l.rawIssuer) // checkHeader has seen that it can be read
 	return Info{
 		Issuer:     issuer.String(),
 		Number:     l.number,

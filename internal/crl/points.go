@@ -12,29 +12,36 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// reasonFlags is a set of reasons for a revocation (RFC 5280 section 4.2.1.13), a bit for each.
+// reasonFlags is a set of reasons for a revocation (RFC 5280 section 4.2.1.13), with one bit for each.
 type reasonFlags uint16
 
-// allReasons are keyCompromise to aACompromise. The bit of number 0 is unused.
+// allReasons has the reasons from keyCompromise (bit 1) to aACompromise (bit 8). Bit 0 is unused.
 const allReasons reasonFlags = 1<<9 - 1<<1
 
-// distributionPoint is an issuing distribution point (RFC 5280 section 5.2.5): which of its
-// issuer's certificates the list covers, and which reasons.
+// distributionPoint is the issuing distribution point of a list (RFC 5280 section 5.2.5). It says which
+// certificates of its issuer the list covers, and which reasons for a revocation.
 type distributionPoint struct {
-	raw     []byte // empty: all certificates
-	named   bool   // only certificates that have one of names
-	names   []string
-	uris    []string // the first of names, for people
-	users   bool     // only certificates that are no authority's
-	cas     bool     // only authorities
+	raw     []byte   // its DER; empty if the list has none, and so covers all certificates
+	named   bool     // covers only certificates that have one of names in a distribution point
+	names   []string // as readNames returns them
+	uris    []string // the first URIs in names, for messages
+	users   bool     // covers only certificates that are not an authority's
+	cas     bool     // covers only certificates of authorities
 	reasons reasonFlags
 }
 
-// covers returns the reasons for which the certificate would be on the list if it were revoked (RFC
-// 5280 section 6.3.3 (b)(2)). A list with a name is for the certificates that have this name in one
-// of their own distribution points, byte for byte: an authority that splits its list has no other
-// way to say which part a certificate belongs to. A certificate without distribution points has its
-// issuer for a name, as the last paragraph there says.
+// covers returns the reasons for which the certificate would be on the list if it were revoked
+// (RFC 5280 section 6.3.3 (b)(2)).
+//
+// An authority can split its list by certificate. Then each part has a name, and covers the
+// certificates that have the same name in one of their CRL distribution points:
+//
+//	list         issuing distribution point http://ca.example/1.crl
+//	certificate  CRL distribution point     http://ca.example/1.crl   covered
+//	certificate  CRL distribution point     http://ca.example/2.crl   not covered
+//
+// URIs are compared byte for byte. A certificate without distribution points is covered by a list whose
+// name is that of its issuer (the last paragraph of section 6.3.3).
 func (p *distributionPoint) covers(cert *x509.Certificate) reasonFlags {
 	isCA := cert.BasicConstraintsValid && cert.IsCA
 	switch {
@@ -52,7 +59,7 @@ func (p *distributionPoint) covers(cert *x509.Certificate) reasonFlags {
 	return covered
 }
 
-// String says which certificates the list is for.
+// String says which certificates the list covers.
 func (p *distributionPoint) String() string {
 	var only []string
 	switch {
@@ -91,6 +98,7 @@ var (
 	tagURI           = cbasn1.Tag(6).ContextSpecific()
 )
 
+// read reads the content of the extension.
 func (p *distributionPoint) read(value, rawIssuer []byte) error {
 	p.raw = value
 	errMalformed := errors.New("its issuing distribution point is malformed")
@@ -126,14 +134,14 @@ func (p *distributionPoint) read(value, rawIssuer []byte) error {
 	return nil
 }
 
-// certificatePoint is one of a certificate's distribution points (RFC 5280 section 4.2.1.13).
+// certificatePoint is a CRL distribution point of a certificate (RFC 5280 section 4.2.1.13).
 type certificatePoint struct {
 	names   []string
 	reasons reasonFlags
 }
 
-// pointsOf returns the distribution points of a certificate, but those where another authority's
-// lists are, which are indirect. What cannot be read is none.
+// pointsOf returns the distribution points of a certificate. It leaves out those that cannot be read, and
+// those with indirect lists, which another authority issues.
 func pointsOf(cert *x509.Certificate) []certificatePoint {
 	var points []certificatePoint
 	for _, ext := range cert.Extensions {
@@ -146,7 +154,8 @@ func pointsOf(cert *x509.Certificate) []certificatePoint {
 
 var oidCRLDistributionPoints = asn1.ObjectIdentifier{2, 5, 29, 31}
 
-// readPoints reads a certificate's extension as far as it can be read.
+// readPoints reads the content of a certificate's extension, up to the first distribution point that is
+// malformed.
 func readPoints(value, rawIssuer []byte) []certificatePoint {
 	var points []certificatePoint
 	input, all := cryptobyte.String(value), cryptobyte.String(nil)
@@ -174,10 +183,11 @@ func readPoints(value, rawIssuer []byte) []certificatePoint {
 	return points
 }
 
-// maxShown is how many URIs of a list's name are shown.
+// maxShown is how many URIs of a list a message can have.
 const maxShown = 3
 
-// readNames reads a DistributionPointName. Two names are the same if they are equal here.
+// readNames reads a DistributionPointName. The names that it returns are equal if they are the same name.
+// The URIs are the first ones among the names, as messages show them.
 func readNames(s cryptobyte.String, rawIssuer []byte) (names, uris []string, ok bool) {
 	var inside cryptobyte.String
 	if s.PeekASN1Tag(tagRelativeName) {
@@ -211,7 +221,8 @@ func readNames(s cryptobyte.String, rawIssuer []byte) (names, uris []string, ok 
 	return names, uris, true
 }
 
-// directoryName is equal for names that are the same.
+// directoryName returns the name of a point that is a distinguished name. It is equal for names that are
+// the same, even if they are encoded with other string types.
 func directoryName(der []byte) string {
 	normal, err := normalName(der)
 	if err != nil {
@@ -220,7 +231,8 @@ func directoryName(der []byte) string {
 	return "name " + normal
 }
 
-// relativeName is the directory name of a nameRelativeToCRLIssuer.
+// relativeName returns the name of a point that is a nameRelativeToCRLIssuer: the issuer's name with
+// one more relative distinguished name.
 func relativeName(rawIssuer []byte, relative cryptobyte.String) string {
 	var above cryptobyte.String
 	issuer := cryptobyte.String(rawIssuer)
@@ -239,7 +251,7 @@ func relativeName(rawIssuer []byte, relative cryptobyte.String) string {
 	return directoryName(der)
 }
 
-// printable is a URI as a log can show it.
+// printable returns a URI as a message can show it.
 func printable(uri []byte) string {
 	if strings.ContainsFunc(string(uri), func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Sprintf("%.200q", uri)
@@ -247,7 +259,7 @@ func printable(uri []byte) string {
 	return fmt.Sprintf("%.200s", uri)
 }
 
-// readReasons reads the content of a ReasonFlags. What cannot be read is no reason.
+// readReasons reads the content of a ReasonFlags. It returns no reasons if it is malformed.
 func readReasons(bits []byte) reasonFlags {
 	var flags reasonFlags
 	for n := 1; len(bits) > 1 && n <= 8; n++ {
@@ -258,7 +270,7 @@ func readReasons(bits []byte) reasonFlags {
 	return flags
 }
 
-// readFlag reads an optional BOOLEAN with a tag of its own.
+// readFlag reads an optional BOOLEAN that has an implicit tag.
 func readFlag(s *cryptobyte.String, out *bool, tag cbasn1.Tag) bool {
 	var value cryptobyte.String
 	var present bool

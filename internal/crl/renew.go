@@ -7,34 +7,37 @@ import (
 )
 
 const (
-	// maxUnjudged is how many lists of a scope are kept, beside those that were fetched last, whose
-	// signer is not known.
-	maxUnjudged = 8
+	// maxUnverified is how many lists that no known key has signed are kept of a scope, beside those of
+	// the last fetch.
+	maxUnverified = 8
 
 	// maxWithdrawn is how many lists of an issuer are kept whose scope the last fetch did not have.
 	maxWithdrawn = 64
 )
 
-// Renew returns what was fetched, together with those earlier lists that it does not replace. A list
-// that came over a network may be outdated or forged. So of each key, the newest list that it has
-// signed stays, however often an older one is fetched:
+// Renew returns the fetched lists, together with the earlier ones that they do not replace. A list that
+// came over a network may be outdated or forged. So for each key, the newest list that it has signed
+// is kept, however often an older one is fetched:
 //
 //	before   list 7, signed by the authority
 //	fetched  list 6, signed by the authority, or list 8 with a forged signature
 //	after    both: list 7 still counts
 //
-// Before anything is known of an issuer, the newest of its lists stay. Rollback says whether a list
-// was fetched that is older than one that stays.
+// While no certificate of an issuer is known, its newest lists are kept. Rollback says whether a
+// fetched list is older than one that is kept.
 //
-// What stays is never more than it was: of a list that nobody in a client's chain has signed, only
-// the last fetch counts, so that a forged one is over when the good one is back. A genuine one whose
-// scope (its issuing distribution point) is no longer there counts until its nextUpdate, and after
-// that for certificates alone that no other list covers.
+// A kept list counts for less than a fetched one, so that a forged list does no harm any more once the
+// genuine one is back:
 //
-// What is known of signatures stays known, and is used to check the lists ahead of the first Check.
+//   - If no known key has signed it, Check ignores it.
+//   - If the last fetch had no list of its scope (its issuing distribution point), the kept one counts
+//     until its nextUpdate. After that, it counts only for certificates that no other list covers.
+//
+// The new lists are checked with the certificates that have signed the earlier ones, so that the first
+// Check need not do it.
 func Renew(before, fetched *Lists) (lists *Lists, rollback bool) {
 	if before == nil {
-		fetched.unsafe = true
+		fetched.untrusted = true
 		return fetched, false
 	}
 	fetched.adopt(before)
@@ -44,48 +47,48 @@ func Renew(before, fetched *Lists) (lists *Lists, rollback bool) {
 	for _, scopes := range before.byName {
 		k.withdrawn = 0
 		for _, old := range scopes {
-			k.unjudged = 0
+			k.unverified = 0
 			for _, l := range old { // the newest first
-				k.consider(l)
+				k.add(l)
 			}
 		}
 	}
 	lists = index(fetched.all, k.kept)
-	lists.unsafe = true
+	lists.untrusted = true
 	return lists, k.rollback
 }
 
-// keeper decides which lists of before stay beside those that were fetched.
+// keeper decides which earlier lists are kept beside the fetched ones.
 type keeper struct {
-	fetched, kept       []*list
-	unjudged, withdrawn int
-	room                int // bytes for those that nobody may need any more
-	rollback            bool
+	fetched, kept         []*list
+	unverified, withdrawn int
+	room                  int // how many bytes are left for lists that are unverified or withdrawn
+	rollback              bool
 }
 
-func (k *keeper) consider(l *list) {
+// add keeps an earlier list if the fetched ones and those that are kept already do not replace it.
+func (k *keeper) add(l *list) {
 	fetched := scopeOf(k.fetched, l)
 	sameSigner := func(other *list) bool { return sameKey(l, other) }
 	asNew := func(other *list) bool { return sameKey(l, other) && other.compareAge(l) >= 0 }
 	switch {
 	case slices.ContainsFunc(fetched, l.equal):
 	case len(l.signers.good()) == 0:
-		if k.unjudged < maxUnjudged && k.take(l) {
-			k.unjudged++
+		if k.unverified < maxUnverified && k.keepIfRoom(l) {
+			k.unverified++
 		}
 	case slices.ContainsFunc(fetched, asNew), slices.ContainsFunc(scopeOf(k.kept, l), asNew):
 	case slices.ContainsFunc(fetched, sameSigner):
 		k.rollback = true
 		k.kept = append(k.kept, l)
 	default:
-		if k.withdrawn < maxWithdrawn && k.take(l) {
+		if k.withdrawn < maxWithdrawn && k.keepIfRoom(l) {
 			k.withdrawn++
 		}
 	}
 }
 
-// take keeps a list if there is room.
-func (k *keeper) take(l *list) bool {
+func (k *keeper) keepIfRoom(l *list) bool {
 	if len(l.signed) > k.room {
 		return false
 	}
@@ -93,8 +96,7 @@ func (k *keeper) take(l *list) bool {
 	return true
 }
 
-// adopt puts the lists of before in the place of those that are the same, with what is known of
-// their signatures.
+// adopt replaces each list that is also in before by that one, which knows its signers already.
 func (l *Lists) adopt(before *Lists) {
 	all := slices.Clone(l.all)
 	for i, fresh := range all {
@@ -108,7 +110,7 @@ func (l *Lists) adopt(before *Lists) {
 	*l = *index(all, nil)
 }
 
-// scopeOf returns those of some lists that replace a list, or are replaced by it.
+// scopeOf returns the lists that have the same scope as l.
 func scopeOf(all []*list, l *list) []*list {
 	var scope []*list
 	for _, other := range all {

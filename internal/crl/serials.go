@@ -13,15 +13,16 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// serials is the set of revoked certificates: where their entries begin in the
-// list, in the order of compareSerials, each certificate once. That takes four
-// bytes of memory for each, beside the list itself.
+// serials is the set of revoked certificates. For each, it has the place where its
+// entry begins in the list, in the order of compareSerials. That takes four bytes
+// of memory for each certificate, beside the list itself.
 type serials struct {
 	entries []byte // the content of revokedCertificates
 	places  []uint32
 }
 
-// readSerials makes the set. Version 1 has no extensions.
+// readSerials reads the entries of a list. In a list of version 1, they can have no
+// extensions.
 func readSerials(entries []byte, v1 bool) (serials, error) {
 	s := serials{entries: entries}
 	rest := cryptobyte.String(entries)
@@ -39,11 +40,11 @@ func readSerials(entries []byte, v1 bool) (serials, error) {
 	return s, nil
 }
 
-// sort puts the places in order. Of several entries for one certificate, only
-// the first stays.
+// sort sorts the places. If there are several entries for a certificate, it keeps
+// only the first one.
 func (s *serials) sort() {
-	// The tails are kept beside the places while sorting: reading them anew for
-	// each comparison takes five times as long.
+	// Reading the tail from the list for each comparison would take five times as
+	// long.
 	type sortable struct {
 		tail  uint64
 		place uint32
@@ -71,21 +72,21 @@ func (s *serials) sort() {
 	}
 }
 
-// compareSerials orders serial numbers, which are encoded as INTEGER, by their
-// last eight bytes and then by all of them. The last bytes of almost any two
-// differ: authorities draw serial numbers at random or count them.
+// compareSerials compares two serial numbers, each an INTEGER in DER, by their last
+// eight bytes and then by all of them. Authorities count serial numbers or draw
+// them at random, so the last bytes nearly always differ.
 func compareSerials(a, b []byte) int {
 	return cmp.Or(cmp.Compare(tail(a), tail(b)), bytes.Compare(a, b))
 }
 
-// tail is the last eight bytes of a serial number, as a number.
+// tail returns the last eight bytes of a serial number, as a number.
 func tail(serial []byte) uint64 {
 	var last [8]byte
 	copy(last[max(0, len(last)-len(serial)):], serial[max(0, len(serial)-len(last)):])
 	return binary.BigEndian.Uint64(last[:])
 }
 
-// serialAt is the serial number of an entry that was read before, with its tag.
+// serialAt returns the serial number of the entry at a place, with its tag.
 func (s *serials) serialAt(place uint32) []byte {
 	rest := cryptobyte.String(s.entries[place:])
 	var body, serial cryptobyte.String
@@ -104,15 +105,16 @@ func (s *serials) find(number *big.Int) (why reason, revoked bool) {
 		return 0, false
 	}
 	rest := cryptobyte.String(s.entries[s.places[i]:])
-	why, _ = readEntry(&rest, false) // was read before
+	why, _ = readEntry(&rest, false) // readSerials has seen that it can be read
 	return why, true
 }
 
-// count is how many certificates are in the set.
+// count returns the number of certificates in the set.
 func (s *serials) count() int { return len(s.places) }
 
-// readEntry reads the next of the revokedCertificates (RFC 5280 section
-// 5.1.2.6). Its date does not matter: who is on the list is revoked now.
+// readEntry reads the next entry of revokedCertificates (RFC 5280 section 5.1.2.6),
+// and returns its reason. Its date does not matter: a certificate on the list is
+// revoked now.
 func readEntry(rest *cryptobyte.String, v1 bool) (reason, error) {
 	var body, serial, exts cryptobyte.String
 	if !rest.ReadASN1(&body, cbasn1.SEQUENCE) ||
@@ -129,8 +131,8 @@ func readEntry(rest *cryptobyte.String, v1 bool) (reason, error) {
 	return readReason(exts)
 }
 
-// isMinimal demands the one encoding of a number that DER has, since numbers
-// are compared as bytes.
+// isMinimal reports whether a number is encoded as DER demands, without bytes that
+// could be left out. Serial numbers are compared as bytes.
 func isMinimal(integer cryptobyte.String) bool {
 	var n cryptobyte.String
 	if !integer.ReadASN1(&n, cbasn1.INTEGER) || len(n) == 0 {

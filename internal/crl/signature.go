@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// maxKeys bounds for how many keys it is remembered whether they signed a list.
-// A list has one issuer, who has few.
+// maxKeys is for how many keys a list remembers whether they have signed it. An
+// issuer has few keys.
 const maxKeys = 16
 
-// signers remembers whose key signed a list.
+// signers remembers which keys have signed a list and which have not.
 type signers struct {
 	mu    sync.RWMutex
 	known map[string]signer // by SubjectPublicKeyInfo
@@ -17,9 +17,10 @@ type signers struct {
 
 type signer struct {
 	issuer *x509.Certificate
-	good   bool
+	good   bool // whether its key has signed the list
 }
 
+// get returns whether the issuer's key has signed the list, if that is known.
 func (s *signers) get(issuer *x509.Certificate) (good, known bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -27,7 +28,7 @@ func (s *signers) get(issuer *x509.Certificate) (good, known bool) {
 	return found.good, known
 }
 
-// good are certificates of the keys that signed the list.
+// good returns a certificate for each key that is known to have signed the list.
 func (s *signers) good() []*x509.Certificate {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -40,8 +41,8 @@ func (s *signers) good() []*x509.Certificate {
 	return issuers
 }
 
-// signedBy reports whether the issuer's key signed the list. That is found out
-// once for each key, however many ask at the same time.
+// signedBy reports whether the issuer's key has signed the list. The signature is
+// checked once for each key, even if several goroutines ask at the same time.
 func (l *list) signedBy(issuer *x509.Certificate) bool {
 	if good, known := l.signers.get(issuer); known {
 		return good
@@ -59,15 +60,15 @@ func (l *list) signedBy(issuer *x509.Certificate) bool {
 	return good
 }
 
-// maySign reports whether lists are among what the issuer's key is for (RFC
-// 5280 section 6.3.3 (f)).
+// maySign reports whether the issuer's key may sign lists (RFC 5280 section 6.3.3
+// (f)).
 func maySign(issuer *x509.Certificate) bool {
 	return issuer.KeyUsage == 0 || issuer.KeyUsage&x509.KeyUsageCRLSign != 0
 }
 
-// prepare checks signatures ahead of the first Check, with the issuers of the
-// lists that these will replace, so that no request has to wait for it: a list
-// of 100,000 certificates takes some milliseconds.
+// prepare checks the signatures with the certificates that have signed the lists of
+// before, so that no request has to wait for it. A list of 100,000 certificates
+// takes some milliseconds.
 func (l *Lists) prepare(before *Lists) {
 	for _, old := range before.all {
 		for _, issuer := range old.signers.good() {

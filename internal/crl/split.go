@@ -57,6 +57,6 @@ var errCertificate = errors.New("it is a certificate, not a revocation list: " +
 	"use the list that the authority publishes; " +
 	"its address is in the CRL distribution points of the certificates")
 
-// isDER reports whether the input starts as a list in DER does: with a SEQUENCE
-// of more than 127 bytes. No text starts so.
+// isDER reports whether the input begins with a SEQUENCE of more than 127 bytes in
+// DER, as every list does. No text begins like this.
 func isDER(data []byte) bool { return len(data) > 1 && data[0] == 0x30 && data[1] >= 0x80 }
