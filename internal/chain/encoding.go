@@ -12,18 +12,18 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// This file is about what the signature of a certificate does not cover: the signature itself, and
-// what is around it. Whoever has a certificate can write that in another way. It is the same
-// certificate then, and its authority's signature still holds, but the fingerprint is another one.
+// A signature does not cover itself, nor the encoding around it. So anybody can encode these parts of a
+// certificate in another way, without the authority's key. crypto/x509 accepts the result as the same
+// certificate, but it has another fingerprint.
 
-// signed is a certificate (RFC 5280 section 4.1) in its three parts.
+// signed has the three parts of a certificate (RFC 5280 section 4.1).
 type signed struct {
-	tbs       []byte // with its tag and length, as is algorithm
-	algorithm []byte
-	signature []byte // without the bits that are not used
+	tbs       []byte // with its tag and length
+	algorithm []byte // with its tag and length
+	signature []byte // without the unused bits
 }
 
-// parse reads what crypto/x509 has read before, which is as lenient.
+// parse splits a certificate. It is as lenient as crypto/x509, which has read the certificate before.
 func parse(raw []byte) (s signed, ok bool) {
 	input := cryptobyte.String(raw)
 	var certificate, tbs, algorithm cryptobyte.String
@@ -37,7 +37,7 @@ func parse(raw []byte) (s signed, ok bool) {
 	return signed{tbs, algorithm, signature.RightAlign()}, true
 }
 
-// encode is the one encoding of the three parts that an authority makes.
+// encode encodes the three parts as an authority does.
 func (s signed) encode() ([]byte, bool) {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -49,9 +49,8 @@ func (s signed) encode() ([]byte, bool) {
 	return raw, err == nil
 }
 
-// Reencoded reports whether somebody has written a certificate in another way than an authority
-// does: with a signature that does not end at a byte, or with something after it. crypto/x509
-// takes such a certificate for the one that was issued.
+// Reencoded reports whether a certificate is encoded in another way than an authority does it: the
+// signature has unused bits, or something follows it. crypto/x509 accepts such a certificate.
 func Reencoded(cert *x509.Certificate) bool {
 	s, ok := parse(cert.Raw)
 	if !ok {
@@ -61,9 +60,11 @@ func Reencoded(cert *x509.Certificate) bool {
 	return !ok || !bytes.Equal(raw, cert.Raw)
 }
 
-// Fingerprints are the SHA-256 fingerprints under which a certificate may be known: its own, and
-// that of the other form that an ECDSA signature has. With (r, s), (r, n-s) is a signature too, and
-// either can be the one that the authority made.
+// Fingerprints returns the SHA-256 fingerprints under which a certificate may be known. The first one is
+// that of the certificate as it is. If it is Reencoded, there is that of the authority's encoding too.
+//
+// A signature with ECDSA has two forms: if (r, s) is valid, (r, n-s) is valid too, where n is the order
+// of the curve. Nobody can tell which of them the authority made, so there is a fingerprint for both.
 func Fingerprints(cert *x509.Certificate) [][sha256.Size]byte {
 	sums := [][sha256.Size]byte{sha256.Sum256(cert.Raw)}
 	s, ok := parse(cert.Raw)
@@ -82,8 +83,8 @@ func Fingerprints(cert *x509.Certificate) [][sha256.Size]byte {
 	return sums
 }
 
-// twins are the other forms of an ECDSA signature (RFC 3279 section 2.2.3), one for each curve that
-// the authority's key can be on; there are none of any other signature.
+// twins returns the other form of an ECDSA signature (RFC 3279 section 2.2.3), for each curve that the
+// authority's key can be on. It returns nothing for other signatures.
 func twins(signature []byte) [][]byte {
 	input := cryptobyte.String(signature)
 	var sequence cryptobyte.String

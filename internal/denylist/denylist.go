@@ -1,5 +1,5 @@
-// Package denylist reads the file that names clients which are no longer let
-// in, whatever their certificates say.
+// Package denylist reads the deny list: a file of clients that are refused even
+// though their certificates are valid.
 //
 //	# One client on each line. A comment has a line of its own.
 //	fingerprint 5B:0E:…:91                         SHA-256 of the certificate
@@ -7,12 +7,11 @@
 //	serial      4A:3F:09 issuer CN=Users,O=Acme    as its authority counts
 //	subject     CN=alice,OU=data,O=Acme            every certificate with this name
 //
-// A fingerprint stands for the certificate in both forms that a signature with
-// ECDSA has, since its holder can make either of the other.
+// An ECDSA signature has two forms, and the holder of a certificate can change it
+// from one to the other. So a fingerprint denies the certificate in both forms.
 //
-// A line that cannot be understood, or that could match nothing, refuses the
-// file as a whole: a client that is let in because of a typing error is what
-// the file exists to prevent.
+// Parse refuses the whole file if a line cannot be read or can never match. A
+// typing error must not let a client in.
 package denylist
 
 import (
@@ -22,10 +21,10 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
 )
 
-// MaxSize bounds the file; it has room for some 200,000 lines.
+// MaxSize is how many bytes the file can have. That is enough for 200,000 lines.
 const MaxSize = 32 << 20
 
-// The kinds of entries, which are also their keywords.
+// The keywords of the entries.
 const (
 	Fingerprint = "fingerprint"
 	SPKI        = "spki"
@@ -33,33 +32,34 @@ const (
 	Subject     = "subject"
 )
 
-// List says who is not let in. It does not change after Parse and may be used
-// by many goroutines.
+// List is a deny list. It does not change after Parse and may be used by many
+// goroutines.
 type List struct {
 	fingerprints map[[sha256.Size]byte]struct{}
 	spkis        map[[sha256.Size]byte]struct{}
-	issuers      map[nameKey]int // numbers for serials
+	issuers      map[nameKey]int // the number that serialKey has for an issuer
 	serials      map[serialKey]struct{}
 	subjects     map[nameKey]struct{}
 }
 
-// serialKey is what makes a certificate unique (RFC 5280 section 4.1.2.2).
+// serialKey identifies a certificate (RFC 5280 section 4.1.2.2).
 type serialKey struct {
 	number string // big endian, without leading zeros
 	issuer int
 }
 
-// Len is the number of different entries.
+// Len returns the number of different entries.
 func (l *List) Len() int {
 	return len(l.fingerprints) + len(l.spkis) + len(l.serials) + len(l.subjects)
 }
 
-// Denies reports whether the certificate is on the list, and the kind of the
-// first entry that says so: Fingerprint, SPKI, Serial or Subject.
+// Denies reports whether the certificate is on the list, and the keyword of the
+// first entry that matches: Fingerprint, SPKI, Serial or Subject. The time that it
+// takes does not depend on the length of the list.
 //
-// Only what the list needs is computed, and the time it takes does not depend
-// on the list's length. A certificate whose name cannot be read is denied by a
-// list that has names of that sort: it cannot be shown to be another one.
+// If the list has entries with subjects, a certificate whose subject cannot be read
+// is denied, since it might be one of them. The same goes for serials and the name
+// of the issuer.
 func (l *List) Denies(cert *x509.Certificate) (why string, denied bool) {
 	switch {
 	case l.deniesFingerprint(cert):
@@ -74,8 +74,8 @@ func (l *List) Denies(cert *x509.Certificate) (why string, denied bool) {
 	return "", false
 }
 
-// deniesFingerprint compares every fingerprint that the certificate can have: its holder chooses
-// which one of them it is.
+// deniesFingerprint looks up each fingerprint that the certificate can have, since its holder can choose
+// one of them.
 func (l *List) deniesFingerprint(cert *x509.Certificate) bool {
 	if len(l.fingerprints) == 0 {
 		return false

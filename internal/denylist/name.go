@@ -9,17 +9,17 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// nameKey is equal for two distinguished names that this package takes for the
-// same one. It is x500.Normalize with two liberties, because a name in the file
-// that looks right and matches nothing would let its client in:
+// nameKey is the normal form of a distinguished name. Two names are the same here
+// if their keys are equal. That is more lenient than x500.Normalize in two ways, so
+// that a name in the file matches however it was written:
 //
-//   - An attribute type may be written as Java, OpenSSL, LDAP or Windows write
-//     it, or as a number.
-//   - The name may be written in either direction: `openssl x509 -subject`
-//     prints C=DE,O=Acme,CN=alice where RFC 2253 has CN=alice,O=Acme,C=DE.
+//   - An attribute type can be written as Java, OpenSSL, LDAP or Windows write it,
+//     or as a number.
+//   - The name can be written in either direction: `openssl x509 -subject` prints
+//     C=DE,O=Acme,CN=alice where RFC 2253 has CN=alice,O=Acme,C=DE.
 type nameKey string
 
-// textKey is the key of a name in the file.
+// textKey returns the key of a name in the file.
 func textKey(dn string) (nameKey, error) {
 	if err := refuseComment(dn); err != nil {
 		return "", err
@@ -37,10 +37,10 @@ func textKey(dn string) (nameKey, error) {
 	return makeKey(normal)
 }
 
-// certKeys are the keys of a name in a certificate: of both texts that its user
-// may have copied. They are mostly the same. Java's form prints a value in
-// double quotes as if the quotes were its own, and RFC 2253 prints as
-// hexadecimal what is not one of nine attribute types.
+// certKeys returns the keys of a name in a certificate: of the text that Java
+// prints, and of the one in RFC 2253. The file may have either. Mostly both have the
+// same key. But Java does not escape double quotes around a value, and RFC 2253 has
+// the values of all but nine attribute types in hexadecimal.
 func certKeys(der []byte) ([]nameKey, error) {
 	name, err := x500.Parse(der)
 	if err != nil {
@@ -61,9 +61,9 @@ func certKeys(der []byte) ([]nameKey, error) {
 	return slices.Compact(keys), nil
 }
 
-// makeKey makes the key of a name in the form of x500.Normalize.
+// makeKey returns the key of a name that x500.Normalize has normalized.
 func makeKey(normal string) (nameKey, error) {
-	if normal == "" { // a certificate that has its names elsewhere
+	if normal == "" { // a certificate with alternative names alone
 		return "", nil
 	}
 	rdns := splitUnescaped(normal, ',')
@@ -85,8 +85,8 @@ func makeKey(normal string) (nameKey, error) {
 	return nameKey(min(forward, strings.Join(rdns, ","))), nil
 }
 
-// splitUnescaped splits at the separators that have no backslash before them,
-// which is enough for a normal form: it has no quotes.
+// splitUnescaped splits a normal form at the separators that have no backslash
+// before them. A normal form has no quotes.
 func splitUnescaped(s string, separator byte) []string {
 	var parts []string
 	start := 0
@@ -102,8 +102,10 @@ func splitUnescaped(s string, separator byte) []string {
 	return append(parts, s[start:])
 }
 
-// refuseComment refuses a name with something like a comment behind it, which
-// would be part of the last value and so part of no certificate's name.
+// refuseComment refuses a name that a comment seems to follow. The comment would be
+// part of the last value, and the name would match no certificate:
+//
+//	subject CN=alice,O=Acme  # left in May
 func refuseComment(dn string) error {
 	quoted := false
 	for i := 0; i < len(dn); i++ {
@@ -122,7 +124,7 @@ func refuseComment(dn string) error {
 	return nil
 }
 
-// oidOf is the attribute type that a name in lower case stands for.
+// oidOf returns the number of an attribute type, which is written in lower case.
 func oidOf(name string) (string, error) {
 	if oid, ok := types[name]; ok {
 		return string(oid), nil
@@ -139,8 +141,8 @@ func oidOf(name string) (string, error) {
 	}
 }
 
-// isOID demands the only way to write a number, because keys are compared as
-// text.
+// isOID reports whether s is a number such as 2.5.4.3, without needless zeros: keys
+// are compared as text.
 func isOID(s string) bool {
 	arcs := strings.Split(s, ".")
 	for _, arc := range arcs {
@@ -151,9 +153,11 @@ func isOID(s string) bool {
 	return len(arcs) > 1
 }
 
-// refuseWildcard refuses a name with what its writer may take for a wildcard, as it is in the role
-// mappings of Elasticsearch: the line would match a certificate with this very name, and nobody else.
-// The name of a host can begin with one (RFC 6125 section 6.4.3), and is the certificate's own name.
+// refuseWildcard refuses a name with a * that is meant as a wildcard, as in the role mappings of
+// Elasticsearch. It would match only a certificate with a * in its name:
+//
+//	subject CN=*,OU=contractors,O=Acme    is refused
+//	subject CN=*.example.com,O=Acme       is the name of a certificate (RFC 6125 section 6.4.3)
 func refuseWildcard(dn string) error {
 	for i := 0; i < len(dn); i++ {
 		switch {
@@ -167,7 +171,7 @@ func refuseWildcard(dn string) error {
 	return nil
 }
 
-// isHostWildcard reports whether a * is the first label of the name of a host, as in CN=*.example.com.
+// isHostWildcard reports whether a * is the first label of a host name, as in CN=*.example.com.
 func isHostWildcard(before, after string) bool {
 	before = strings.TrimRight(before, " \t\"")
 	return strings.HasSuffix(before, "=") && len(after) > 1 && after[0] == '.' && after[1] != '*'

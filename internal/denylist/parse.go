@@ -12,11 +12,12 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
-// maxLine bounds what an error can quote. No name that people use is near it.
+// maxLine is how many bytes a line can have. The names that people use are much
+// shorter.
 const maxLine = 8 << 10
 
-// Parse reads the file. One without entries denies nobody. The error names the
-// lines to mend, and what to write.
+// Parse reads the file. A file without entries denies nobody. The error names the
+// lines to mend, and says what to write.
 func Parse(data []byte) (*List, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("deny list: the file has %d bytes, more than %d", len(data), MaxSize)
@@ -54,7 +55,7 @@ type parser struct {
 	list     *List
 	problems textfile.Problems
 
-	// Lists of serial numbers tend to repeat the issuer.
+	// The issuer of the last serial number, and its number. Mostly the next one has the same issuer.
 	lastIssuer string
 	lastNumber int
 }
@@ -99,8 +100,8 @@ func (p *parser) line(line []byte) error {
 	}
 }
 
-// cutKeyword takes the first word off a text without spaces around it, in lower case. Instead of
-// spaces an equals sign can follow, as OpenSSL prints `serial=4A3F` and `subject=CN=alice`.
+// cutKeyword splits a text after its first word, which it returns in lower case. An equals sign can
+// separate the two, as OpenSSL prints `serial=4A3F` and `subject=CN=alice`: then asPrinted is true.
 func cutKeyword(text string) (keyword, value string, asPrinted bool) {
 	end := strings.IndexAny(text, blanks+"=")
 	if end < 0 {
@@ -110,7 +111,7 @@ func cutKeyword(text string) (keyword, value string, asPrinted bool) {
 	return strings.ToLower(text[:end]), strings.Trim(text[end+1:], blanks), asPrinted
 }
 
-// cutWord takes the first word off a text without spaces around it.
+// cutWord splits a text after its first word.
 func cutWord(text string) (word, rest string) {
 	end := strings.IndexAny(text, blanks)
 	if end < 0 {
@@ -119,16 +120,16 @@ func cutWord(text string) (word, rest string) {
 	return text[:end], strings.Trim(text[end:], blanks)
 }
 
-// otherLineEnds end a line on old Macs, in other tools or in Unicode, and not here. In a comment, such
-// a line end would make all that follows part of the comment, and deny nobody.
+// otherLineEnds are the characters that end a line in some editors, but not here. With one of them after
+// a comment, the next line would be part of the comment, and deny nobody.
 const otherLineEnds = "\r\v\f\u0085\u2028\u2029"
 
 // blanks separate words.
 const blanks = " \t"
 
-// invisible is true for what an editor or a terminal may not show, so that the
-// line is another one than its reader sees. Text that is copied from a web page
-// or a mail has such characters.
+// invisible reports whether an editor or a terminal may not show a character. Text
+// that is copied from a web page or a mail has such characters, and then the line
+// does not say what its reader sees.
 func invisible(r rune) bool {
 	return r != ' ' && r != '\t' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Z))
 }
@@ -156,7 +157,7 @@ func (p *parser) spki(value string) error {
 	return nil
 }
 
-// badSum says what a value should have been.
+// badSum returns the error for a value that is no hash.
 func badSum(value, keyword, want string) error {
 	first, rest := cutWord(value)
 	digits := strings.ReplaceAll(first, ":", "")
@@ -172,8 +173,8 @@ func badSum(value, keyword, want string) error {
 	}
 }
 
-// serial reads a serial number and its issuer. The number is hexadecimal, and if it could as well be
-// decimal, it has to be said so: in `serial=4711` OpenSSL does.
+// serial reads a hexadecimal serial number and its issuer. A number that could be decimal too is refused,
+// unless it is asPrinted by OpenSSL: `serial=4711` is hexadecimal.
 func (p *parser) serial(value string, asPrinted bool) error {
 	text, rest := cutWord(value)
 	if err := refuseAmbiguous(text); err != nil && !asPrinted {
@@ -224,7 +225,7 @@ func badName(keyword, dn string, err error) error {
 		"such as CN=alice,OU=data,O=Acme", keyword, excerpt(dn), err)
 }
 
-// advise says what to write for a line without a keyword.
+// advise returns what to write for a line without a keyword.
 func advise(text string) string {
 	word, rest := cutWord(text)
 	_, isSum := parseHexSum(word)
@@ -246,13 +247,13 @@ func advise(text string) string {
 	case notName == nil:
 		return "a name without a keyword: write subject before it"
 	default:
-		// What stands there is not quoted: the file could be one with a secret.
+		// The line is not quoted: the file may be another one, with a secret in it.
 		return "it begins with no keyword: " +
 			"write `fingerprint <SHA-256>`, `spki <SHA-256>`, `serial <number> issuer <name>` or `subject <name>`"
 	}
 }
 
-// excerpt quotes so much of a text that its writer finds it.
+// excerpt quotes a text, or its beginning if it is long.
 func excerpt(s string) string {
 	const most = 60
 	runes := []rune(s[:min(len(s), most*utf8.UTFMax)])

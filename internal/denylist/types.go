@@ -2,12 +2,12 @@ package denylist
 
 import "github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 
-// uniqueIdentifier is taken for a user ID. OpenSSL writes one as uid and the other as UID, and RFC
-// 4519 the user ID as uid, so a name with either of them denies both.
+// uniqueIdentifier is the attribute that OpenSSL writes as uid. It writes the user ID as UID, and RFC 4519
+// writes the user ID as uid. So both are the same here, and a name with one of them denies both.
 const uniqueIdentifier = "0.9.2342.19200300.100.1.44"
 
-// types are the attribute types as Java, OpenSSL, RFC 4519 and Windows name them, in lower case. SN
-// is the surname, as in RFC 4519 section 2.32 and in OpenSSL.
+// types has the attribute types by the names that Java, OpenSSL, RFC 4519 and Windows have for them, in
+// lower case. SN is the surname, as in RFC 4519 section 2.32 and in OpenSSL.
 var types = map[string]x500.OID{ //nolint:gosec // userPassword is a name
 	"uid":                    x500.UserID,
 	"userid":                 x500.UserID,
@@ -47,7 +47,7 @@ var types = map[string]x500.OID{ //nolint:gosec // userPassword is a name
 	"dnq":                    x500.DNQualifier,
 	"dnqualifier":            x500.DNQualifier,
 
-	// What else `openssl x509 -subject` and Windows have names for.
+	// The other names of `openssl x509 -subject` and Windows.
 	"textencodedoraddress":            "0.9.2342.19200300.100.1.2",
 	"mail":                            "0.9.2342.19200300.100.1.3",
 	"rfc822mailbox":                   "0.9.2342.19200300.100.1.3",

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// maxSerial is how many bytes a serial number may have (RFC 5280 section
-// 4.1.2.2). What is longer is a hash, more likely than not.
+// maxSerial is how many bytes a serial number can have (RFC 5280 section 4.1.2.2).
+// A longer one is likely to be a hash.
 const maxSerial = 20
 
 // parseHexSum reads a SHA-256 as 64 hexadecimal digits, with or without a colon
@@ -33,7 +33,7 @@ func parsePin(s string) (sum [sha256.Size]byte, ok bool) {
 	return [sha256.Size]byte(b), true
 }
 
-// parseSerial reads a hexadecimal number into its bytes without leading zeros.
+// parseSerial reads a hexadecimal number. It returns the bytes without leading zeros.
 func parseSerial(s string) (string, bool) {
 	s = strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X")
 	digits, ok := withoutColons(s)
@@ -50,9 +50,9 @@ func parseSerial(s string) (string, bool) {
 	return strings.TrimLeft(string(b), "\x00"), true
 }
 
-// refuseAmbiguous refuses a number that can be hexadecimal or decimal, and differs: one of digits
-// alone. OpenSSL, Java and browsers print serial numbers in hexadecimal, step, Go and Caddy's access
-// log in decimal. Nobody writes a decimal number with a zero in front, as OpenSSL writes 0A.
+// refuseAmbiguous refuses a number that can be hexadecimal or decimal, such as 4711. OpenSSL, Java and
+// browsers print serial numbers in hexadecimal; step, Go and Caddy's access log print them in decimal.
+// A number with a zero in front, such as 0815, is hexadecimal: decimal ones have none.
 func refuseAmbiguous(s string) error {
 	const maxDigits = 49 // of 20 bytes
 	if len(s) < 2 || s[0] == '0' || strings.Trim(s, "0123456789") != "" || len(s) > maxDigits {
@@ -71,8 +71,8 @@ func refuseAmbiguous(s string) error {
 	}
 }
 
-// withoutColons takes out the colons of 01:02:0a. Where there are any, they
-// must separate pairs: 1:2 could be 12 or 0102.
+// withoutColons removes the colons of 01:02:0a. If there are any, they have to
+// separate pairs of digits: 1:2 could be 12 or 0102.
 func withoutColons(s string) (string, bool) {
 	if !strings.Contains(s, ":") {
 		return s, true
