@@ -1,11 +1,10 @@
-// Package credentialpath knows the requests by which Elasticsearch and OpenSearch make credentials:
-// API keys, tokens, passwords. What they make goes on to work when the certificate of whoever asked
-// for it is denied, revoked or expired.
+// Package credentialpath recognizes the requests that make credentials in Elasticsearch and OpenSearch:
+// API keys, tokens, passwords. Such a credential still works after the certificate of the client that
+// made it is denied, revoked or expired.
 //
-// Which spellings of a path a node takes for the same differs between versions, and with what stands
-// before the node: /_security//api_key can mean /_security/api_key, or nothing. Here every
-// spelling that anything on the way could take for such a path counts as one, and so does a path of
-// which that cannot be told.
+// Nodes and the proxies before them differ in which spellings of a path they accept:
+// /_security//api_key can mean /_security/api_key, or nothing. This package recognizes a path if any
+// of them could take it for one that makes credentials, or if that cannot be ruled out.
 package credentialpath
 
 import (
@@ -15,15 +14,15 @@ import (
 	"strings"
 )
 
-// endpoint is what comes after /_security, or after /_plugins/_security/api in OpenSearch.
+// endpoint is an API below /_security, or below /_plugins/_security/api in OpenSearch.
 type endpoint struct {
-	name     string
-	below    string   // only with this segment after the name, if it is not empty
-	anyRead  bool     // making is what even a GET does
-	postRead []string // last segments with which POST only reads
+	name     string   // the first segment
+	below    string   // another segment that the path must have; "" if none
+	getMakes bool     // whether even a GET makes a credential
+	postRead []string // with one of these as the last segment, a POST makes none
 }
 
-// endpoints make or change credentials when the method is one that writes.
+// endpoints has the APIs that make or change credentials, with any method that writes.
 var endpoints = []endpoint{
 	// Elasticsearch
 	{name: "api_key", postRead: []string{"_query"}}, // create, grant, clone, update, _bulk_update
@@ -34,36 +33,36 @@ var endpoints = []endpoint{
 	{name: "saml"},                                  // saml/authenticate
 	{name: "oidc"},                                  // oidc/authenticate
 	{name: "user", postRead: []string{"_has_privileges"}}, // users and their passwords, in OpenSearch too
-	{name: "profile", below: "_activate"},                 // takes a password or a token, and says whether it is right
-	{name: "enroll", anyRead: true},                       // GET enroll/kibana makes a token of a service
+	{name: "profile", below: "_activate"},                 // tells whether a password or a token is right
+	{name: "enroll", getMakes: true},                      // GET enroll/kibana makes a service's token
 	// OpenSearch
 	{name: "authtoken"},               //
 	{name: "generateonbehalfoftoken"}, //
 	{name: "obo"},                     // its older name
 	{name: "apitokens"},               //
 	{name: "internalusers"},           // and internalusers/<name>/authtoken
-	{name: "account"},                 // the own password
+	{name: "account"},                 // a user's own password
 }
 
-// Makes reports whether a request with this method and URL makes or changes a credential, or may do
-// so. The path can begin with segments that are taken away on the way to the node.
+// Makes reports whether a request with this method and URL makes or changes a credential, or may do so.
+// The path can begin with segments that a proxy removes before the node.
 func Makes(method string, u *url.URL) bool {
 	// An opaque URL, as in `POST x:_security/api_key HTTP/1.1`, goes to the node as it is.
 	return makes(method, u.EscapedPath()) || u.Opaque != "" && makes(method, u.Opaque)
 }
 
 func makes(method, path string) bool {
-	if !suspicious(path) {
+	if !mayMatch(path) {
 		return false
 	}
 	decoded := decode(path)
 	if method == http.MethodPost && !isExact(path) {
-		method = "" // whatever the end of the path says, it may be for something else than to read
+		method = "" // the last segment may be another one for the node, so postRead does not count
 	}
 	return matches(method, segments(decoded, false)) || matches(method, segments(decoded, true))
 }
 
-// isExact reports whether there is one way to read a path.
+// isExact reports whether all servers read a path in the same way.
 func isExact(path string) bool {
 	for i := range len(path) {
 		c := path[i]
@@ -77,8 +76,8 @@ func isExact(path string) bool {
 	return !strings.Contains(path, "//") && !strings.Contains(path, "/.")
 }
 
-// suspicious reports whether a path has to be looked at closely. It is quick, since most paths do not.
-func suspicious(path string) bool {
+// mayMatch reports whether a path can match at all. It is quick, since most paths cannot.
+func mayMatch(path string) bool {
 	const word = "security"
 	for i := range len(path) {
 		switch c := path[i]; {
@@ -91,7 +90,7 @@ func suspicious(path string) bool {
 	return false
 }
 
-// decode undoes percent-encoding (RFC 3986 section 2.1), however often it was done.
+// decode undoes percent-encoding (RFC 3986 section 2.1), even if it was done several times: %2575 is u.
 func decode(path string) string {
 	if !strings.Contains(path, "%") {
 		return path
@@ -99,7 +98,7 @@ func decode(path string) string {
 	decoded := make([]byte, 0, len(path))
 	for i := range len(path) {
 		decoded = append(decoded, path[i])
-		// What has just been decoded can be the end of another escape.
+		// The decoded byte can be the end of another escape.
 		for n := len(decoded); n >= 3 && decoded[n-3] == '%'; n = len(decoded) {
 			high, low := hexDigit(decoded[n-2]), hexDigit(decoded[n-1])
 			if high < 0 || low < 0 {
@@ -122,9 +121,12 @@ func hexDigit(c byte) int {
 	}
 }
 
-// segments are those of a decoded path, in lower case, without what servers leave out: empty ones and
-// those of one dot, what follows a semicolon, a question mark or a number sign, blanks and control
-// characters. Two dots take the segment before them away if they are resolved, and themselves if not.
+// segments returns the segments of a decoded path, in lower case. It leaves out what servers may ignore:
+//
+//   - empty segments, and those of one dot;
+//   - in a segment, what follows a semicolon, a question mark or a number sign;
+//   - blanks and control characters;
+//   - two dots, with the segment before them if resolve is true.
 func segments(path string, resolve bool) []string {
 	var out []string
 	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
@@ -145,7 +147,7 @@ func segments(path string, resolve bool) []string {
 	return out
 }
 
-// lower folds a letter, and drops what cannot be seen.
+// lower returns a letter of ASCII in lower case, and -1 for blanks and control characters.
 func lower(r rune) rune {
 	switch {
 	case r <= ' ' || r == 0x7f:
@@ -157,7 +159,7 @@ func lower(r rune) rune {
 	}
 }
 
-// matches looks for an endpoint anywhere in a path.
+// matches reports whether there is an endpoint anywhere in a path.
 func matches(method string, path []string) bool {
 	for i, segment := range path {
 		legacy := segment == "security" && i > 0 && path[i-1] == "_xpack"
@@ -168,25 +170,25 @@ func matches(method string, path []string) bool {
 		if len(rest) > 0 && rest[0] == "api" {
 			rest = rest[1:]
 		}
-		if len(rest) > 0 && isMade(method, rest) {
+		if len(rest) > 0 && makesBelow(method, rest) {
 			return true
 		}
 	}
 	return false
 }
 
-// isMade reports whether a request to this path below _security makes a credential.
-func isMade(method string, path []string) bool {
+// makesBelow reports whether a request to this path below _security makes a credential.
+func makesBelow(method string, path []string) bool {
 	reads := method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 	removes := method == http.MethodDelete
 	if !isPlain(path[0]) {
-		return !reads && !removes // whatever the node makes of it
+		return !reads && !removes // nobody can tell which endpoint it is for the node
 	}
 	for _, e := range endpoints {
 		switch {
 		case e.name != path[0]:
 		case e.below != "" && !slices.Contains(path[1:], e.below):
-		case e.anyRead:
+		case e.getMakes:
 			return true
 		case reads, removes:
 		case method == http.MethodPost && len(path) > 1 && slices.Contains(e.postRead, path[len(path)-1]):
@@ -197,7 +199,7 @@ func isMade(method string, path []string) bool {
 	return false
 }
 
-// isPlain reports whether a segment is spelled as those of the interfaces are.
+// isPlain reports whether a segment has only characters that the names of endpoints have.
 func isPlain(segment string) bool {
 	for i := range len(segment) {
 		if !isPlainByte(segment[i]) {

@@ -1,10 +1,14 @@
-// Package name says which texts can be a name: of a user, of a group, or of something else that
-// a certificate says about its holder.
+// Package name checks whether a text from a certificate is safe to use as a name: of a user, of a group,
+// or of something else.
 //
-// A name is compared, shown to people, and put into other texts, such as a pattern of indices or
-// a query. In each of these a character that nobody's name needs can make it somebody else's: an
-// invisible one makes two names look alike, and a quote or an asterisk ends what the name stands
-// in, or stands for every other name.
+// A name is compared, shown to people, and put into other texts, such as a pattern of indices or a query.
+// There, some characters can make it the name of somebody else:
+//
+//   - an invisible character makes two names look alike;
+//   - a quote can end the string that has the name in it;
+//   - an asterisk matches every other name.
+//
+// Nobody's name needs them, so they are refused.
 package name
 
 import (
@@ -20,21 +24,21 @@ type Kind int
 
 // The kinds of names.
 const (
-	// Plain is a user's name, or another value.
+	// Plain is for the name of a user, and for any other value.
 	Plain Kind = iota
-	// Group is compared by Elasticsearch without regard to case.
+	// Group is for a group. Elasticsearch compares groups without regard to case.
 	Group
-	// DN is a whole distinguished name, which quotes what its values have in them. Elasticsearch
-	// compares it without regard to case, too.
+	// DN is for a whole distinguished name, which has special characters of its values in quotes.
+	// Elasticsearch compares it without regard to case.
 	DN
-	// Header is the value of a header, in which a comma ends a value (RFC 9110 section 5.6.1).
+	// Header is for the value of a header, in which a comma ends a value (RFC 9110 section 5.6.1).
 	Header
 )
 
-// Error is why a text cannot be a name. Its text has the character, which the holder of the
-// certificate chose, by its number alone.
+// Error says why a text cannot be a name. It shows nothing of the name but the number of a character,
+// since the holder of the certificate may have chosen the name.
 type Error struct {
-	// Problem goes on from "the name". It has nothing of the name in it.
+	// Problem is one of the constants, and follows "the name ".
 	Problem string
 
 	char rune // 0: none
@@ -47,7 +51,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("the name %s: %U", e.Problem, e.char)
 }
 
-// What is wrong with a name.
+// The problems of names.
 const (
 	Empty     = "is empty"
 	NotUTF8   = "is not UTF-8"
@@ -59,8 +63,8 @@ const (
 	Comma     = "has a comma, which ends a value in a header"
 )
 
-// Clean reports whether a text can be a name at all: not empty, UTF-8, and without control
-// characters or other ends of a line.
+// Clean returns an error if a text is empty, is not UTF-8, or has control characters or other ends of a
+// line.
 func Clean(s string) error {
 	switch {
 	case s == "":
@@ -74,8 +78,8 @@ func Clean(s string) error {
 	return nil
 }
 
-// Safe reports whether a text is a name that cannot be mistaken for another one, neither by
-// people, nor by Elasticsearch and OpenSearch, nor where it is put into another text.
+// Safe returns an error if a text is not Clean, or if people, Elasticsearch or OpenSearch could mistake
+// it for another name, alone or as a part of another text.
 func Safe(s string, kind Kind) error {
 	if err := Clean(s); err != nil {
 		return err
@@ -108,8 +112,8 @@ func Safe(s string, kind Kind) error {
 	return nil
 }
 
-// Unfolded reports whether a text has none of the letters that Elasticsearch takes for one of ASCII where it
-// compares without regard to case: groups and distinguished names.
+// Unfolded returns an error if a text has a letter that Elasticsearch takes for one of ASCII where it
+// compares without regard to case, as it does with groups and distinguished names.
 func Unfolded(s string) error {
 	if r, found := first(s, isFolded); found {
 		return &Error{Folded, r}
@@ -117,18 +121,19 @@ func Unfolded(s string) error {
 	return nil
 }
 
-// specials are the characters that no name needs, and that end or begin something where names are
-// put into: patterns of indices (* ? < >), JSON (" \), templates of OpenSearch and Elasticsearch ($ { }), queries and
-// expressions (| ^ " \), shells and scripts ($ ` | < >).
+// specials are characters that no name needs, and that have a meaning in the texts that names are put
+// into: in patterns of indices (* ? < >), in JSON (" \), in templates of OpenSearch and Elasticsearch
+// ($ { }), in queries and expressions (| ^ " \), and in shells and scripts ($ ` | < >).
 const specials = specialsOfDN + `"\<>`
 
-// specialsOfDN are those of them that no rendering of a distinguished name adds or quotes.
+// specialsOfDN are those that a distinguished name must not have either. The others are in it where it
+// quotes a value.
 const specialsOfDN = "*?${}|^`"
 
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }
 
-// isInvisible reports whether a character cannot be seen, or only by what it does to others, or stands for
-// what could not be read. Of the blanks, U+0020 is the one that can be typed and seen.
+// isInvisible reports whether a character cannot be seen or only changes another one, or stands for
+// something that could not be decoded. That includes all blanks but U+0020.
 func isInvisible(r rune) bool {
 	return r != ' ' && unicode.In(r, unicode.C, unicode.Z,
 		unicode.Noncharacter_Code_Point, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
@@ -136,8 +141,9 @@ func isInvisible(r rune) bool {
 		r == unicode.ReplacementChar
 }
 
-// isFolded reports whether a letter equals one of ASCII where Elasticsearch compares without regard to case, which
-// is how Java's String.equalsIgnoreCase does: İ and ı are i, ſ is s, and the Kelvin sign is k.
+// isFolded reports whether a letter equals one of ASCII for Java's String.equalsIgnoreCase, and so where
+// Elasticsearch compares without regard to case: İ and ı equal i, ſ equals s, and the Kelvin sign
+// equals k.
 func isFolded(r rune) bool {
 	switch r {
 	case '\u0130', '\u0131', '\u017f', '\u212a':
@@ -155,8 +161,7 @@ func first(s string, is func(rune) bool) (rune, bool) {
 	return 0, false
 }
 
-// ProblemOf is the problem of an error of this package, in words that have nothing of the name in
-// them, or "".
+// ProblemOf returns the Problem of an Error, or "" for any other error.
 func ProblemOf(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Problem

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// class translates what stands between brackets. What Java and Go read differently is refused: a class in a
-// class, &&, and hyphens and brackets of which it is not plain what they mean.
+// class translates a class, after its opening bracket. It refuses what Java and Go read differently: a
+// class in a class, &&, and hyphens and brackets that are not clearly literal.
 func (t *translator) class() error {
 	var set strings.Builder
 	not := t.skip("^")
@@ -52,7 +52,7 @@ func (t *translator) class() error {
 	}
 }
 
-// member takes one character of a class.
+// member reads one character of a class.
 func (t *translator) member(first bool) (rune, error) {
 	switch {
 	case t.rest == "":
@@ -71,7 +71,8 @@ func (t *translator) member(first bool) (rune, error) {
 	return t.take(), nil
 }
 
-// span writes the characters from one to another, and the other case of the letters of ASCII among them.
+// span writes the range from one character to another. Without regard to case, it also writes the other
+// case of the letters of ASCII in the range.
 func (t *translator) span(set *strings.Builder, from, to rune) {
 	write := func(from, to rune) {
 		if from <= to {

@@ -1,15 +1,18 @@
-// Package pattern compiles the regular expressions of Elasticsearch's PKI realm, which are those
-// of java.util.regex.Pattern with CASE_INSENSITIVE, so that they find here what they find there.
+// Package pattern compiles the regular expressions of Elasticsearch's PKI realm. They are those of
+// java.util.regex.Pattern with the flag CASE_INSENSITIVE, and match the same text here.
 //
-// Go's expressions are like Java's, but not the same: Go's (?i) takes ſ for s and the Kelvin sign
-// for k, which Java tells apart, [a&&b] is a class of three characters in Go and of none in Java,
-// and so on. A pattern that would find another name here is worse than one that does not
-// compile. So a pattern is read here as Java reads it, and written anew in a part of Go's syntax that
-// leaves nothing to be understood in two ways. What the two would read differently, or what reads
-// differently in Java's own releases, is an error that says what to write instead.
+// Go's expressions are similar to Java's, but not the same. For example:
 //
-// Patterns are for names of one line: in a text with control characters, or with U+2028 or
-// U+2029, what `.`, `^` and `$` find differs from Java. Callers refuse such names.
+//	(?i)s     matches ſ in Go, but not in Java
+//	[a&&b]    matches a, & and b in Go, and nothing in Java
+//
+// A pattern that matches another name than in Java would be worse than one that does not compile. So
+// this package parses a pattern as Java does, and translates it to a part of Go's syntax that has only one
+// meaning. If a part of a pattern cannot be translated, or has another meaning in other releases of Java,
+// the error says what to write instead.
+//
+// Patterns are for names of one line. In a text with control characters, or with U+2028 or U+2029, `.`,
+// `^` and `$` match differently than in Java. Callers refuse such names.
 package pattern
 
 import (
@@ -20,8 +23,8 @@ import (
 	"slices"
 )
 
-// Compile compiles a pattern of a PKI realm. The first group of what it finds is the name, so it
-// must have one.
+// Compile compiles a pattern of a PKI realm. The text of its first group is the name, so it must have a
+// group.
 func Compile(source string) (*regexp.Regexp, error) {
 	translated, err := translate(source)
 	if err != nil {
@@ -44,8 +47,7 @@ func Compile(source string) (*regexp.Regexp, error) {
 	return compiled, nil
 }
 
-// plain is an error of regexp/syntax without the text that it is about, which is not the one that
-// somebody wrote.
+// plain returns an error of regexp/syntax without the expression, which is the translated one.
 func plain(err error) error {
 	if e, ok := errors.AsType[*syntax.Error](err); ok {
 		return errors.New(e.Code.String())
@@ -53,9 +55,11 @@ func plain(err error) error {
 	return err
 }
 
-// checkLoops refuses a repetition of what can be empty: after a round in which nothing was found, Java
-// leaves the loop, and Go may not. It also refuses a repetition of the name's group, in which Java may
-// have kept what it found on a way that led nowhere.
+// checkLoops refuses two kinds of repetition in which Java and Go differ:
+//
+//   - of an expression that can match the empty text, as in (a*)*: after an empty round, Java ends the
+//     repetition, and Go may not;
+//   - of the first group, as in (a)*: Java may return text of a round that it has given up.
 func checkLoops(re *syntax.Regexp) error {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus, syntax.OpRepeat, syntax.OpQuest:
@@ -77,12 +81,12 @@ func checkLoops(re *syntax.Regexp) error {
 	return nil
 }
 
-// hasName reports whether the first group is in an expression.
+// hasName reports whether an expression contains the first group, which is the name.
 func hasName(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpCapture && re.Cap == 1 || slices.ContainsFunc(re.Sub, hasName)
 }
 
-// canBeEmpty reports whether an expression can find nothing and go on.
+// canBeEmpty reports whether an expression can match the empty text.
 func canBeEmpty(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpLiteral, syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpNoMatch:

@@ -10,18 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// translator reads a pattern as Java does, and writes it in Go's syntax.
+// translator parses a pattern as Java does, and writes it in Go's syntax.
 type translator struct {
 	rest string
 	out  strings.Builder
 
-	fold  bool   // whether a letter stands for both of its cases
-	outer []bool // fold, of the groups around
+	fold  bool   // whether letters match without regard to case
+	outer []bool // the value of fold before each group that is open
 
 	repeatable bool // whether a quantifier can follow
 }
 
-// translate returns what means in Go what source means in Java, with CASE_INSENSITIVE and no other flag.
+// translate translates a pattern from Java's syntax, with the flag CASE_INSENSITIVE, to Go's.
 func translate(source string) (string, error) {
 	if !utf8.ValidString(source) {
 		return "", errors.New("the pattern is not UTF-8")
@@ -38,7 +38,7 @@ func translate(source string) (string, error) {
 	return t.out.String(), nil
 }
 
-// next translates what stands next in the pattern.
+// next translates the next element of the pattern.
 func (t *translator) next() error {
 	c := t.take()
 	switch c {
@@ -59,12 +59,12 @@ func (t *translator) next() error {
 	case '{':
 		return t.counted()
 	case '.':
-		// A line ends in Java at more than a newline.
+		// In Java, these characters end a line.
 		t.atom(`[^\n\r\x{85}\x{2028}\x{2029}]`)
 	case '^':
 		t.anchor(`\A`)
 	case '$':
-		// In Java also before the end of a last line, which no name has.
+		// In Java it also matches before the line end at the end of the text, but names have none.
 		t.anchor(`\z`)
 	case '[':
 		return t.class()
@@ -76,34 +76,34 @@ func (t *translator) next() error {
 	return nil
 }
 
-// take returns the next character of the pattern, which there must be.
+// take removes the next character of the pattern, which must not be at its end, and returns it.
 func (t *translator) take() rune {
 	r, size := utf8.DecodeRuneInString(t.rest)
 	t.rest = t.rest[size:]
 	return r
 }
 
-// skip takes text from the pattern, if it is next.
+// skip removes text from the pattern if it is next, and reports whether it was.
 func (t *translator) skip(text string) bool {
 	rest, found := strings.CutPrefix(t.rest, text)
 	t.rest = rest
 	return found
 }
 
-// atom writes what a quantifier can follow.
+// atom writes an element that a quantifier can follow.
 func (t *translator) atom(text string) {
 	t.out.WriteString(text)
 	t.repeatable = true
 }
 
-// anchor writes what finds a place and not a character.
+// anchor writes an element that matches at a place, and that no quantifier can follow.
 func (t *translator) anchor(text string) {
 	t.out.WriteString(text)
 	t.repeatable = false
 }
 
-// literal writes a character that stands for itself. Of the letters only those of ASCII have two cases,
-// as in Java without UNICODE_CASE.
+// literal writes a character that matches itself. Only letters of ASCII match without regard to case, as
+// in Java without UNICODE_CASE.
 func (t *translator) literal(r rune) {
 	if lower := r | 0x20; t.fold && 'a' <= lower && lower <= 'z' {
 		t.atom("[" + string(lower-0x20) + string(lower) + "]")
@@ -112,13 +112,14 @@ func (t *translator) literal(r rune) {
 	t.atom(regexp.QuoteMeta(string(r)))
 }
 
-// A quantifier follows what it repeats. Go has no possessive ones, and neither has two in a row.
+// quantifier translates *, +, ? or {2,3}. Go has no possessive quantifiers, and neither language allows
+// two in a row.
 func (t *translator) quantifier(text string) error {
 	if !t.repeatable {
 		return fmt.Errorf("a %s has nothing before it to repeat: write \\%[1]s for the character", text)
 	}
 	if t.skip("?") {
-		text += "?" // as few as possible
+		text += "?" // reluctant: as few as possible
 	}
 	if strings.HasPrefix(t.rest, "+") {
 		return fmt.Errorf("%s+ is possessive or repeats a repetition, which is not supported: "+
@@ -131,7 +132,7 @@ func (t *translator) quantifier(text string) error {
 
 var count = regexp.MustCompile(`^[0-9]+(?:,[0-9]*)?\}`)
 
-// counted translates {2}, {2,} and {2,3}. Where Java refuses another brace, Go takes it for itself.
+// counted translates {2}, {2,} and {2,3}. Java refuses any other brace; for Go, it would be a literal.
 func (t *translator) counted() error {
 	text := count.FindString(t.rest)
 	if text == "" {
@@ -146,7 +147,7 @@ var (
 	groupName = regexp.MustCompile(`^\?<([a-zA-Z][a-zA-Z0-9]*)>`)
 )
 
-// group translates what begins with a parenthesis.
+// group translates the beginning of a group, after its parenthesis.
 func (t *translator) group() error {
 	t.repeatable = false
 	if !strings.HasPrefix(t.rest, "?") {
@@ -176,8 +177,8 @@ func (t *translator) group() error {
 	}
 	on, off, end := found[1], found[2], found[3]
 	for _, flag := range on + off {
-		// s and m are about the ends of lines, which no name has. The others change what a
-		// character means, or mean another thing in Go: U, x, u, d.
+		// s and m are about the ends of lines, which no name has. The others (U, x, u, d) change the
+		// meaning of characters, or have another meaning in Go.
 		if !strings.ContainsRune("ims", flag) {
 			return fmt.Errorf("the flag %c is not supported, or means another thing in Java: "+
 				"write the pattern without it", flag)
@@ -195,15 +196,16 @@ func (t *translator) group() error {
 		t.outer = append(t.outer, outer)
 		t.out.WriteString("(?:")
 	}
-	return nil // without a colon, a flag holds until the end of the group around it
+	return nil // without a colon, a flag holds until the end of the group that it is in
 }
 
+// open writes the beginning of a group.
 func (t *translator) open(text string) {
 	t.outer = append(t.outer, t.fold)
 	t.out.WriteString(text)
 }
 
-// escape translates what begins with a backslash, outside of a class.
+// escape translates an escape outside of a class, after its backslash.
 func (t *translator) escape() error {
 	t.repeatable = false
 	if t.rest == "" {
@@ -214,7 +216,7 @@ func (t *translator) escape() error {
 		t.rest = t.rest[1:]
 		t.anchor(`\A`)
 		return nil
-	case 'z', 'Z': // \Z is also before the end of a last line, which no name has
+	case 'z', 'Z': // \Z also matches before the line end at the end of the text, but names have none
 		t.rest = t.rest[1:]
 		t.anchor(`\z`)
 		return nil
@@ -241,8 +243,8 @@ func (t *translator) escape() error {
 	return nil
 }
 
-// predefined takes \d, \w, \s or their opposites, and returns what can stand in a class for it. They are about
-// ASCII in Java, and in Go too, but \s has one character more in Java.
+// predefined reads the letter of \d, \w, \s or their opposites, and returns the same characters for use
+// in a class. In Java and Go, they are those of ASCII, but \s has one character more in Java.
 func (t *translator) predefined() (string, bool) {
 	set, ok := map[byte]string{
 		'd': `0-9`, 'D': `\x{0}-/:-\x{10ffff}`,
@@ -257,7 +259,7 @@ func (t *translator) predefined() (string, bool) {
 
 var hexadecimal = regexp.MustCompile(`^(?:x([0-9a-fA-F]{2})|x\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4}))`)
 
-// escaped takes what follows a backslash that stands for one character.
+// escaped reads an escape that is one character, after its backslash.
 func (t *translator) escaped() (rune, error) {
 	if digits := hexadecimal.FindStringSubmatch(t.rest); digits != nil {
 		code, err := strconv.ParseInt(digits[1]+digits[2]+digits[3], 16, 32)

@@ -1,8 +1,8 @@
-// Package pemfile reads the blocks of PEM (RFC 7468), and says when it cannot
-// read all of them.
+// Package pemfile reads the blocks of PEM (RFC 7468), and counts those that it
+// cannot read.
 //
-// encoding/pem skips a block that it cannot read. Of a file with two keys, one
-// of which lost a line, the other would be used as if it were the only one.
+// encoding/pem skips a damaged block without an error. If a file has two keys, and
+// a line of one is lost, the other would be used as if it were the only one.
 package pemfile
 
 import (
@@ -10,13 +10,13 @@ import (
 	"encoding/pem"
 )
 
-// Count is how many blocks begin in a text. It is cheap, also where the text is
+// Count returns how many blocks begin in a text. It is quick even if the text is
 // large and not PEM.
 func Count(text []byte) int { return bytes.Count(text, []byte("-----BEGIN ")) }
 
-// Blocks returns the blocks of a text, and how many others begin in it and are
-// damaged: cut off, changed, indented, or with line ends that are neither LF
-// nor CRLF. Text around the blocks does not matter.
+// Blocks returns the blocks of a text, and the number of other blocks that are
+// damaged: cut off, changed, indented, or with line ends other than LF and CRLF.
+// Text around the blocks does not matter.
 func Blocks(text []byte) (blocks []*pem.Block, damaged int) {
 	rest := text
 	for {

@@ -1,6 +1,6 @@
-// Package rolemapping reads Elasticsearch's role_mapping.yml, the file in which
-// users of the PKI, LDAP and Active Directory realms say which roles a
-// distinguished name has. JWT realms do not read it.
+// Package rolemapping reads Elasticsearch's role_mapping.yml, the file that says
+// which roles a distinguished name has in the PKI, LDAP and Active Directory realms.
+// JWT realms do not read it.
 //
 //	monitoring:
 //	  - "cn=admins,dc=example,dc=com"
@@ -9,12 +9,11 @@
 //
 // Names are compared as Elasticsearch compares them: see x500.Normalize.
 //
-// Elasticsearch skips what it does not understand in this file and reports it
-// in its log, and some of it means something else than it looks: a role whose
-// names are not a list is split at every comma, a role with a dot in its name is
-// ignored, an alias is taken for its own text. Here each of these is an error,
-// because a role that is silently lost or gained is worse than a file that is
-// refused.
+// Elasticsearch skips what it does not understand in this file, and reports it only
+// in its log. Some YAML does not mean what it seems to: Elasticsearch splits a text
+// in place of a list at each comma, ignores a role with a dot in its name, and reads
+// an alias as plain text. All of these are errors here. A file that is refused is
+// better than a role that is lost or gained without notice.
 package rolemapping
 
 import (
@@ -32,7 +31,7 @@ import (
 )
 
 const (
-	// MaxSize bounds the file; it has room for some 50,000 names.
+	// MaxSize is how many bytes the file can have. That is enough for 50,000 names.
 	MaxSize = 4 << 20
 
 	// maxRoleName is Elasticsearch's limit for the name of a role.
@@ -45,8 +44,8 @@ type Mapping struct {
 	roles map[string][]string // by the normal form of the name, sorted
 }
 
-// Parse reads role_mapping.yml. An empty file is a mapping without names. The
-// error names the lines to mend.
+// Parse reads role_mapping.yml. The mapping of an empty file has no names. The error
+// names the lines to mend.
 func Parse(data []byte) (*Mapping, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("role mapping: the file has %d bytes, more than %d", len(data), MaxSize)
@@ -68,8 +67,8 @@ func Parse(data []byte) (*Mapping, error) {
 	return &Mapping{roles: p.roles}, nil
 }
 
-// Roles returns the roles of a distinguished name, sorted. A text that is not a
-// distinguished name, or an empty one, has none.
+// Roles returns the roles of a distinguished name, sorted. It returns none for a
+// text that is empty or not a distinguished name.
 func (m *Mapping) Roles(dn string) []string {
 	normal, err := x500.Normalize(dn)
 	if err != nil {
@@ -78,11 +77,11 @@ func (m *Mapping) Roles(dn string) []string {
 	return slices.Clone(m.roles[normal])
 }
 
-// Len is the number of distinguished names that have a role.
+// Len returns the number of distinguished names that have a role.
 func (m *Mapping) Len() int { return len(m.roles) }
 
-// document is the root of the only YAML document in data, or nil if there is
-// nothing in it.
+// document returns the root of the only YAML document in data, or nil if it is
+// empty.
 func document(data []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
@@ -129,7 +128,8 @@ func (p *parser) file(root *yaml.Node) {
 	}
 }
 
-// plain refuses the parts of YAML that Elasticsearch reads otherwise.
+// plain refuses anchors, aliases and tags, which Elasticsearch does not read as YAML
+// defines them.
 func (p *parser) plain(n *yaml.Node) bool {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
@@ -142,7 +142,7 @@ func (p *parser) plain(n *yaml.Node) bool {
 	return false
 }
 
-// role reads a key.
+// role reads the name of a role.
 func (p *parser) role(key *yaml.Node) (string, bool) {
 	if !p.plain(key) {
 		return "", false
@@ -166,7 +166,7 @@ func (p *parser) role(key *yaml.Node) (string, bool) {
 	return "", false
 }
 
-// validRole is Elasticsearch's rule for the names of roles.
+// validRole reports whether Elasticsearch allows the name of a role.
 func validRole(role string) bool {
 	return role != "" && len(role) <= maxRoleName && strings.TrimSpace(role) == role &&
 		!strings.ContainsFunc(role, func(r rune) bool { return r < ' ' || r > '~' })

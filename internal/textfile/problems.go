@@ -8,15 +8,15 @@ import (
 // maxProblems is how many problems of a file are reported at once.
 const maxProblems = 10
 
-// Problems collects what is wrong with the lines of a file, so that whoever
-// mends it sees more than the first mistake. Those after the tenth are only
-// counted. The zero value has none.
+// Problems collects the errors in the lines of a file, so that its writer can mend
+// several at once. It keeps the first ten errors and counts the others. The zero
+// value has no errors.
 type Problems struct {
 	first []error
 	more  int
 }
 
-// Add adds what is wrong with a line. The first line is number 1.
+// Add adds the error of a line. The first line is number 1.
 func (p *Problems) Add(line int, err error) {
 	if len(p.first) == maxProblems {
 		p.more++
@@ -25,8 +25,8 @@ func (p *Problems) Add(line int, err error) {
 	p.first = append(p.first, fmt.Errorf("line %d: %w", line, err))
 }
 
-// Err is all problems as one error, each on a line of its own, or nil if there
-// are none.
+// Err returns the collected errors as one error, with a line for each, or nil if
+// there are none.
 func (p *Problems) Err() error {
 	if p.more == 0 {
 		return errors.Join(p.first...)

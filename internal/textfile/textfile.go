@@ -1,6 +1,5 @@
-// Package textfile helps to read text files that people write: it undoes what
-// editors put at the beginning of a file, and collects what is wrong with its
-// lines.
+// Package textfile helps to read text files that people write: it removes the byte
+// order mark, and collects the errors in the lines.
 package textfile
 
 import (
@@ -8,12 +7,11 @@ import (
 	"errors"
 )
 
-// ErrUTF16 says that a text is not what every tool beside Windows' own writes.
+// ErrUTF16 says that a text is UTF-16.
 var ErrUTF16 = errors.New("it is UTF-16, as Windows tools write it: save it as UTF-8")
 
-// Decode returns a text without the byte order mark that some editors put before it. Everything
-// else stays as it is, binary data too. UTF-16 is an error: read byte by byte, it would only be said
-// to be damaged.
+// Decode returns a text without the byte order mark that some editors put before it. It does not change
+// anything else, nor binary data. UTF-16 is ErrUTF16, which is a better error than that of a parser.
 func Decode(content []byte) ([]byte, error) {
 	text, _ := bytes.CutPrefix(content, []byte("\ufeff"))
 	if isUTF16(text) {
@@ -22,8 +20,8 @@ func Decode(content []byte) ([]byte, error) {
 	return text, nil
 }
 
-// isUTF16 reports whether data begins with UTF-16's byte order mark, or with an ASCII character in
-// UTF-16 without one. No PEM, JSON, DER or list begins so.
+// isUTF16 reports whether data begins with the byte order mark of UTF-16, or with an ASCII character in
+// UTF-16. No PEM, JSON, DER or deny list begins like this.
 func isUTF16(data []byte) bool {
 	if len(data) < 2 {
 		return false

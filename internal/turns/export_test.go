@@ -1,6 +1,6 @@
 package turns
 
-// Keys is how many keys somebody has or waits for.
+// Keys returns the number of keys for which a goroutine has the turn or waits.
 func (t *Turns[K]) Keys() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package turns limits how many goroutines work at the same time: one for each key, and a few in all.
+// Package turns limits how many goroutines work at the same time: to one for each key, and to a few in all.
 package turns
 
 import (
@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Turns hands out turns. A goroutine takes up one of the places only once no other works for its key:
-// with two places, three goroutines for alice leave one place free for bob.
+// Turns hands out turns. A goroutine waits for the turn of its key first, and only then takes one of the
+// places. So with two places, three goroutines for alice leave one place free for bob.
 type Turns[K comparable] struct {
 	places chan struct{}
 
@@ -15,19 +15,19 @@ type Turns[K comparable] struct {
 	keys map[K]*line
 }
 
-// line is the queue for the turn of one key, with the goroutine that has it.
+// line is the queue for the turn of one key.
 type line struct {
-	turn  chan struct{}
-	count int
+	turn  chan struct{} // full while a goroutine has the turn
+	count int           // of goroutines that wait or have the turn
 }
 
-// New returns Turns with some places, as many as the channel has room for. Several Turns can share
-// a channel.
+// New returns Turns with as many places as the channel has room for. Several Turns can share a channel.
 func New[K comparable](places chan struct{}) *Turns[K] {
 	return &Turns[K]{places: places, keys: make(map[K]*line)}
 }
 
-// Take waits for a turn, which ends with the function that it returns. The error is the context's.
+// Take waits for a turn. The turn ends when the returned function is called. If the context ends first,
+// Take returns its cause as an error.
 func (t *Turns[K]) Take(ctx context.Context, key K) (done func(), err error) {
 	line := t.join(key)
 	if err := put(ctx, line.turn); err != nil {

@@ -1,5 +1,5 @@
-// Package upn reads user principal names, such as alice@corp.example.com, by which certificates of
-// Active Directory name their users.
+// Package upn reads the user principal names, such as alice@corp.example.com, in certificates of Active
+// Directory.
 package upn
 
 import (
@@ -19,14 +19,14 @@ var (
 	errUPN   = errors.New("the certificate's user principal name is no UTF8String")
 )
 
-// Parse returns the user principal names of a subject alternative name extension's value (RFC 5280 section
-// 4.2.1.6), in its order:
+// Parse returns the user principal names in the content of a subject alternative name extension (RFC 5280
+// section 4.2.1.6), in their order:
 //
 //	GeneralNames ::= SEQUENCE SIZE (1..MAX) OF GeneralName
 //	otherName [0] ::= { type-id OBJECT IDENTIFIER, value [0] EXPLICIT UTF8String }
 //
-// Names of other kinds are skipped. One with the type of a user principal name and another content is an
-// error: if it were skipped, the next one would be taken for it.
+// Names of other types are skipped. A user principal name that is malformed is an error. If it were
+// skipped, the caller would take the next one for the first.
 func Parse(extension []byte) ([]string, error) {
 	input := cryptobyte.String(extension)
 	var names cryptobyte.String
