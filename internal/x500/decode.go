@@ -18,8 +18,8 @@ const (
 	bmpString       = cbasn1.Tag(30)
 )
 
-// decode is the text of a value, with U+FFFD where Java has it, and what is
-// wrong with it.
+// decode returns the text of a value as Java decodes it, with U+FFFD for malformed
+// bytes. The error is that of Attribute.Err.
 func decode(tag cbasn1.Tag, b []byte) (string, error) {
 	var text string
 	valid := true
@@ -29,8 +29,8 @@ func decode(tag cbasn1.Tag, b []byte) (string, error) {
 	case cbasn1.PrintableString, cbasn1.IA5String, cbasn1.GeneralString, numericString:
 		text, valid = asciiText(b)
 	case cbasn1.T61String:
-		// T.61 proper is a shifting code that nobody writes. Java, OpenSSL and
-		// Go take it for Latin-1.
+		// Nobody writes real T.61, which has shift codes. Java, OpenSSL and Go
+		// read it as Latin-1.
 		text = latin1Text(b)
 	case bmpString:
 		text, valid = utf16Text(b)
@@ -48,8 +48,9 @@ func decode(tag cbasn1.Tag, b []byte) (string, error) {
 	return text, nil
 }
 
-// isControl includes the two Unicode line separators: for Java they end a line
-// as a newline does, so the PKI realm's pattern stops at them.
+// isControl reports whether a character is a control character or one of Unicode's
+// two line separators. Java takes those for the end of a line, and so a dot in the
+// PKI realm's pattern does not match them.
 func isControl(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
 }
@@ -77,9 +78,9 @@ func latin1Text(b []byte) string {
 	return text.String()
 }
 
-// utf16Text also reads surrogate pairs, which a BMPString may not have but
-// Java understands. A high surrogate without its other half spoils what follows
-// it, even if that is a single byte.
+// utf16Text decodes a BMPString. Like Java, it also decodes surrogate pairs, which
+// a BMPString must not have. A high surrogate without a low one becomes U+FFFD
+// together with the next two bytes, or the one that is left.
 func utf16Text(b []byte) (text string, valid bool) {
 	var out strings.Builder
 	valid = len(b)%2 == 0
@@ -105,13 +106,14 @@ func utf16Text(b []byte) (text string, valid bool) {
 	return out.String(), valid
 }
 
-// utf32Text drops a byte order mark, as Java does here and nowhere else.
+// utf32Text decodes a UniversalString. Like Java, it drops a byte order mark; Java
+// does not do so with other string types.
 func utf32Text(b []byte) (text string, valid bool) {
 	var out strings.Builder
 	valid = len(b)%4 == 0
 	b = bytes.TrimPrefix(b, []byte{0, 0, 0xfe, 0xff})
 	for ; len(b) >= 4; b = b[4:] {
-		r := rune(binary.BigEndian.Uint32(b)) //nolint:gosec // out of range becomes negative, which ValidRune refuses
+		r := rune(binary.BigEndian.Uint32(b)) //nolint:gosec // too large is negative, which ValidRune refuses
 		valid = valid && utf8.ValidRune(r)
 		out.WriteRune(r)
 	}
@@ -121,9 +123,10 @@ func utf32Text(b []byte) (text string, valid bool) {
 	return out.String(), valid
 }
 
-// utf8Text replaces each malformed sequence by one U+FFFD, where Go's own
-// conversions write one for each byte. A sequence ends at the first byte that
-// could not continue it. Java counts an encoded surrogate as one sequence.
+// utf8Text decodes UTF-8 as Java does: it replaces each malformed sequence by one
+// U+FFFD, where Go's own conversions write one for each byte. A sequence ends before
+// the first byte that cannot continue it. A surrogate that is encoded in UTF-8 is
+// one sequence.
 func utf8Text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -140,11 +143,11 @@ func utf8Text(b []byte) string {
 	return out.String()
 }
 
-// malformed is the length of the malformed sequence at the start of b.
+// malformed returns the length of the malformed sequence at the start of b.
 func malformed(b []byte) int {
 	lead := b[0]
 	length := 1
-	low, high := byte(0x80), byte(0xbf) // what the second byte may be
+	low, high := byte(0x80), byte(0xbf) // the limits of the second byte
 	switch {
 	case lead >= 0xc2 && lead <= 0xdf:
 		length = 2

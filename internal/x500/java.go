@@ -9,33 +9,33 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// String renders the name as Java's X500Principal.toString() does. This is the
-// `pki_dn` of Elasticsearch's PKI realm, the text that its `username_pattern`
-// searches and that role mappings compare.
+// String renders the name as Java's X500Principal.toString() does. Elasticsearch's
+// PKI realm has this text as `pki_dn`, searches it with `username_pattern`, and
+// compares it with role mappings.
 //
-// Several texts of this form can be read in more than one way, on purpose or
-// not: a comma in an organisation looks like the start of the next attribute
-// to a pattern, and a value that is itself in double quotes is printed as it
-// is. Take a name from Values instead where nothing demands the text.
+// The text can be ambiguous. To a pattern, a comma in an organisation looks like the
+// start of the next attribute, and double quotes around a value are not escaped. So
+// take names from Values or Last where the text is not required.
 func (n Name) String() string {
 	var out strings.Builder
 	n.join(&out, ", ", " + ", writeJava)
 	return out.String()
 }
 
-// RFC2253 renders the name as Java's X500Principal.getName(RFC2253) does.
-// Only the nine attribute types that the RFC names are readable: the others,
-// e-mail addresses among them, are a number and hexadecimal DER. Java 17 takes
-// the bytes of every string type for UTF-8 here, which garbles BMPStrings and
-// Latin-1; this is how later releases read them, but for bytes that the type
-// does not allow, which are U+FFFD as in String.
+// RFC2253 renders the name as Java's X500Principal.getName(RFC2253) does. Only the
+// nine attribute types of the RFC are readable. The others, such as e-mail
+// addresses, have a number for a name and hexadecimal DER for a value.
+//
+// Values are decoded as in releases after Java 17, which reads each string type as
+// UTF-8 here and so garbles BMPStrings and Latin-1. Bytes that the string type does
+// not allow are U+FFFD, as in String.
 func (n Name) RFC2253() string {
 	var out strings.Builder
 	n.join(&out, ",", "+", writeRFC2253)
 	return out.String()
 }
 
-// join writes the relative names from the last to the first.
+// join writes the relative distinguished names from the last to the first.
 func (n Name) join(out *strings.Builder, comma, plus string, write func(*strings.Builder, Attribute)) {
 	for i, rdn := range slices.Backward(n) {
 		for j, a := range rdn {
@@ -66,8 +66,8 @@ func writeJava(out *strings.Builder, a Attribute) {
 	out.WriteByte('"')
 }
 
-// unquoted drops the double quotes around a value, where Java takes it for one
-// that is quoted already.
+// unquoted removes double quotes around a value: Java takes the value for one that
+// is quoted already.
 func unquoted(v string) string {
 	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
 		return v[1 : len(v)-1]
@@ -105,14 +105,14 @@ func writeRFC2253(out *strings.Builder, a Attribute) {
 	})
 }
 
-// rfc2253Specials are the characters that Java precedes with a backslash.
+// rfc2253Specials are the characters before which Java writes a backslash.
 const rfc2253Specials = ",=+<>#;\"\\"
 
-// blanks are what Java takes for spaces around a value.
+// blanks are the characters that Java takes for spaces around a value.
 const blanks = " \r"
 
-// writeEdges puts a backslash before each blank at either end of v and leaves
-// what is between to inner.
+// writeEdges writes v with a backslash before each blank at both ends. It calls
+// inner to write the text between them.
 func writeEdges(out *strings.Builder, v string, inner func(string)) {
 	rest := strings.TrimLeft(v, blanks)
 	body := strings.TrimRight(rest, blanks)
@@ -138,13 +138,14 @@ func writeHex(out *strings.Builder, a Attribute) {
 
 func (a Attribute) tag() cbasn1.Tag { return cbasn1.Tag(a.Raw[0]) }
 
-// readableInJava is false for the values that Java prints as hexadecimal.
-// NumericString is a string to us but not to Java.
+// readableInJava reports whether Java prints the value as text, not in hexadecimal.
+// To Java, a NumericString is not text.
 func (a Attribute) readableInJava() bool {
 	return !errors.Is(a.err, ErrNotString) && a.tag() != numericString
 }
 
-// readableInRFC2253 also excludes UniversalString.
+// readableInRFC2253 reports whether Java prints the value as text in RFC 2253, where
+// a UniversalString is not text either.
 func (a Attribute) readableInRFC2253() bool {
 	return a.readableInJava() && a.tag() != universalString
 }

@@ -1,18 +1,17 @@
 // Package x500 reads the distinguished names of X.509 certificates and renders
-// them as Java does, letter for letter.
+// them exactly as Java does.
 //
-// Elasticsearch's PKI realm takes user names from a rendered name and compares
-// rendered names with role mappings, and so do the files and habits of its
-// users. crypto/x509/pkix cannot serve here: its Name drops the order and the
-// grouping of attributes and all but the last CN, and its String renders
-// otherwise than Java.
+// Elasticsearch's PKI realm renders a name, takes the user name from that text, and
+// compares the text with role mappings. crypto/x509/pkix does not help here: its
+// Name loses the order and the grouping of attributes and all but the last CN, and
+// its String renders names in another way than Java.
 //
-// crypto/x509 is also stricter than Java. It refuses a certificate whose
-// subject has characters outside a string type's alphabet, invalid UTF-8, a
-// UniversalString, a GeneralString or a value that is no string, so over TLS
-// such names never arrive. It also drops a trailing NUL of a BMPString, which
-// Java, and this package, keep. Names from elsewhere (a file, a test, a
-// delegated chain) are read as Java reads them.
+// crypto/x509 is also stricter than Java. It refuses a certificate whose subject has
+// characters that its string type does not allow, malformed UTF-8, a UniversalString,
+// a GeneralString or a value that is no string. So clients cannot have such names.
+// It also drops a NUL at the end of a BMPString, which Java and this package keep.
+// Names from elsewhere (a file, a test, a delegated chain) are read as Java reads
+// them.
 package x500
 
 import (
@@ -24,37 +23,36 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// MaxSize bounds the names that Parse accepts. It is what a TLS handshake can
-// carry in a certificate message, so no certificate of a live connection is
-// beyond it.
+// MaxSize is how many bytes a name can have. The certificate message of a TLS
+// handshake cannot be longer, so every client's name fits.
 const MaxSize = 1 << 18
 
-// Why the value of an attribute cannot serve as somebody's name.
+// The reasons why the value of an attribute cannot be used as a name.
 var (
 	ErrNotString = errors.New("is not a string type")
 	ErrEncoding  = errors.New("has bytes that its string type does not allow")
 	ErrControl   = errors.New("has a control character")
 
-	// These are for Last alone.
+	// Only Last returns these.
 	ErrSeveral    = errors.New("has several values in one relative name")
 	ErrPassedOver = errors.New("has a value that a PKI realm may pass over for another: " +
 		"as a T61String or UniversalString, or empty")
 )
 
-// Name is a distinguished name in the order of the certificate, which is the
-// reverse of the order in which names are printed.
+// Name is a distinguished name in the order of the certificate. Names are printed
+// in the reverse order.
 type Name []RDN
 
-// RDN is a relative distinguished name. It has more than one attribute where
-// the name has a "+".
+// RDN is a relative distinguished name. If it has several attributes, there is a
+// "+" between them in print.
 type RDN []Attribute
 
 // Attribute is one type and its value.
 type Attribute struct {
 	Type OID
-	// Value is the decoded text. Bytes that the string type does not allow are
-	// replaced by U+FFFD, as Java does it; a value that is not a string is empty.
-	// Check Err before using it as a name.
+	// Value is the decoded text. As in Java, bytes that the string type does not
+	// allow are U+FFFD. If the value is not a string, it is empty. Check Err before
+	// using it as a name.
 	Value string
 	// Raw is the value's DER with its tag. It shares memory with Parse's input.
 	Raw []byte
@@ -62,12 +60,12 @@ type Attribute struct {
 	err error
 }
 
-// Err says why Value must not be taken for a name: ErrNotString, ErrEncoding
-// or ErrControl. It is nil for clean text, which may be empty.
+// Err returns the reason why Value must not be used as a name: ErrNotString,
+// ErrEncoding or ErrControl. It returns nil for clean text, even if it is empty.
 func (a Attribute) Err() error { return a.err }
 
-// Parse reads the DER of a Name as in RFC 5280 section 4.1.2.4, for instance
-// the RawSubject of a certificate.
+// Parse reads a Name in DER (RFC 5280 section 4.1.2.4), such as the RawSubject of a
+// certificate.
 func Parse(der []byte) (Name, error) {
 	if len(der) > MaxSize {
 		return nil, fmt.Errorf("x500: the name has %d bytes, more than %d", len(der), MaxSize)
@@ -82,8 +80,8 @@ func Parse(der []byte) (Name, error) {
 	}
 
 	name := make(Name, 0, 6)
-	// One array for all attributes: RDNs are windows of it. When it grows, the
-	// windows so far keep the old array, which nobody writes any more.
+	// All attributes are in one array, and each RDN is a slice of it. When the array
+	// grows, earlier slices keep the old one, to which nothing is written any more.
 	all := make([]Attribute, 0, 6)
 	for !rdns.Empty() {
 		var set cryptobyte.String
@@ -142,7 +140,7 @@ func readOID(pair *cryptobyte.String) (OID, bool) {
 	return OID(oid.String()), true
 }
 
-// content is a DER element without its tag and length.
+// content returns a DER element without its tag and length.
 func content(raw []byte) []byte {
 	s := cryptobyte.String(raw)
 	var body cryptobyte.String
@@ -177,16 +175,16 @@ func (n Name) Strings(t OID) ([]string, error) {
 	return found, nil
 }
 
-// Last returns the value of one type that is last in the order of the
-// certificate, which is the most specific one, if there is one. It is the one
-// that Elasticsearch (username_rdn_name, username_rdn_oid) and OpenSearch
-// (username_attribute) take.
+// Last returns the last value of one type in the order of the certificate, which is
+// the most specific one. Elasticsearch (username_rdn_name, username_rdn_oid) and
+// OpenSearch (username_attribute) use the same value. Where they may use another
+// one, Last returns an error:
 //
-// Of several values in one relative name, which is a set, Elasticsearch takes the
-// last in the order of DER and OpenSearch another: that is ErrSeveral. And
-// Elasticsearch passes over some values for an earlier one: a T61String, a
-// UniversalString, and what follows an empty value in its relative name. Where
-// that may happen it is ErrPassedOver.
+//   - ErrSeveral if a relative distinguished name has several values of the type.
+//     Elasticsearch takes the last one in the order of DER, and OpenSearch another.
+//   - ErrPassedOver if Elasticsearch may skip the value and take an earlier one. It
+//     skips a T61String, a UniversalString, and the values that follow an empty one
+//     in the same relative distinguished name.
 func (n Name) Last(t OID) (value string, found bool, err error) {
 	for _, rdn := range n {
 		here, empty := 0, false

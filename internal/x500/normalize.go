@@ -13,19 +13,23 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Normalize returns the form in which Elasticsearch compares distinguished
-// names, those of role_mapping.yml with the one of a certificate: two texts
-// are the same name if and only if their normal forms are equal.
+// Normalize returns the normal form of a distinguished name. Elasticsearch takes the
+// name in role_mapping.yml and the name of a certificate for the same if and only if
+// their normal forms are equal.
 //
-// Attribute types and values are in lower case, runs of spaces are one space,
-// spaces around values and separators are gone, attributes of a multi-valued
-// relative name are sorted, everything beyond printable ASCII is escaped, and
-// hexadecimal values are decoded. The order of relative names matters, and so
-// does how a type is spelled: `CN`, `commonName` and `OID.2.5.4.3` are three.
+// In the normal form, attribute types and values are in lower case, several spaces
+// are one, spaces around values and separators are removed, the attributes of a
+// relative distinguished name are sorted, everything but printable ASCII is escaped,
+// and hexadecimal values are decoded:
 //
-// The input may be anything between RFC 1779 and RFC 4514, with commas or
-// semicolons, quotes or backslashes. (Elasticsearch parses names with the
-// UnboundID LDAP SDK without a schema; this agrees with its DN class.)
+//	O=Acme  Inc. + CN="Doe, John", C=#13024445    cn=doe\, john+o=acme inc.,c=de
+//
+// The order of relative distinguished names matters, and so does the spelling of an
+// attribute type: `CN`, `commonName` and `OID.2.5.4.3` are different.
+//
+// The input can be as in RFC 1779, RFC 2253 or RFC 4514, with commas or semicolons,
+// quotes or backslashes. (Elasticsearch parses names with the DN class of the
+// UnboundID LDAP SDK, without a schema.)
 func Normalize(dn string) (string, error) {
 	if len(dn) > MaxSize {
 		return "", fmt.Errorf("x500: the name has %d bytes, more than %d", len(dn), MaxSize)
@@ -53,8 +57,8 @@ type dnParser struct{ rest string }
 
 func (p *dnParser) skipSpaces() { p.rest = strings.TrimLeft(p.rest, " ") }
 
-// relativeName reads up to and including the next comma. More says whether
-// there was one, so that another relative name must follow.
+// relativeName reads a relative distinguished name and the comma after it. More says
+// whether there was a comma, so that another one has to follow.
 func (p *dnParser) relativeName() (normal string, more bool, err error) {
 	var pairs []pair
 	for {
@@ -89,7 +93,7 @@ func (p *dnParser) relativeName() (normal string, more bool, err error) {
 	return out.String(), more, nil
 }
 
-// pair is an attribute whose name and value have been folded.
+// pair is an attribute with its name and value in lower case.
 type pair struct{ name, value string }
 
 // attribute reads `type = value` and the spaces around it.
@@ -128,13 +132,14 @@ func (p *dnParser) attribute() (pair, error) {
 	return pair{name, foldCase(value)}, nil
 }
 
-// notInType is stricter than UnboundID, which takes any attribute type. Java
-// prints no other characters, so a role mapping with one could match nothing.
+// notInType reports whether an attribute type cannot have a character. UnboundID
+// allows all of them. But Java prints no others, so a role mapping with one could
+// never match.
 func notInType(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_", r)
 }
 
-// text reads a value up to its separator, which it leaves.
+// text reads a value up to the separator after it.
 func (p *dnParser) text() (string, error) {
 	var value strings.Builder
 	quoted := strings.HasPrefix(p.rest, `"`)
@@ -172,8 +177,8 @@ func (p *dnParser) text() (string, error) {
 	return value.String(), nil
 }
 
-// escape reads a backslash and the character after it, or a run of escaped
-// bytes (`\C3\A9`), which are UTF-8 together.
+// escape reads a backslash and the character after it, or several escaped bytes
+// (`\C3\A9`), which are decoded together as UTF-8.
 func (p *dnParser) escape() (string, error) {
 	if len(p.rest) < 2 {
 		return "", errors.New("ends with a backslash")
@@ -196,8 +201,8 @@ func (p *dnParser) escape() (string, error) {
 	return utf8Text(run), nil
 }
 
-// hexadecimal reads `#` and the DER of a value, of which only the content
-// counts: `SERIALNUMBER=#1203313233` is `SERIALNUMBER=123`.
+// hexadecimal reads `#` and the DER of a value, and returns its content:
+// `SERIALNUMBER=#1203313233` is `SERIALNUMBER=123`.
 func (p *dnParser) hexadecimal() (string, error) {
 	digits := p.rest[1:]
 	if end := strings.IndexAny(digits, " +,;"); end >= 0 {
@@ -215,8 +220,8 @@ func (p *dnParser) hexadecimal() (string, error) {
 	return utf8Text(body), nil
 }
 
-// berContent is the content of a BER element with a tag of one byte and a
-// definite length, which may be longer than DER has it.
+// berContent returns the content of a BER element. The tag has one byte, and the
+// length is definite. The length can have more bytes than DER allows.
 func berContent(ber []byte) ([]byte, bool) {
 	s := cryptobyte.String(ber)
 	var tag, first uint8
@@ -241,17 +246,16 @@ func isHexDigit(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// foldCase is caseIgnoreMatch as UnboundID has it: lower case, and each run of
-// spaces one space, at the ends none. Only U+0020 is a space. A value of
-// nothing but spaces is one space.
+// foldCase normalizes a value as UnboundID does for caseIgnoreMatch: it returns it in
+// lower case, with one space for several, and without spaces at the ends. Only
+// U+0020 is a space. A value that has only spaces becomes one space.
 func foldCase(v string) string {
 	folded := make([]rune, 0, len(v))
 	for _, r := range v {
 		if r == ' ' && (len(folded) == 0 || folded[len(folded)-1] == ' ') {
 			continue
 		}
-		// Only what Java calls upper case: not title case, and not the letters
-		// whose lower case is another character's.
+		// These are upper case in Java. Letters in title case are not.
 		if unicode.IsUpper(r) || unicode.Is(unicode.Other_Uppercase, r) {
 			r = unicode.ToLower(r)
 		}
@@ -264,7 +268,7 @@ func foldCase(v string) string {
 	return text
 }
 
-// writeNormal escapes v so that the normal form is unambiguous.
+// writeNormal writes v with the escapes that make the normal form unambiguous.
 func writeNormal(out *strings.Builder, v string) {
 	for i := range len(v) {
 		c := v[i]

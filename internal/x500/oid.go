@@ -10,8 +10,8 @@ import (
 // `username_rdn_oid: 2.5.4.3`.
 type OID string
 
-// The attribute types that Java, and so Elasticsearch, knows by name. All
-// others are rendered by their number.
+// The attribute types for which Java, and so Elasticsearch, prints a name. For all
+// others, it prints the number.
 const (
 	CommonName          OID = "2.5.4.3"
 	Surname             OID = "2.5.4.4"
@@ -33,12 +33,10 @@ const (
 	IPAddress           OID = "1.3.6.1.4.1.42.2.11.2.1"
 )
 
-// keyword is the name that Java prints for an attribute type. RFC 2253 has a
-// much shorter table than Java's own format: what is not in it is printed as
-// a number, and its value as hexadecimal DER.
+// keyword is the name that Java prints for an attribute type.
 type keyword struct {
 	name    string
-	rfc2253 bool
+	rfc2253 bool // false: in the format of RFC 2253, Java prints a number, and the value in hexadecimal
 }
 
 var keywords = map[OID]keyword{
@@ -62,8 +60,8 @@ var keywords = map[OID]keyword{
 	IPAddress:           {"IP", false},
 }
 
-// wellKnown spares usual subjects the decoding of their attribute types. Its
-// keys are the contents of the DER encoding.
+// wellKnown has the usual attribute types by the content of their DER, so that they
+// need not be decoded.
 var wellKnown = map[string]OID{
 	"\x55\x04\x03":                         CommonName,
 	"\x55\x04\x05":                         SerialNumber,
@@ -78,7 +76,7 @@ var wellKnown = map[string]OID{
 	"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19": DomainComponent,
 }
 
-// javaName is the attribute type as X500Principal.toString() prints it.
+// javaName returns the attribute type as X500Principal.toString() prints it.
 func (o OID) javaName() string {
 	if k, ok := keywords[o]; ok {
 		return k.name
@@ -86,8 +84,8 @@ func (o OID) javaName() string {
 	return "OID." + string(o)
 }
 
-// ParseAttributeType reads an attribute type as `username_rdn_name` and `username_rdn_oid` have
-// it: one of the names that Java prints, in any case, or a number in dotted-decimal notation.
+// ParseAttributeType reads an attribute type as in `username_rdn_name` and `username_rdn_oid`: one of the
+// names that Java prints, in upper or lower case, or a number in dotted-decimal notation.
 func ParseAttributeType(s string) (OID, error) {
 	for oid, k := range keywords {
 		if strings.EqualFold(k.name, s) {

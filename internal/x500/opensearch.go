@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// OpenSearch renders the name as OpenSearch's `clientcert` authenticator does,
-// which reads Java's String form as an LDAP name and prints that: RFC 2253 in
-// order and separators, but with Java's names for attribute types and readable
-// values. It is the user name where no `username_attribute` is set.
+// OpenSearch renders the name as OpenSearch's `clientcert` authenticator does. That
+// is the name of the user if no `username_attribute` is set. OpenSearch parses the
+// text of String as an LDAP name and prints that name: the order and the separators
+// are those of RFC 2253, but attribute types have Java's names, and values are
+// readable.
 func (n Name) OpenSearch() string {
 	sorted := make(Name, len(n))
 	for i, rdn := range n {
@@ -36,19 +37,18 @@ func writeOpenSearch(out *strings.Builder, a Attribute) {
 	})
 }
 
-// compareLDAP is the order of attributes in a multi-valued relative name: by
-// type, then by value without regard to case. (Java compares a compatibility
-// decomposition of the values, so two values of one type in one relative name
-// may come in another order where they are not ASCII.)
+// compareLDAP compares two attributes of a relative distinguished name, which
+// OpenSearch sorts by type, then by value without regard to case. (Java compares the
+// compatibility decomposition of the values. So the order may be another one if two
+// values have the same type and are not ASCII.)
 func compareLDAP(a, b Attribute) int {
 	return cmp.Or(
 		strings.Compare(a.Type.javaName(), b.Type.javaName()),
 		strings.Compare(a.ldapSortKey(), b.ldapSortKey()))
 }
 
-// ldapText is the value after Java's LdapName has read what String wrote: it
-// loses the blanks around it where they are not quoted, and one at the end
-// where they are.
+// ldapText returns the value as Java's LdapName reads it from the text of String. It
+// loses the blanks around it, or if String quotes it, only the last one.
 func (a Attribute) ldapText() string {
 	if !needsQuotes(a.Value) {
 		return strings.Trim(a.Value, blanks)
