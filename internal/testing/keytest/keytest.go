@@ -1,4 +1,4 @@
-// Package keytest makes keys for tests, and finds them in errors.
+// Package keytest makes keys for tests, and checks that errors do not show them.
 package keytest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// Generate is a private key for an algorithm.
+// Generate makes a private key for an algorithm.
 func Generate(t testing.TB, alg jose.SignatureAlgorithm) any {
 	t.Helper()
 	var key any
@@ -38,7 +38,7 @@ func Generate(t testing.TB, alg jose.SignatureAlgorithm) any {
 	return key
 }
 
-// RequireNoSecretOf checks that an error shows nothing of the private keys in a content.
+// RequireNoSecretOf checks that an error shows nothing of the private keys in a file's content.
 func RequireNoSecretOf(t testing.TB, content []byte, err error) {
 	t.Helper()
 	require.NotEmpty(t, err.Error())

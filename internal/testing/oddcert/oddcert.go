@@ -1,5 +1,5 @@
-// Package oddcert makes unusual certificates, which Java and Go may judge differently. Tests and the
-// documents use them. Its functions panic on errors.
+// Package oddcert makes unusual certificates, some of which Java accepts and Go refuses, or the other way
+// round. Tests and the documents use them. Its functions panic on errors.
 package oddcert
 
 import (
@@ -20,8 +20,8 @@ type Case struct {
 // Outcome is what Go does with a certificate.
 type Outcome string
 
-// The outcomes in the mode "request" with a trust pool in the handler. In modes in which the TLS layer
-// verifies, the handshake ends for both of the last two.
+// The outcomes in the mode "request", with a trust pool in the handler. In a mode in which the TLS layer
+// verifies certificates, the outcome is NoHandshake instead of Unverified.
 const (
 	Takes       Outcome = "takes"
 	Unverified  Outcome = "`unverified`"

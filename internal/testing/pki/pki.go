@@ -1,6 +1,6 @@
 // Package pki makes throwaway certificate authorities and certificates for tests
-// and examples. Its functions panic on errors, and the key of an authority is
-// gone when the process ends.
+// and examples. Its functions panic on errors. The key of an authority is nowhere
+// but in memory.
 package pki
 
 import (
@@ -101,8 +101,8 @@ func (ca *CA) ClientRaw(subject []byte) Pair {
 	return ca.Issue(&x509.Certificate{RawSubject: subject})
 }
 
-// Issue issues any certificate. The defaults are those of a client's certificate
-// that is valid as long as its authority.
+// Issue issues a certificate. Where the template has no value, the certificate is
+// one for a client, and is valid as long as its authority.
 func (ca *CA) Issue(template *x509.Certificate) Pair {
 	full := *template
 	if full.SerialNumber == nil {
@@ -152,7 +152,7 @@ func newPair(der []byte, key *ecdsa.PrivateKey) Pair {
 		Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))}),
 	}
-	// A certificate that Go cannot parse still works for a client.
+	// A client can use a certificate that Go cannot parse.
 	if leaf, err := x509.ParseCertificate(der); err == nil {
 		pair.Leaf = leaf
 	}

@@ -8,7 +8,7 @@ import (
 	"unicode/utf16"
 )
 
-// StringType is an ASN.1 string type, by its tag. The text of a name has one.
+// StringType is the tag of an ASN.1 string type.
 type StringType int
 
 // The string types of X.520's DirectoryString and of older names.
@@ -16,7 +16,7 @@ const (
 	UTF8      StringType = asn1.TagUTF8String
 	Numeric   StringType = asn1.TagNumericString
 	Printable StringType = asn1.TagPrintableString
-	T61       StringType = asn1.TagT61String // as Latin-1, which everybody writes into it
+	T61       StringType = asn1.TagT61String // with Latin-1 in it, as everybody does
 	IA5       StringType = asn1.TagIA5String
 	Universal StringType = 28 // UTF-32
 	BMP       StringType = asn1.TagBMPString
@@ -27,12 +27,11 @@ const (
 	tagSet      = 0x31
 )
 
-// Attribute is an attribute of a name. Its type is an OID. The default for As is
-// UTF8.
+// Attribute is an attribute of a name.
 type Attribute struct {
-	Type string
+	Type string // an OID
 	Text string
-	As   StringType
+	As   StringType // default: UTF8
 }
 
 // RDN is a relative distinguished name. Most have one attribute.

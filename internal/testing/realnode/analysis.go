@@ -21,8 +21,8 @@ var analysisDescriptor string
 
 var analysisTemplate = template.Must(template.New("plugin-descriptor.properties").Parse(analysisDescriptor))
 
-// installAnalysis compiles the plugin that the .security index needs (see its
-// Java source for why) and puts it into the node's plugins folder.
+// installAnalysis compiles the plugin that the .security index needs, and puts it into
+// the node's plugins folder. The Java source says why the index needs it.
 func installAnalysis(ctx context.Context, jdk JDK, home, version string, java int) error {
 	work, err := os.MkdirTemp(home, "javac-")
 	if err != nil {

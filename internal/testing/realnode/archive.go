@@ -12,10 +12,12 @@ import (
 	"strings"
 )
 
-// unpackArtifact fetches a zip and unpacks what keep maps to a path below dir
-// ("": not wanted). Unpacking checks every file's checksum; a zip that turns out
-// to be damaged is fetched once more.
-func unpackArtifact(ctx context.Context, a artifact, dir string, keep func(name string) string, logf func(string, ...any)) error {
+// unpackArtifact fetches a zip and unpacks its files below dir. keep returns the path
+// of a file there, or "" to leave it out. If the zip is damaged, it is fetched once
+// more: unpacking checks the checksum of each file.
+func unpackArtifact(
+	ctx context.Context, a artifact, dir string, keep func(name string) string, logf func(string, ...any),
+) error {
 	for attempt := 1; ; attempt++ {
 		path, err := a.fetch(ctx, logf)
 		if err != nil {
@@ -84,7 +86,8 @@ func unpackFile(file *zip.File, target string) error {
 	return out.Close()
 }
 
-// withoutFirstFolder drops the folder that a distribution wraps itself in.
+// withoutFirstFolder removes the first folder from a path. All files of a distribution
+// are in one folder.
 func withoutFirstFolder(name string) string {
 	_, rest, _ := strings.Cut(name, "/")
 	return rest

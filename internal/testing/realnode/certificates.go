@@ -9,7 +9,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
-// The names by which OpenSearch knows its nodes and its administrator.
+// The names in the certificates of OpenSearch's nodes and of its administrator.
 const (
 	nodeName  = "realnode-node"
 	adminName = "realnode-admin"
@@ -17,8 +17,8 @@ const (
 	adminDN   = "CN=" + adminName
 )
 
-// clusterCertificates are what an OpenSearch cluster uses among its nodes and
-// for its administrator. Clients never see them.
+// clusterCertificates are the certificates that the nodes of an OpenSearch cluster use
+// among themselves, and that of its administrator. Clients never see them.
 type clusterCertificates struct {
 	ca    []byte
 	node  pki.Pair

@@ -11,36 +11,36 @@ import (
 type Config struct {
 	// Version is the full number of a release, for instance "9.2.0".
 	Version string
-	// HTTP is the certificate that the node serves HTTPS with.
+	// HTTP is the certificate for HTTPS.
 	HTTP TLS
 	// Settings are more lines for elasticsearch.yml or opensearch.yml. Their
 	// common indentation is removed.
 	Settings string
 	// Files are more files below the config folder, by their relative paths.
 	Files map[string][]byte
-	// Hosts are names and the addresses that they have for this node alone, as
-	// entries in /etc/hosts. With it the node knows no other name.
+	// Hosts are the addresses of host names for this node, as in /etc/hosts. If it is
+	// set, the node can resolve no other names.
 	Hosts map[string]string
 	// JavaOptions are more options for the JVM.
 	JavaOptions []string
 	// Heap is the size of the JVM's heap. Default: 512m.
 	Heap string
-	// Optimize lets the JVM compile as it does in production, for measurements.
-	// By default it compiles quickly and once, which halves the time of a start.
+	// Optimize lets the JVM compile as in production, for measurements. By default,
+	// it compiles quickly and only once, so that the node starts in half the time.
 	Optimize bool
 	// StartTimeout is how long Start waits until the node answers. Default: 3m.
 	StartTimeout time.Duration
-	// Logf is told what takes long (a download). Default: nobody is.
+	// Logf, if it is set, is called before something that takes long (a download).
 	Logf func(format string, args ...any)
 }
 
-// TLS is a certificate for 127.0.0.1, all of it PEM.
+// TLS is a certificate for 127.0.0.1. All fields are PEM.
 type TLS struct {
 	// Cert is the certificate, followed by its intermediates if any.
 	Cert []byte
 	// Key is its private key in PKCS#8 form.
 	Key []byte
-	// CA is what a client trusts to verify Cert.
+	// CA has the trust anchors with which a client verifies Cert.
 	CA []byte
 }
 
@@ -58,7 +58,7 @@ func (c *Config) withDefaults() Config {
 	return filled
 }
 
-// majorVersion reads the first number of a full version.
+// majorVersion returns the first number of a version.
 func majorVersion(version string) (int, error) {
 	parts := strings.Split(version, ".")
 	if len(parts) != 3 {

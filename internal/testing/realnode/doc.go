@@ -1,14 +1,13 @@
 // Package realnode starts real Elasticsearch and OpenSearch nodes on the
 // loopback interface, for the quickstart and for the integration suite.
 //
-// A node is a copy of the distribution that each project publishes for
-// integration tests, fetched with the Maven client into the user's Maven
-// repository at run time. It lives in a temporary folder, serves HTTPS with the
-// caller's certificate, runs as an unprivileged user where the caller is root,
-// and ends with the caller.
+// Each project publishes a distribution for integration tests, which the Maven client
+// fetches into the user's Maven repository. A node is a copy of it in a temporary
+// folder. It serves HTTPS with the caller's certificate, runs as an unprivileged user
+// if the caller is root, and ends with the caller.
 //
-// It needs mvn (only until the files are there) and a JDK; what is missing is
-// reported as a [MissingError].
+// That needs a JDK, and mvn until the files are there. If one of them is missing, the
+// error is a [MissingError].
 package realnode
 
 import "fmt"

@@ -19,8 +19,8 @@ import (
 // ElasticsearchConfig describes an Elasticsearch node.
 type ElasticsearchConfig struct {
 	Config
-	// License is what the node grants itself: trial (the default, with all
-	// realms) or basic (without the JWT and PKI realms).
+	// License is the license of the node: trial (the default, with all realms) or
+	// basic (without the JWT and PKI realms).
 	License string
 	// RoleMappings by name; see [Elasticsearch.SetRoleMappings].
 	RoleMappings map[string]RoleMapping
@@ -30,8 +30,8 @@ type ElasticsearchConfig struct {
 	Users []User
 	// Keystore are the secure settings.
 	Keystore map[string]string
-	// SecurityIndex makes the .security index work: API keys, native users, the
-	// role-mapping API. It costs the compilation of a small plugin.
+	// SecurityIndex makes the .security index work, with API keys, native users and
+	// the role-mapping API. It takes the time to compile a small plugin.
 	SecurityIndex bool
 }
 
@@ -44,7 +44,7 @@ type Elasticsearch struct {
 	mappings int // version of the operator settings
 }
 
-// javaForElasticsearch knows what the server of a major version is compiled for.
+// javaForElasticsearch returns the versions of Java on which a major version runs.
 func javaForElasticsearch(major int) (javaRange, error) {
 	switch {
 	case major < 8:
@@ -56,8 +56,8 @@ func javaForElasticsearch(major int) (javaRange, error) {
 	}
 }
 
-// NewElasticsearch fetches, unpacks and configures a node; it does not start it.
-// Close it in any case.
+// NewElasticsearch fetches, unpacks and configures a node, and does not start it.
+// The caller must close it, even if it is never started.
 func NewElasticsearch(ctx context.Context, config ElasticsearchConfig) (_ *Elasticsearch, err error) {
 	major, err := majorVersion(config.Version)
 	if err != nil {
@@ -205,21 +205,21 @@ func (es *Elasticsearch) writeRoleMappings(mappings map[string]RoleMapping) erro
 	return es.WriteConfig("operator/settings.json", settings)
 }
 
-// hasRoleMappings reports whether the cluster state holds the version of the
-// operator settings that was written last.
+// hasRoleMappings reports whether the node has read the operator settings that were
+// written last.
 func (es *Elasticsearch) hasRoleMappings(ctx context.Context) (bool, error) {
 	if es.mappings == 0 {
 		return true, nil
 	}
 	status, body, err := es.Do(ctx, http.MethodGet, "/_cluster/state/metadata?filter_path=metadata.reserved_state", "")
 	if err != nil || status != http.StatusOK {
-		return false, nil //nolint:nilerr // not up yet: the caller asks again
+		return false, nil //nolint:nilerr // it is not up yet: the caller asks again
 	}
 	return parseReservedState(body, es.mappings)
 }
 
-// parseReservedState reads from the cluster state which version of the operator
-// settings the node has, and why it refused a newer one.
+// parseReservedState reports whether the operator settings in a cluster state have
+// the wanted version, or returns an error that says why the node refused them.
 func parseReservedState(body []byte, want int) (bool, error) {
 	var state struct {
 		Metadata struct {
@@ -237,7 +237,8 @@ func parseReservedState(body []byte, want int) (bool, error) {
 	}
 	file := state.Metadata.ReservedState["file_settings"]
 	if file.Errors != nil && file.Errors.Version >= want {
-		return false, fmt.Errorf("operator settings, version %s: %s", strconv.Itoa(want), strings.Join(file.Errors.Errors, "; "))
+		return false, fmt.Errorf("operator settings, version %s: %s",
+			strconv.Itoa(want), strings.Join(file.Errors.Errors, "; "))
 	}
 	return file.Version >= want, nil
 }
@@ -247,7 +248,7 @@ func (es *Elasticsearch) isReady(ctx context.Context) (bool, error) {
 	defer cancel()
 	status, _, err := es.Do(ctx, http.MethodGet, "/_cluster/health?wait_for_status=yellow&timeout=1s", "")
 	if err != nil || status != http.StatusOK {
-		return false, nil // not up yet: the caller asks again
+		return false, nil // it is not up yet: the caller asks again
 	}
 	return es.hasRoleMappings(ctx)
 }

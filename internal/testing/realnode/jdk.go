@@ -18,9 +18,9 @@ import (
 
 // JDK is an installed Java development kit.
 type JDK struct {
-	// Home is the folder that JAVA_HOME would name.
+	// Home is the folder of the JDK, as in JAVA_HOME.
 	Home string
-	// Feature is the number that counts: 17 for 17.0.15, 8 for 1.8.0_392.
+	// Feature is the feature version: 17 for 17.0.15, and 8 for 1.8.0_392.
 	Feature int
 }
 
@@ -31,7 +31,8 @@ func (j JDK) command(name string) string {
 	return filepath.Join(j.Home, "bin", name)
 }
 
-// javaRange is which feature versions a node runs on; a max of 0 is no limit.
+// javaRange has the feature versions on which a node runs. If max is 0, there is no
+// upper limit.
 type javaRange struct{ min, max int }
 
 func (r javaRange) has(feature int) bool {
@@ -47,7 +48,7 @@ func (r javaRange) String() string {
 
 var javaVersion = regexp.MustCompile(`version "(\d+)(?:\.(\d+))?[^"]*"`)
 
-// parseJavaVersion reads the feature number from what `java -version` prints.
+// parseJavaVersion reads the feature version from the output of `java -version`.
 func parseJavaVersion(output string) (int, error) {
 	m := javaVersion.FindStringSubmatch(output)
 	if m == nil {
@@ -60,10 +61,9 @@ func parseJavaVersion(output string) (int, error) {
 	return strconv.Atoi(number)
 }
 
-// findJDK chooses the JDK for a node: the one that ES_JAVA_HOME or JAVA_HOME
-// names if it is of a suitable version, else the oldest suitable one that is
-// installed, because a node is older than the newest Java and was tried with
-// the one it was made for.
+// findJDK chooses the JDK for a node. It is the one in ES_JAVA_HOME or JAVA_HOME if its
+// version is suitable, or else the oldest suitable one that is installed: releases of
+// Java that are newer than the node may not have been tested with it.
 func findJDK(ctx context.Context, want javaRange, account process.Account) (JDK, error) {
 	var suitable []JDK
 	var reasons []string
@@ -86,7 +86,8 @@ func findJDK(ctx context.Context, want javaRange, account process.Account) (JDK,
 	if len(suitable) > 0 {
 		return slices.MinFunc(suitable, func(a, b JDK) int { return a.Feature - b.Feature }), nil
 	}
-	how := fmt.Sprintf("install a JDK, version %s (Debian: apt-get install openjdk-%d-jdk-headless; others: adoptium.net), or set ES_JAVA_HOME to one", want, want.min)
+	how := fmt.Sprintf("install a JDK, version %s (Debian: apt-get install openjdk-%d-jdk-headless; "+
+		"others: adoptium.net), or set ES_JAVA_HOME to one", want, want.min)
 	if len(reasons) > 0 {
 		how += "; found but not suitable: " + strings.Join(reasons, "; ")
 	}
@@ -97,7 +98,7 @@ func findJDK(ctx context.Context, want javaRange, account process.Account) (JDK,
 type javaHome struct {
 	path   string
 	origin string
-	chosen bool // named by the user, so it goes before all others
+	chosen bool // by the user, in a variable: it comes before all others
 }
 
 func javaHomes() []javaHome {

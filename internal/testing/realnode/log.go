@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// LogFile is everything that the node printed, all of its starts.
+// LogFile returns the path of the file with everything that the node printed since
+// its first start.
 func (n *Node) LogFile() string { return filepath.Join(n.home, "logs", "console.log") }
 
-// LogPosition is how long the log is now, for LogSince.
+// LogPosition returns the present length of the log, for LogSince.
 func (n *Node) LogPosition() int64 {
 	info, err := os.Stat(n.LogFile())
 	if err != nil {
@@ -20,7 +21,7 @@ func (n *Node) LogPosition() int64 {
 	return info.Size()
 }
 
-// LogSince is what the node has logged since a LogPosition.
+// LogSince returns the log after a LogPosition.
 func (n *Node) LogSince(position int64) string {
 	file, err := os.Open(n.LogFile())
 	if err != nil {
@@ -37,11 +38,11 @@ func (n *Node) LogSince(position int64) string {
 	return string(text)
 }
 
-// LogTail is the last n lines of the log, without the frames of stack traces.
+// LogTail returns the last lines of the log, without the frames of stack traces.
 func (n *Node) LogTail(lines int) string { return tail(n.LogSince(0), lines) }
 
-// lineLimit cuts lines (of JVM options, of lists of features) that would bury
-// the others.
+// lineLimit is how many bytes of a line are shown. Some lines, with JVM options or
+// lists of features, are much longer.
 const lineLimit = 600
 
 // tail returns the last n lines of a log, without the frames of stack traces.
@@ -50,8 +51,8 @@ func tail(log string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// failure returns the lines of a log that are likely to say why a node did not
-// start: everything above INFO, else the last lines.
+// failure returns the lines of a log that are likely to say why a node did not start:
+// warnings and errors, or if there are none, the last lines.
 func failure(log string) string {
 	lines := slices.DeleteFunc(logLines(log), func(line string) bool {
 		return strings.Contains(line, "[INFO ]") || strings.Contains(line, "[DEBUG]") || strings.Contains(line, "[TRACE]")

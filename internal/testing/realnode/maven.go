@@ -26,18 +26,18 @@ func (a artifact) String() string {
 	return strings.Join([]string{a.group, a.id, a.version, a.extension}, ":")
 }
 
-// path is where a Maven repository keeps the artifact.
+// path returns the path of the artifact in a Maven repository.
 func (a artifact) path() string {
 	folders := append(strings.Split(a.group, "."), a.id, a.version)
 	return filepath.Join(append(folders, a.id+"-"+a.version+"."+a.extension)...)
 }
 
-// fetching keeps several nodes of one process from fetching the same file at
-// the same time.
+// fetching is held during a fetch, so that two nodes do not fetch the same file at the
+// same time.
 var fetching sync.Mutex
 
-// fetch returns the artifact's path in the user's Maven repository, where the
-// mvn client puts it if it is not there yet or is there only in part.
+// fetch returns the artifact's path in the user's Maven repository. If the artifact is
+// not there or is damaged, the Maven client fetches it first.
 func (a artifact) fetch(ctx context.Context, logf func(string, ...any)) (string, error) {
 	fetching.Lock()
 	defer fetching.Unlock()
@@ -65,7 +65,7 @@ func (a artifact) fetch(ctx context.Context, logf func(string, ...any)) (string,
 	logf("fetching %s with mvn (once; it is kept in %s)", a, repository)
 	cmd := exec.CommandContext(ctx, mvn, "-B", "-q", "-Dmaven.repo.local="+repository,
 		"dependency:get", "-Dartifact="+a.String(), "-Dtransitive=false")
-	cmd.Dir = os.TempDir() // away from any pom.xml
+	cmd.Dir = os.TempDir() // a folder without a pom.xml
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("fetch %s with mvn: %w\n%s", a, err, tail(string(output), 15))
 	}
@@ -75,14 +75,13 @@ func (a artifact) fetch(ctx context.Context, logf func(string, ...any)) (string,
 	return path, nil
 }
 
-// forget removes the artifact from the repository, so that the next fetch is a
-// new one.
+// forget removes the artifact from the repository, so that it is fetched again.
 func (a artifact) forget(repository string) error {
 	return os.RemoveAll(filepath.Dir(filepath.Join(repository, a.path())))
 }
 
-// checkWhole compares a file with the checksum that Maven keeps beside it. Where
-// Maven keeps none, the checksums inside a zip are checked while it is unpacked.
+// checkWhole compares a file with the checksum that Maven keeps beside it. If there is
+// none, the file passes: unpacking a zip checks the checksums in it.
 func checkWhole(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -97,7 +96,7 @@ func checkWhole(path string) error {
 		return err
 	}
 	var sum []byte
-	// It finds damage, and is no security: FIPS 140-3 has nothing against it.
+	// This checksum finds damage, but is not for security. So FIPS 140-3 allows it.
 	fips140.WithoutEnforcement(func() {
 		h := sha1.New()
 		_, err = io.Copy(h, file)

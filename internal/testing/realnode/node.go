@@ -23,11 +23,11 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode/process"
 )
 
-// stopGrace is how long a node may take to stop before it is killed.
+// stopGrace is how long a node has to stop before it is killed.
 const stopGrace = 30 * time.Second
 
-// quickStart keeps the JVM from its second, optimizing compiler, which takes more
-// time in a short life than it saves.
+// quickStart turns off the second, optimizing compiler of the JVM. In a process that
+// ends soon, it takes more time than it saves.
 const quickStart = "-XX:TieredStopAtLevel=1"
 
 // Node is what [Elasticsearch] and [OpenSearch] have in common: one process with
@@ -35,7 +35,7 @@ const quickStart = "-XX:TieredStopAtLevel=1"
 // those that only read (URL, Address, Do and the log).
 type Node struct {
 	config  Config
-	product string // as in its commands: elasticsearch, opensearch
+	product string // as in the names of its commands: elasticsearch, opensearch
 	home    string
 	jdk     JDK
 	account process.Account
@@ -44,13 +44,14 @@ type Node struct {
 	httpPort, transportPort int
 
 	client    *http.Client
-	authorize func(*http.Request)                 // makes a request the administrator's
-	ready     func(context.Context) (bool, error) // asked until true or an error
+	authorize func(*http.Request)                 // adds the administrator's credentials
+	ready     func(context.Context) (bool, error) // called until it returns true or an error
 
 	running *process.Process
 }
 
-// newNode does what comes before the distribution is unpacked, cheapest first.
+// newNode checks the configuration, finds a JDK and ports, and makes the folder of a
+// node. The distribution is unpacked later, since that takes longer.
 func newNode(ctx context.Context, product string, config Config, java javaRange) (*Node, error) {
 	if runtime.GOOS == "windows" {
 		return nil, &MissingError{What: "a system that real nodes are started on", How: "use Linux, macOS or WSL"}
@@ -136,13 +137,13 @@ func (n *Node) writeConfig(settings string) error {
 	return process.Own(n.home, n.account)
 }
 
-// ConfigPath is where a file of the config folder is.
+// ConfigPath returns the path of a file in the config folder.
 func (n *Node) ConfigPath(name string) string {
 	return filepath.Join(n.home, "config", filepath.FromSlash(name))
 }
 
-// WriteConfig writes a file below the config folder, in one step, so that a
-// running node never reads half of it.
+// WriteConfig writes a file in the config folder. It replaces the file in one step, so
+// that a running node never reads half of it.
 func (n *Node) WriteConfig(name string, data []byte) error {
 	if !filepath.IsLocal(name) {
 		return fmt.Errorf("config file %q leads out of the config folder", name)
@@ -151,8 +152,8 @@ func (n *Node) WriteConfig(name string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	// Beside the config folder: a node that watches a folder in it must not see
-	// the temporary file come and go.
+	// The temporary file is outside the config folder, since nodes watch some folders
+	// in it.
 	temporary := filepath.Join(n.home, "tmp", filepath.Base(path))
 	if err := os.WriteFile(temporary, data, 0o600); err != nil {
 		return err
@@ -163,9 +164,9 @@ func (n *Node) WriteConfig(name string, data []byte) error {
 	return os.Rename(temporary, path)
 }
 
-// Start starts the node and waits until it serves requests. A node that was
-// stopped starts again with the same data on the same ports. Where it fails, the
-// error ends with what the log says about it.
+// Start starts the node and waits until it serves requests. A node that was stopped
+// starts again with the same data on the same ports. If the node does not start, the
+// error ends with lines of its log.
 func (n *Node) Start(ctx context.Context) error {
 	if n.running != nil && n.running.Running() {
 		return fmt.Errorf("%s is running already", n)
@@ -192,14 +193,15 @@ func (n *Node) launch() error {
 		return err
 	}
 	defer console.Close()
-	// Not bound to the context of Start, which the node outlives.
+	// The node goes on after the context of Start has ended.
 	cmd := n.command(context.Background(), n.product, "-p", n.pidFile())
 	cmd.Stdout, cmd.Stderr = console, console
 	n.running, err = process.Start(cmd)
 	return err
 }
 
-// command is one of the distribution's own commands, run as the node is.
+// command returns a command of the distribution, with the account and the environment
+// of the node.
 func (n *Node) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(n.home, "bin", name), args...)
 	cmd.Dir = n.home
@@ -225,7 +227,7 @@ func (n *Node) wait(ctx context.Context) error {
 	}
 }
 
-// Stop stops the node and leaves its folder.
+// Stop stops the node and keeps its folder.
 func (n *Node) Stop() error {
 	if n.running == nil {
 		return nil
@@ -258,7 +260,8 @@ func (n *Node) Close() error {
 
 func (n *Node) pidFile() string { return filepath.Join(n.home, "node.pid") }
 
-// pid is the id that the node wrote, or 0 where it has not come to that yet.
+// pid returns the process id that the node has written to its file, or 0 if it has not
+// done so yet.
 func (n *Node) pid() (int, error) {
 	text, err := os.ReadFile(n.pidFile())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -277,22 +280,22 @@ func (n *Node) pid() (int, error) {
 	return pid, nil
 }
 
-// String names the node in messages.
+// String returns the name of the node in messages.
 func (n *Node) String() string { return n.product + " " + n.config.Version }
 
-// Version is the version of the node.
+// Version returns the version of the node.
 func (n *Node) Version() string { return n.config.Version }
 
-// Address is the host and port of the node's HTTPS interface.
+// Address returns the host and port of the node's HTTPS interface.
 func (n *Node) Address() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.httpPort))
 }
 
-// URL is the address of the node's HTTPS interface, without a final slash.
+// URL returns the URL of the node's HTTPS interface, without a slash at the end.
 func (n *Node) URL() string { return "https://" + n.Address() }
 
-// Do sends a request as the node's administrator. The path starts with a slash;
-// a body is JSON (of _bulk: lines of JSON).
+// Do sends a request as the node's administrator. The path begins with a slash. The
+// body is JSON, or lines of JSON for _bulk.
 func (n *Node) Do(ctx context.Context, method, path, body string) (status int, answer []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, n.URL()+path, strings.NewReader(body))
 	if err != nil {

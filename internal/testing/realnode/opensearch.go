@@ -18,11 +18,11 @@ import (
 // administrator is the holder of a throwaway certificate, which Do presents.
 type OpenSearchConfig struct {
 	Config
-	// Security is the plugin's config.yml: who is authenticated, and how.
+	// Security is the plugin's config.yml, which says how clients authenticate.
 	Security string
 	// Roles are the roles of roles.yml, beside the plugin's own.
 	Roles string
-	// RolesMapping is roles_mapping.yml: who has which role.
+	// RolesMapping is roles_mapping.yml, which says who has which role.
 	RolesMapping string
 	// ClientCA, in PEM, is trusted to sign clients' certificates.
 	ClientCA []byte
@@ -45,8 +45,8 @@ func javaForOpenSearch(major int) (javaRange, error) {
 	}
 }
 
-// NewOpenSearch fetches, unpacks and configures a node; it does not start it.
-// Close it in any case.
+// NewOpenSearch fetches, unpacks and configures a node, and does not start it.
+// The caller must close it, even if it is never started.
 func NewOpenSearch(ctx context.Context, config OpenSearchConfig) (_ *OpenSearch, err error) {
 	major, err := majorVersion(config.Version)
 	if err != nil {
@@ -66,7 +66,7 @@ func NewOpenSearch(ctx context.Context, config OpenSearchConfig) (_ *OpenSearch,
 			err = errors.Join(fmt.Errorf("opensearch %s: %w", config.Version, err), search.Close())
 		}
 	}()
-	search.authorize = func(*http.Request) {} // the administrator's certificate says it
+	search.authorize = func(*http.Request) {} // the administrator has a certificate
 	search.ready = search.isReady
 
 	distribution := artifact{
@@ -85,8 +85,8 @@ func NewOpenSearch(ctx context.Context, config OpenSearchConfig) (_ *OpenSearch,
 	return search, nil
 }
 
-// installSecurity unpacks the security plugin as the command opensearch-plugin
-// does, which takes another JVM's start to do it.
+// installSecurity unpacks the security plugin as the command opensearch-plugin does.
+// That command would have to start a JVM.
 func (s *OpenSearch) installSecurity(ctx context.Context) error {
 	plugin := artifact{
 		group: "org.opensearch.plugin", id: "opensearch-security",
@@ -110,8 +110,8 @@ func (s *OpenSearch) installSecurity(ctx context.Context) error {
 	if err := os.WriteFile(descriptor, []byte(changed), 0o644); err != nil {
 		return err
 	}
-	// The plugin takes this library from a module that it extends, and that the
-	// distribution for integration tests leaves out.
+	// The plugin uses this library of a module that it extends. The distribution
+	// for integration tests does not have the module.
 	library := artifact{group: "org.apache.commons", id: "commons-collections4", version: "4.4", extension: "jar"}
 	from, err := library.fetch(ctx, s.config.Logf)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *OpenSearch) installSecurity(ctx context.Context) error {
 
 const securityPlugin = "plugins/opensearch-security"
 
-// securityPluginPath is where a file of the plugin's zip belongs in a node.
+// securityPluginPath returns the path in a node of a file in the plugin's zip.
 func securityPluginPath(name string) string {
 	if config, ok := strings.CutPrefix(name, "config/"); ok {
 		return path.Join("config/opensearch-security", config)
@@ -163,6 +163,7 @@ func (s *OpenSearch) writeFiles(config OpenSearchConfig) error {
 	if err != nil {
 		return err
 	}
+	rolesMapping := "_meta: {type: rolesmapping, config_version: 2}\n" + dedent(config.RolesMapping)
 	files := map[string]string{
 		"certs/cluster-ca.crt":                   string(certificates.ca),
 		"certs/node.crt":                         string(certificates.node.Cert),
@@ -170,7 +171,7 @@ func (s *OpenSearch) writeFiles(config OpenSearchConfig) error {
 		"certs/client-ca.crt":                    string(certificates.ca) + string(config.ClientCA),
 		"opensearch-security/config.yml":         dedent(config.Security),
 		"opensearch-security/roles.yml":          string(roles) + "\n" + dedent(config.Roles),
-		"opensearch-security/roles_mapping.yml":  "_meta: {type: rolesmapping, config_version: 2}\n" + dedent(config.RolesMapping),
+		"opensearch-security/roles_mapping.yml":  rolesMapping,
 		"opensearch-security/internal_users.yml": "_meta: {type: internalusers, config_version: 2}\n",
 		"opensearch-security/audit.yml":          "_meta: {type: audit, config_version: 2}\nconfig: {enabled: false}\n",
 	}
@@ -205,7 +206,7 @@ func (s *OpenSearch) writeFiles(config OpenSearchConfig) error {
 	}, config.Settings))
 }
 
-// isReady asks the security plugin, which answers later than the node does.
+// isReady asks the security plugin too, which is ready later than the node.
 func (s *OpenSearch) isReady(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -215,7 +216,7 @@ func (s *OpenSearch) isReady(ctx context.Context) (bool, error) {
 	} {
 		status, _, err := s.Do(ctx, http.MethodGet, path, "")
 		if err != nil || status != http.StatusOK {
-			return false, nil // not up yet: the caller asks again
+			return false, nil // it is not up yet: the caller asks again
 		}
 	}
 	return true, nil

@@ -9,7 +9,7 @@ import (
 // Elasticsearch's role-mapping API.
 type RoleMapping struct {
 	Roles []string
-	// Rules is a rule as the API takes it, for instance
+	// Rules is a rule in the JSON of the role-mapping API, for instance
 	// {"all":[{"field":{"realm.name":"jwt1"}},{"field":{"groups":"analysts"}}]}.
 	Rules json.RawMessage
 }
@@ -27,9 +27,9 @@ func GroupMapping(realm, group string, roles ...string) RoleMapping {
 	return RoleMapping{Roles: roles, Rules: rules}
 }
 
-// renderOperatorSettings writes config/operator/settings.json, from which a node
-// takes role mappings without the .security index. It takes a file over only if
-// its version is higher than the one that it has.
+// renderOperatorSettings returns the content of config/operator/settings.json. A node
+// reads role mappings from it without the .security index, if its version is higher
+// than that of the last one.
 func renderOperatorSettings(version int, mappings map[string]RoleMapping) ([]byte, error) {
 	type mapping struct {
 		Enabled bool            `json:"enabled"`

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// renderSettings writes a settings file: the node's own settings first, one on a
-// line in a stable order, then the caller's lines as they are.
+// renderSettings returns a settings file: first the node's own settings, sorted, one on
+// each line, then the caller's lines as they are.
 func renderSettings(own map[string]any, extra string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(own)) {
-		// JSON is YAML, and quotes every string that YAML might misread.
+		// JSON is YAML, in which all strings are quoted.
 		value, err := json.Marshal(own[name])
 		if err != nil {
 			panic(fmt.Sprintf("setting %s: %v", name, err))
@@ -50,8 +50,8 @@ func dedent(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// renderHosts writes a hosts file for the JDK's resolver, which then asks
-// nothing else.
+// renderHosts returns a hosts file for the JDK's resolver, which then does not use the
+// DNS.
 func renderHosts(hosts map[string]string) string {
 	var b strings.Builder
 	b.WriteString("127.0.0.1 localhost\n")

@@ -17,12 +17,12 @@ type User struct {
 	Roles          []string
 }
 
-// passwordRounds is the least that the file realm accepts: nobody attacks a
-// throwaway node, and a cheap password keeps it out of measurements.
+// passwordRounds is the lowest number that the file realm accepts. Nobody attacks a
+// throwaway node, and more rounds would distort measurements.
 const passwordRounds = 1000
 
-// hashPassword makes a hash in the file realm's PBKDF2 form. Writing the two
-// files saves the start of a JVM that the command elasticsearch-users costs.
+// hashPassword returns a password's hash in the file realm's PBKDF2 form. The command
+// elasticsearch-users could write the two files, but would have to start a JVM.
 func hashPassword(password string) (string, error) {
 	salt := make([]byte, 32)
 	rand.Read(salt)
@@ -34,7 +34,7 @@ func hashPassword(password string) (string, error) {
 	return fmt.Sprintf("{PBKDF2}%d$%s$%s", passwordRounds, encode(salt), encode(hash)), nil
 }
 
-// renderUsers writes the file realm's two files, users and users_roles.
+// renderUsers returns the file realm's two files, users and users_roles.
 func renderUsers(users []User) (passwords, roles string, err error) {
 	var lines strings.Builder
 	members := map[string][]string{}

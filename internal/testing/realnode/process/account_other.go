@@ -4,8 +4,8 @@ package process
 
 import "os/exec"
 
-// Account is the system account a process runs as. The zero Account is the
-// caller's own.
+// Account is the system account of a process. The zero Account is that of the
+// caller.
 type Account struct {
 	UID, GID int
 }
@@ -13,12 +13,12 @@ type Account struct {
 // Unprivileged is the account for a program that refuses to run as root.
 func Unprivileged() Account { return Account{} }
 
-// RunAs makes cmd run as the account.
+// RunAs sets the account of cmd.
 func RunAs(*exec.Cmd, Account) {}
 
-// Own gives a folder and everything in it to the account.
+// Own makes the account the owner of a folder and everything in it.
 func Own(string, Account) error { return nil }
 
-// CheckReach reports the first folder on the way to path that the account may
-// not pass.
+// CheckReach returns an error with the first folder on the way to path that the account
+// cannot enter.
 func CheckReach(string, Account) error { return nil }

@@ -13,11 +13,11 @@ import (
 	"syscall"
 )
 
-// nobody is the numeric account of a system that names none.
+// nobody is the user and group id if the system has no user of that name.
 const nobody = 65534
 
-// Account is the system account a process runs as. The zero Account is the
-// caller's own.
+// Account is the system account of a process. The zero Account is that of the
+// caller.
 type Account struct {
 	UID, GID int
 }
@@ -38,7 +38,7 @@ func Unprivileged() Account {
 	return Account{UID: nobody, GID: nobody}
 }
 
-// RunAs makes cmd run as the account.
+// RunAs sets the account of cmd.
 func RunAs(cmd *exec.Cmd, account Account) {
 	if account == (Account{}) {
 		return
@@ -49,7 +49,7 @@ func RunAs(cmd *exec.Cmd, account Account) {
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(account.UID), Gid: uint32(account.GID)}
 }
 
-// Own gives a folder and everything in it to the account.
+// Own makes the account the owner of a folder and everything in it.
 func Own(path string, account Account) error {
 	if account == (Account{}) {
 		return nil
@@ -62,8 +62,8 @@ func Own(path string, account Account) error {
 	})
 }
 
-// CheckReach reports the first folder on the way to path that the account may
-// not pass.
+// CheckReach returns an error with the first folder on the way to path that the account
+// cannot enter.
 func CheckReach(path string, account Account) error {
 	if account == (Account{}) {
 		return nil
@@ -83,7 +83,8 @@ func CheckReach(path string, account Account) error {
 		case int(owner.Gid) == account.GID && mode&0o010 != 0:
 		case mode&0o001 != 0:
 		default:
-			return fmt.Errorf("the unprivileged user %d, who has to run it because root may not, cannot pass the folder %s", account.UID, dir)
+			return fmt.Errorf("the unprivileged user %d, who has to run it because root may not, "+
+				"cannot pass the folder %s", account.UID, dir)
 		}
 		if dir == filepath.Dir(dir) {
 			return nil

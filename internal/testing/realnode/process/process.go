@@ -1,5 +1,5 @@
-// Package process runs child processes that do not outlive their parent: the
-// real nodes and the Caddy of the integration suite and of the quickstart.
+// Package process runs child processes that end with their parent: the real nodes and
+// the Caddy of the integration suite and of the quickstart.
 package process
 
 import (
@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// Process is a started child with whatever children it starts itself.
+// Process is a child process, with the children that it starts itself.
 type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error
 }
 
-// Start starts cmd in a process group of its own, so that Ctrl-C in a terminal
-// reaches the parent alone, and so that a parent that dies takes the child with
-// it where the system can do that (Linux). Give cmd.Stdout and cmd.Stderr files:
-// a pipe would keep Done open as long as any grandchild holds it.
+// Start starts cmd in its own process group. So Ctrl-C in a terminal reaches the parent
+// only, which can then stop the child. On Linux, the system kills the child if the
+// parent dies. Set cmd.Stdout and cmd.Stderr to files: with a pipe, Done would wait for
+// every grandchild that has it open.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = newSysProcAttr()
@@ -31,8 +31,8 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The parent-death signal is sent when the thread that forked ends, not
-		// when the process does: this thread waits for the child.
+		// The system kills the child when the thread that started it ends, not when
+		// the parent ends. So this thread waits for the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if err := cmd.Start(); err != nil {
@@ -49,13 +49,14 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
-// PID is the id of the started process itself.
+// PID returns the id of the process, without its children.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed when the process has ended and was waited for.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err is how the process ended; nil before Done and after an exit with status 0.
+// Err returns the error with which the process ended. It returns nil before the end, and
+// if the exit status is 0.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -65,8 +66,8 @@ func (p *Process) Err() error {
 	}
 }
 
-// Running reports whether the process has not been waited for yet, which also
-// means that its id cannot belong to another process.
+// Running reports whether the process has not ended yet. Until then, no other process
+// can have its id.
 func (p *Process) Running() bool {
 	select {
 	case <-p.done:
@@ -76,8 +77,9 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Stop asks the process with the given id (0: the started process itself) to
-// end, waits for the started one, and after the grace period kills the group.
+// Stop asks the process with the given id to end, or the process itself if the id is 0.
+// It waits until the process itself has ended, and kills the group if that takes longer
+// than the grace period.
 func (p *Process) Stop(pid int, grace time.Duration) error {
 	if !p.Running() {
 		return nil
@@ -96,7 +98,7 @@ func (p *Process) Stop(pid int, grace time.Duration) error {
 	}
 }
 
-// Kill ends the whole process group at once and waits for the started process.
+// Kill ends the whole process group at once and waits until the process has ended.
 func (p *Process) Kill() error {
 	if !p.Running() {
 		return nil
