@@ -26,13 +26,13 @@ import (
 
 const rootModule = "github.com/edgejwt/caddy-elasticsearch-jwt"
 
-// Build builds cmd/caddy into a folder and returns the program's path. Under the
-// race detector the program has it too.
+// Build builds cmd/caddy into a folder and returns the program's path. If the test
+// has the race detector, the program has it too.
 func Build(ctx context.Context, dir string, tags ...string) (string, error) {
 	return build(ctx, ".", "./cmd/caddy", dir, tags)
 }
 
-// BuildStorages builds a Caddy with storages in Redis and PostgreSQL as well.
+// BuildStorages builds a Caddy that also has storages in Redis and PostgreSQL.
 func BuildStorages(ctx context.Context, dir string, tags ...string) (string, error) {
 	return build(ctx, "integration/storages", ".", dir, tags)
 }
@@ -58,8 +58,8 @@ func build(ctx context.Context, module, program, dir string, tags []string) (str
 }
 
 // BuildWith builds a Caddy with this plugin and others, as an operator does: with
-// xcaddy. Of each plugin it takes the version in this plugin's go.mod, as the
-// documents do: the newest one of the day need not build with this Caddy.
+// xcaddy. As in the documents, the plugins have the versions in this plugin's go.mod.
+// The latest versions might not build with this Caddy.
 func BuildWith(ctx context.Context, dir string, plugins ...string) (string, error) {
 	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", rootModule)
 	output, err := list.Output()
@@ -72,7 +72,7 @@ func BuildWith(ctx context.Context, dir string, plugins ...string) (string, erro
 		return "", fmt.Errorf("find the version of Caddy: %w", err)
 	}
 	program := filepath.Join(dir, "caddy")
-	// The version of the plugin, which is never looked at, spares a question for
+	// The version of this plugin is not used. Without one, xcaddy would look for the
 	// published ones.
 	args := []string{"tool", "xcaddy", "build", version, "--output", program, "--with", rootModule + "@v0.0.0=" + root}
 	for _, plugin := range plugins {
@@ -91,7 +91,7 @@ func BuildWith(ctx context.Context, dir string, plugins ...string) (string, erro
 	return program, nil
 }
 
-// versionOf is the version of a package, or a module, that a go.mod asks for.
+// versionOf returns the version that a go.mod requires for a package or a module.
 func versionOf(ctx context.Context, root, name string) (string, error) {
 	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Version}}", "all")
 	list.Dir = root
@@ -124,7 +124,7 @@ type Caddy struct {
 // New prepares a Caddy that is not started yet, with a storage of its own. The
 // environment is added to that of the test.
 func New(program string, env ...string) (*Caddy, error) {
-	// Not testing.TB's folder, whose path is too long for a socket's.
+	// The path of testing.TB's folder is too long for that of a socket.
 	dir, err := os.MkdirTemp("", "caddy-")
 	if err != nil {
 		return nil, err
@@ -145,8 +145,8 @@ func New(program string, env ...string) (*Caddy, error) {
 	return c, nil
 }
 
-// Start prepares and starts a Caddy for the time of a test. A test that fails
-// shows what it logged last.
+// Start starts a Caddy, and stops it at the end of the test. If the test fails, it
+// shows the end of Caddy's log.
 func Start(t testing.TB, program, caddyfile string, env ...string) *Caddy {
 	t.Helper()
 	c, err := New(program, env...)
@@ -195,7 +195,8 @@ func (c *Caddy) Run(ctx context.Context, caddyfile string) error {
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), c.Stop())
 		case <-deadline:
-			return errors.Join(fmt.Errorf("caddy did not serve within a minute:\n%s", lastLines(c.LogSince(position), 20)), c.Stop())
+			log := lastLines(c.LogSince(position), 20)
+			return errors.Join(fmt.Errorf("caddy did not serve within a minute:\n%s", log), c.Stop())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -214,9 +215,11 @@ func (c *Caddy) Reload(ctx context.Context, caddyfile string) error {
 	return nil
 }
 
-// Admin sends a request to the admin endpoint, which every reload replaces: one
-// whose connection that ends is sent again.
-func (c *Caddy) Admin(ctx context.Context, method, path, contentType, body string) (status int, answer []byte, err error) {
+// Admin sends a request to the admin endpoint. A reload replaces the endpoint, and
+// can close the connection of a request. So a request that fails is sent again.
+func (c *Caddy) Admin(
+	ctx context.Context, method, path, contentType, body string,
+) (status int, answer []byte, err error) {
 	for range 5 {
 		if status, answer, err = c.adminOnce(ctx, method, path, contentType, body); err == nil || ctx.Err() != nil {
 			return status, answer, err
@@ -226,7 +229,9 @@ func (c *Caddy) Admin(ctx context.Context, method, path, contentType, body strin
 	return status, answer, err
 }
 
-func (c *Caddy) adminOnce(ctx context.Context, method, path, contentType, body string) (status int, answer []byte, err error) {
+func (c *Caddy) adminOnce(
+	ctx context.Context, method, path, contentType, body string,
+) (status int, answer []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -244,8 +249,8 @@ func (c *Caddy) adminOnce(ctx context.Context, method, path, contentType, body s
 	return response.StatusCode, answer, err
 }
 
-// Command runs one of the program's own commands, which finds this Caddy's admin
-// endpoint, and returns what it printed to its standard output.
+// Command runs one of the program's commands, which uses this Caddy's admin endpoint,
+// and returns its standard output.
 func (c *Caddy) Command(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, c.program, args...)
 	cmd.Env = c.env
@@ -262,8 +267,8 @@ func (c *Caddy) Kill() error {
 	return c.running.Kill()
 }
 
-// Stop asks the process to end and waits for it. It reports data races and
-// panics that the process logged.
+// Stop asks the process to end and waits for it. It returns data races and panics in
+// the log as errors.
 func (c *Caddy) Stop() error {
 	if c.running == nil {
 		return nil
@@ -284,20 +289,20 @@ func (c *Caddy) Close() error {
 	return errors.Join(c.Stop(), os.RemoveAll(c.dir))
 }
 
-// PID is the id of the process.
+// PID returns the id of the process.
 func (c *Caddy) PID() int { return c.running.PID() }
 
-// DataHome is the folder with Caddy's storage. Another Caddy with this one as
-// its XDG_DATA_HOME is another replica.
+// DataHome returns the folder with Caddy's storage. Another Caddy that has it as its
+// XDG_DATA_HOME is another replica.
 func (c *Caddy) DataHome() string { return filepath.Join(c.dir, "data") }
 
-// LogFile is everything that the process printed.
+// LogFile returns the path of the file with everything that the process printed.
 func (c *Caddy) LogFile() string { return filepath.Join(c.dir, "caddy.log") }
 
-// LogPosition is how long the log is now, for LogSince.
+// LogPosition returns the present length of the log, for LogSince.
 func (c *Caddy) LogPosition() int { return len(c.LogSince(0)) }
 
-// LogSince is what was logged since a LogPosition.
+// LogSince returns the log after a LogPosition.
 func (c *Caddy) LogSince(position int) string {
 	log, err := os.ReadFile(c.LogFile())
 	if err != nil {
@@ -306,7 +311,7 @@ func (c *Caddy) LogSince(position int) string {
 	return string(bytes.ToValidUTF8(log[min(position, len(log)):], nil))
 }
 
-// LogTail is the end of the log.
+// LogTail returns the last lines of the log.
 func (c *Caddy) LogTail(lines int) string { return lastLines(c.LogSince(0), lines) }
 
 func lastLines(text string, n int) string {

@@ -1,6 +1,5 @@
-// Package issuer is a plain JWT issuer with an HTTPS JWKS endpoint, for what the
-// plugin never does: tokens with arbitrary content, keys that come and go, an
-// endpoint that is down.
+// Package issuer has a JWT issuer with a JWKS endpoint that does what the plugin does
+// not: it signs any token, changes its key at any time, and closes its endpoint.
 package issuer
 
 import (
@@ -25,7 +24,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
-// Path is where the key set is served.
+// Path is the path of the JWKS.
 const Path = "/.well-known/jwks.json"
 
 // Issuer signs tokens and serves the keys for them.
@@ -41,19 +40,19 @@ type Issuer struct {
 
 	mu      sync.Mutex
 	key     jose.JSONWebKey
-	answer  http.Handler // instead of the key set
+	answer  http.Handler // answers instead of the JWKS, if it is set
 	server  *http.Server
 	fetches atomic.Int64
 }
 
-// New makes an issuer that will serve on a port of 127.0.0.1, under a host name
-// that its certificate is for; it does not serve yet.
+// New makes an issuer for a port of 127.0.0.1. The host is a name in the certificate.
+// Call Serve to start it.
 func New(name, audience, host string, port int, certificate pki.Pair) (*Issuer, error) {
 	i := &Issuer{Name: name, Audience: audience, host: host, port: port, certificate: certificate.TLS}
 	return i, i.Rotate()
 }
 
-// Rotate makes a new key, which replaces the former one.
+// Rotate replaces the key by a new one.
 func (i *Issuer) Rotate() error {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -65,12 +64,12 @@ func (i *Issuer) Rotate() error {
 	return nil
 }
 
-// URL is where the key set is.
+// URL returns the URL of the JWKS.
 func (i *Issuer) URL() string {
 	return "https://" + net.JoinHostPort(i.host, strconv.Itoa(i.port)) + Path
 }
 
-// Serve begins to answer.
+// Serve starts the server. It does nothing if the server runs.
 func (i *Issuer) Serve() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -95,7 +94,7 @@ func (i *Issuer) Serve() error {
 	return nil
 }
 
-// Close stops answering. Serve begins again, on the same port.
+// Close stops the server. Serve starts it again, on the same port.
 func (i *Issuer) Close() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -107,14 +106,15 @@ func (i *Issuer) Close() error {
 	return err
 }
 
-// Answer makes a handler answer in place of the key set; nil ends that.
+// Answer sets a handler that answers requests for the JWKS. After Answer(nil), the
+// issuer answers them itself.
 func (i *Issuer) Answer(handler http.Handler) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.answer = handler
 }
 
-// Fetches is how often the key set was asked for.
+// Fetches returns the number of requests for the JWKS.
 func (i *Issuer) Fetches() int { return int(i.fetches.Load()) }
 
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -136,11 +136,10 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Claims are what a token says.
+// Claims are the claims of a token.
 type Claims map[string]any
 
-// Claims are those of a good token for a user in groups, as the plugin makes
-// them.
+// Claims returns the claims of a token as the plugin makes it for a user in groups.
 func (i *Issuer) Claims(user string, groups ...string) Claims {
 	now := time.Now()
 	return Claims{
@@ -150,7 +149,8 @@ func (i *Issuer) Claims(user string, groups ...string) Claims {
 	}
 }
 
-// With is a copy with one claim changed; nil removes it.
+// With returns a copy with another value for a claim, or without the claim if the
+// value is nil.
 func (c Claims) With(name string, value any) Claims {
 	changed := maps.Clone(c)
 	changed[name] = value
@@ -160,13 +160,14 @@ func (c Claims) With(name string, value any) Claims {
 	return changed
 }
 
-// Token signs the claims with the issuer's present key.
+// Token returns a token with the claims, signed with the present key.
 func (i *Issuer) Token(t testing.TB, claims Claims) string {
 	t.Helper()
 	i.mu.Lock()
 	key := i.key
 	i.mu.Unlock()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	options := (&jose.SignerOptions{}).WithType("JWT")
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, options)
 	require.NoError(t, err)
 	payload, err := json.Marshal(claims)
 	require.NoError(t, err)
