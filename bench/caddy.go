@@ -17,14 +17,14 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// caddyProcess is a Caddy of its own process, whose CPU time can be read.
+// caddyProcess is a Caddy that runs as a process.
 type caddyProcess struct {
 	cmd  *exec.Cmd
 	addr string
 	pki  *pki
 }
 
-// result is what one run measured.
+// result is the result of one run.
 type result struct {
 	throughput float64 // requests a second
 	cpu        float64 // seconds of CPU time for a request, in Caddy alone
@@ -90,7 +90,8 @@ func (c *caddyProcess) stop() {
 	_ = c.cmd.Wait()
 }
 
-// transport reaches the process as the site, over connections that are kept.
+// transport makes a transport that connects to the process, whatever the host of a request, and keeps its
+// connections.
 func (c *caddyProcess) transport(workers int) *http.Transport {
 	return &http.Transport{
 		TLSClientConfig:     c.pki.tlsConfig(),
@@ -101,7 +102,7 @@ func (c *caddyProcess) transport(workers int) *http.Transport {
 	}
 }
 
-// measure sends requests as fast as the workers can, for a while.
+// measure sends requests as fast as the workers can, for the duration d.
 func (c *caddyProcess) measure(ctx context.Context, d time.Duration, workers int) (result, error) {
 	transport := c.transport(workers)
 	defer transport.CloseIdleConnections()
@@ -109,13 +110,15 @@ func (c *caddyProcess) measure(ctx context.Context, d time.Duration, workers int
 		vegeta.Client(&http.Client{Transport: transport, Timeout: 10 * time.Second}),
 		vegeta.Workers(uint64(workers)), vegeta.MaxWorkers(uint64(workers)),
 	)
-	targeter := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: "https://" + site + "/logs/_search", Header: headers()})
+	targeter := vegeta.NewStaticTargeter(vegeta.Target{
+		Method: http.MethodGet, URL: "https://" + site + "/logs/_search", Header: headers(),
+	})
 	before, err := c.cpuTime()
 	if err != nil {
 		return result{}, err
 	}
 	var metrics vegeta.Metrics
-	for r := range attacker.Attack(targeter, vegeta.Rate{}, d, "") { // no rate: as fast as it goes
+	for r := range attacker.Attack(targeter, vegeta.Rate{}, d, "") { // without a limit of the rate
 		metrics.Add(r)
 		if r.Code != http.StatusOK {
 			attacker.Stop()
@@ -134,7 +137,7 @@ func (c *caddyProcess) measure(ctx context.Context, d time.Duration, workers int
 	return result{throughput: n / (metrics.Duration + metrics.Wait).Seconds(), cpu: (after - before).Seconds() / n}, nil
 }
 
-// headers are the eight headers of the reference client.
+// headers returns the headers of the reference client. The transport adds an eighth one, Accept-Encoding.
 func headers() http.Header {
 	return http.Header{
 		"Accept":                {"application/vnd.elasticsearch+json;compatible-with=8"},
@@ -147,8 +150,8 @@ func headers() http.Header {
 	}
 }
 
-// cpuTime is the user and system time of the process (proc(5), fields 14 and 15 of stat, in
-// hundredths of a second).
+// cpuTime returns the user and system time of the process, which are the fields 14 and 15 of stat in
+// hundredths of a second (proc(5)).
 func (c *caddyProcess) cpuTime() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
 	if err != nil {

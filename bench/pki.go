@@ -52,7 +52,10 @@ func newPKI(dir string) (*pki, error) {
 	}
 	p := &pki{dir: dir, pool: x509.NewCertPool()}
 	p.pool.AddCert(ca)
-	server, err := issue(x509.Certificate{DNSNames: []string{site}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	server, err := issue(x509.Certificate{
+		DNSNames:    []string{site},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +82,7 @@ func newPKI(dir string) (*pki, error) {
 	return p, nil
 }
 
-// tlsConfig is how the client connects.
+// tlsConfig returns the client's configuration.
 func (p *pki) tlsConfig() *tls.Config {
 	return &tls.Config{RootCAs: p.pool, ServerName: site, Certificates: []tls.Certificate{p.client}}
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// report prints the median of the ratios, and a 95% confidence interval of it by bootstrap.
+// report prints the median of the ratios, with a 95% confidence interval from a bootstrap.
 func report(what string, ratios []float64) {
 	const resamples = 10_000
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same interval for the same data

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// upstream stands in for Elasticsearch: it answers at once, with a small body.
+// upstream takes the place of Elasticsearch. It answers at once, with a small body.
 type upstream struct {
 	http.Server
 	listener net.Listener
-	seen     chan string // the Authorization of a request that asks to be seen
+	seen     chan string // the Authorization of a request to /token
 }
 
 func startUpstream() (*upstream, error) {
@@ -35,10 +35,10 @@ func startUpstream() (*upstream, error) {
 	return u, nil
 }
 
-// Addr is where it listens.
+// Addr returns the address on which it listens.
 func (u *upstream) Addr() string { return u.listener.Addr().String() }
 
-// tokenThrough returns the token that a Caddy gives a request.
+// tokenThrough returns the token that a Caddy puts into a request.
 func (u *upstream) tokenThrough(ctx context.Context, c *caddyProcess) (string, error) {
 	transport := c.transport(1)
 	defer transport.CloseIdleConnections()

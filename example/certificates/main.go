@@ -1,4 +1,4 @@
-// Command certificates makes throwaway certificates, and a shared secret, for compose.yaml:
+// Command certificates makes throwaway certificates and a shared secret for compose.yaml:
 //
 //	go run ./certificates [folder]
 package main
@@ -28,7 +28,7 @@ func main() {
 	fmt.Printf("wrote %s; the certificates are good for 30 days\n", dir)
 }
 
-// write makes the folder with what each container mounts, and what the clients need.
+// write makes the folder with the files for each container and for the clients.
 func write(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return fmt.Errorf("%s is there already: remove it first", dir)
@@ -49,8 +49,8 @@ func write(dir string) error {
 	return errors.Join(w.errs...)
 }
 
-// writer writes files that everybody may read: a container's user is seldom ours, and nothing of
-// this is worth keeping.
+// writer writes files that everybody may read: containers run as other users, and the keys protect
+// nothing.
 type writer struct {
 	dir  string
 	errs []error

@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 )
 
-// client is somebody who talks to the site, with a certificate or without one.
+// client is a client of the site, with or without a certificate.
 type client struct {
 	http *http.Client
 	site *proxy
 }
 
-// newClient makes a client that reaches the site without its name being in the DNS, as curl does
-// with --resolve.
+// newClient makes a client that finds the site although its name is not in the DNS, as curl does with
+// --resolve.
 func newClient(site *proxy, certificate *tls.Certificate) *client {
 	config := &tls.Config{RootCAs: site.ca.Pool(), MinVersion: tls.VersionTLS13}
 	if certificate != nil {
@@ -33,7 +33,7 @@ func newClient(site *proxy, certificate *tls.Certificate) *client {
 	}}}
 }
 
-// holder is the client with a certificate of the quickstart's folder.
+// holder makes a client with a certificate from the quickstart's folder.
 func holder(site *proxy, name string) (*client, error) {
 	certificate, err := tls.LoadX509KeyPair(filepath.Join(site.dir, name+".pem"), filepath.Join(site.dir, name+".key"))
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// printCommands prints what to paste into another terminal.
+// printCommands prints commands to paste into another terminal.
 func printCommands(out io.Writer, site *proxy) {
-	// The site's name is in nobody's DNS.
+	// The site's name is not in the DNS.
 	reach := fmt.Sprintf("--cacert ca.pem --resolve %s:%d:127.0.0.1", siteName, site.port)
 	alice, bob := "--cert alice.pem --key alice.key", "--cert bob.pem --key bob.key"
 	fmt.Fprintf(out, "\nAll of this stays up until you press Ctrl-C. In another terminal:\n\n")

@@ -21,8 +21,8 @@ import (
 // realmName is the JWT realm's name in the node's settings.
 const realmName = "jwt1"
 
-// node is Elasticsearch, as the quickstart needs it: an address that is known before it starts,
-// and an administrator who has a password.
+// node is an Elasticsearch node, or its imitation. Its address is known before it starts. The user is an
+// administrator with a password.
 type node struct {
 	name, url      string
 	user, password string
@@ -32,16 +32,16 @@ type node struct {
 	close func() error
 }
 
-// roles, and which group gets which of them.
 var (
 	roles = map[string]esrealm.Role{
 		"sales_reader":    {Indices: []esrealm.IndexPrivileges{{Names: []string{"sales*"}, Privileges: []string{"read"}}}},
 		"cluster_watcher": {Cluster: []string{"monitor"}},
 	}
+	// mappings has the role of each group.
 	mappings = map[string]string{"analysts": "sales_reader", "operators": "cluster_watcher"}
 )
 
-// rolesYML writes the roles as roles.yml has them: each on a line of its own, in which JSON is YAML.
+// rolesYML returns the roles as a roles.yml, with one role on each line. JSON is YAML.
 func rolesYML() (string, error) {
 	var b strings.Builder
 	for name, role := range roles {
@@ -97,8 +97,7 @@ func newRealNode(ctx context.Context, version string, site *proxy) (*node, error
 	}, nil
 }
 
-// newImitation is esrealm: what Elasticsearch makes of tokens, roles and a few documents, in this
-// process and without Java.
+// newImitation makes a node with esrealm, which imitates Elasticsearch in this process, without Java.
 func newImitation(site *proxy) (*node, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,8 +125,8 @@ func newImitation(site *proxy) (*node, error) {
 
 const jwksFile = "jwks.json"
 
-// saveJWKS writes the JWKS to a file for esrealm's realm, which has no hosts file to know the
-// site's name from.
+// saveJWKS writes the JWKS to a file for esrealm's realm. The realm could not fetch it, since the site's
+// name is not in the DNS.
 func saveJWKS(ctx context.Context, site *proxy) error {
 	status, body, err := newClient(site, nil).get(ctx, jwksPath, nil)
 	if err != nil {
@@ -165,17 +164,19 @@ func serverTLS(ca *pki.CA) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{ca.Server("127.0.0.1").TLS}, MinVersion: tls.VersionTLS12}
 }
 
-// addSales writes two documents, as the administrator and past the proxy.
+// addSales writes two documents to the node as the administrator, without the proxy.
 func (n *node) addSales(ctx context.Context) error {
 	documents := `{"create":{}}` + "\n" + `{"item":"bread","price":3}` + "\n" +
 		`{"create":{}}` + "\n" + `{"item":"wine","price":12}` + "\n"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url+"/sales/_bulk?refresh=true", strings.NewReader(documents))
+	url := n.url + "/sales/_bulk?refresh=true"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(documents))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
 	req.SetBasicAuth(n.user, n.password)
-	direct := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: n.roots, MinVersion: tls.VersionTLS12}}}
+	config := &tls.Config{RootCAs: n.roots, MinVersion: tls.VersionTLS12}
+	direct := http.Client{Transport: &http.Transport{TLSClientConfig: config}}
 	res, err := direct.Do(req)
 	if err != nil {
 		return err

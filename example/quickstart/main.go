@@ -1,11 +1,11 @@
-// Command quickstart shows what the plugin does, on this machine alone and without leaving
-// anything behind:
+// Command quickstart shows what the plugin does. It needs no other machine, and removes its files at the
+// end:
 //
 //	go run ./example/quickstart
 //
-// It makes a throwaway certificate authority and client certificates, runs Caddy with the plugin
-// and the smallest useful Caddyfile, and Elasticsearch behind it: an imitation in this process,
-// or a real node with -elasticsearch. It plays a few requests, then stays up for yours.
+// It makes a throwaway certificate authority and client certificates, and runs Caddy with the plugin and
+// the smallest useful Caddyfile. Behind Caddy is an imitation of Elasticsearch in this process, or with
+// -elasticsearch a real node. The command sends a few requests, and then waits for yours.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/freeport"
 )
 
-// options are the command line.
+// options are the flags of the command line.
 type options struct {
 	elasticsearch string
 	port          int
@@ -30,7 +30,8 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.elasticsearch, "elasticsearch", "", "a version, such as 9.2.0, to fetch (with mvn) and run a real node (needs a JDK)")
+	flag.StringVar(&o.elasticsearch, "elasticsearch", "",
+		"a version, such as 9.2.0, to fetch (with mvn) and run a real node (needs a JDK)")
 	flag.IntVar(&o.port, "port", 0, "the port for Caddy to listen on (default: a free one)")
 	flag.BoolVar(&o.once, "once", false, "play the requests and exit, with status 1 if one did not go as it must")
 	flag.Parse()
@@ -44,7 +45,7 @@ func main() {
 	}
 }
 
-// run is the whole show. What it started has ended when it returns.
+// run does everything. It stops all that it has started before it returns.
 func run(ctx context.Context, out io.Writer, o options) (err error) {
 	site := &proxy{port: o.port}
 	if site.port == 0 {

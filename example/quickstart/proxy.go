@@ -20,24 +20,30 @@ import (
 )
 
 const (
-	// siteName has a dot: Java sends no server name for one without, and Caddy insists on one.
+	// siteName has a dot, since Java does not send a server name without one, and Caddy needs it.
 	siteName = "es.example.com"
 	issuer   = "https://es.example.com"
 	audience = "https://elasticsearch.example.com:9200"
 )
 
+// quiet is a configuration that is loaded before the real one. Without it, Caddy would print on standard
+// error where its log is.
+const quiet = `{
+	"admin": {"disabled": true, "config": {"persist": false}},
+	"logging": {"logs": {"default": {"level": "ERROR"}}}
+}`
+
 //go:embed Caddyfile
 var caddyfile string
 
-// proxy is Caddy with the module, in this process, and the folder with all certificates.
+// proxy is Caddy with the plugin, in this process, and the folder with all certificates.
 type proxy struct {
 	dir  string
 	port int
 	ca   *pki.CA
 }
 
-// writeCertificates makes an authority for everything, and certificates for the site, for alice
-// and for bob.
+// writeCertificates makes one authority, and certificates for the site, for alice and for bob.
 func (p *proxy) writeCertificates() error {
 	p.ca = pki.NewCA("Quickstart CA")
 	if err := os.WriteFile(filepath.Join(p.dir, "ca.pem"), p.ca.PEM(), 0o600); err != nil {
@@ -55,20 +61,20 @@ func (p *proxy) writeCertificates() error {
 	return nil
 }
 
-// start runs Caddy in front of a node, and waits until the JWKS is there: a node does not start
-// without it.
+// start runs Caddy in front of a node, and waits until Caddy serves the JWKS. A node does not start
+// without the JWKS.
 func (p *proxy) start(ctx context.Context, upstream string) error {
-	text := strings.NewReplacer("{$DIR}", p.dir, "{$PORT}", fmt.Sprint(p.port), "{$ELASTICSEARCH}", upstream).Replace(caddyfile)
+	values := strings.NewReplacer("{$DIR}", p.dir, "{$PORT}", fmt.Sprint(p.port), "{$ELASTICSEARCH}", upstream)
+	text := values.Replace(caddyfile)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		return err
 	}
-	// Caddy writes an identifier of its own beside the storage.
+	// Caddy writes the identifier of its instance into this folder.
 	if err := os.Setenv("XDG_DATA_HOME", p.dir); err != nil {
 		return err
 	}
-	// The first one is for quiet: where the log goes would be announced on standard error.
-	for _, c := range []string{`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"ERROR"}}}}`, string(config)} {
+	for _, c := range []string{quiet, string(config)} {
 		if err := caddy.Load([]byte(c), true); err != nil {
 			return fmt.Errorf("caddy: %w", err)
 		}

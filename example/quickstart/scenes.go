@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// scene is one request, and what must come of it.
+// scene is a request with the expected answer.
 type scene struct {
 	title  string
 	who    string // whose certificate; "" for none
@@ -17,14 +17,14 @@ type scene struct {
 	header http.Header
 
 	status int
-	shows  func(body []byte) string // one line about the answer
-	expect string                   // what that line is
+	shows  func(body []byte) string // returns one line about the answer
+	expect string                   // that line
 }
 
 const authenticate = "/_security/_authenticate"
 
-// scenes are what the quickstart shows. The administrator's password is the right one: it would
-// work if it got through.
+// scenes returns the requests of the quickstart. The administrator's password in them is the right one, so
+// that it would work if Caddy let it through.
 func scenes(n *node) []scene {
 	basic := new(http.Request)
 	basic.Header = http.Header{}
@@ -71,7 +71,8 @@ func scenes(n *node) []scene {
 	}
 }
 
-// play sends the scenes' requests, prints what came of them, and counts what went wrong.
+// play sends the requests of the scenes and prints the answers. It returns how many answers were not as
+// expected.
 func play(ctx context.Context, out io.Writer, site *proxy, all []scene) (failures int) {
 	for _, s := range all {
 		fmt.Fprintf(out, "\n%s\n  GET %s\n", s.title, s.path)
@@ -112,7 +113,7 @@ func (s scene) send(ctx context.Context, site *proxy) (status int, shown string,
 	return status, shown, nil
 }
 
-// user sums up an answer of _security/_authenticate.
+// user returns a line about an answer of _security/_authenticate.
 func user(body []byte) string {
 	var u struct {
 		Username string
@@ -125,7 +126,7 @@ func user(body []byte) string {
 	return fmt.Sprintf("user %s, roles %s, realm %s", u.Username, strings.Join(u.Roles, ", "), u.Realm.Name)
 }
 
-// hits sums up an answer of _search.
+// hits returns a line about an answer of _search.
 func hits(body []byte) string {
 	var a struct {
 		Hits struct{ Hits []any }
@@ -136,7 +137,7 @@ func hits(body []byte) string {
 	return fmt.Sprintf("%d documents", len(a.Hits.Hits))
 }
 
-// errorType sums up a refusal of Elasticsearch.
+// errorType returns the type of an error of Elasticsearch.
 func errorType(body []byte) string {
 	var a struct{ Error struct{ Type string } }
 	if err := json.Unmarshal(body, &a); err != nil {
