@@ -299,13 +299,13 @@ func (a *App) Start() error {
 	for _, w := range a.watchers {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
-	a.metrics.Show(slices.Collect(a.keySets()))
+	a.metrics.Expose(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
 		ks.signer.slots.Resize(a.CacheSize)
-		if ks.Signs() && !ks.Shown() && ks.Source.Public() {
+		if ks.Signs() && !ks.Published() && ks.Source.Public() {
 			ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: unless another server does, no cluster can verify the tokens")
 		}
-		if !ks.Signs() && !ks.Shown() {
+		if !ks.Signs() && !ks.Published() {
 			ks.Logger.Warn("nothing uses these keys: name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
 		}
 		a.running.Go(func() { ks.Run(ctx) })

@@ -349,7 +349,7 @@ func printSets(w io.Writer, sets []keyset.Status) error {
 				kid = "(a secret)"
 			}
 			state := key.State
-			if state == keyset.Signing && !key.Revoked.IsZero() {
+			if state == keyset.StateSigning && !key.Revoked.IsZero() {
 				state += " until it is revoked at " + local(key.Revoked)
 			}
 			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", kid, key.Algorithm, state, local(key.SignsFrom), local(key.Retires))

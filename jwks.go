@@ -106,7 +106,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		if !ks.Source.Public() {
 			return fmt.Errorf("the key set %s is a shared secret, which is never published: give it to the cluster with `elasticsearch-keystore add xpack.security.authc.realms.jwt.<realm>.hmac_key`, and take it out of elasticsearch_jwks", name)
 		}
-		if err := ks.ShowFor(time.Duration(j.MaxAge)); err != nil {
+		if err := ks.PublishFor(time.Duration(j.MaxAge)); err != nil {
 			return setting.In("max_age", err)
 		}
 		j.sets = append(j.sets, ks.Set)
@@ -227,7 +227,7 @@ func renderJWKS(sets []*keyset.Set, now time.Time) (*jwksDocument, error) {
 			return nil, errNoPublicKey
 		}
 		doc.schedules = append(doc.schedules, current)
-		doc.until = timing.EarliestAfter(now, doc.until, current.NextChange(now))
+		doc.until = timing.EarliestAfter(now, doc.until, current.NextJWKSChange(now))
 		for _, key := range current.Published(now) {
 			if slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == key.ID && k.Algorithm == key.Public.Algorithm }) {
 				continue // two sets can hold one key

@@ -13,89 +13,93 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// keysSeen is what was last told about a set's keys.
-type keysSeen struct {
+// reportedKeys is what the log and the events have said so far about the keys of a set.
+type reportedKeys struct {
 	mu        sync.Mutex
-	signing   *keys.Key
-	published []string // kids
-	revoked   []string // kids
+	signing   *keys.Key // nil before the first report
+	published []string  // kids
+	revoked   []string  // kids
 }
 
-// tell logs one line, and emits an event, for each thing that has happened to the keys since it
-// was last called: a key was created, began to sign, was revoked or retired, or could not be read
-// or made.
-func (ks *Set) tell(now time.Time, failure error) {
+// report logs and emits an event for each thing that has happened to the keys since it was last called: a key
+// was created, began to sign, was revoked or left the JWKS. A failure is why keys could not be read, made or
+// changed.
+func (ks *Set) report(now time.Time, failure error) {
 	if failure != nil {
-		ks.event("key_failed", zap.Stringer("reason", keys.FailureOf(failure)), zap.Error(failure))
+		ks.emit("key_failed", zap.Stringer("reason", keys.FailureOf(failure)), zap.Error(failure))
 	}
 	if current := ks.State.Current(); current != nil {
-		// Whoever hears an event may act upon the keys: nothing is locked meanwhile.
-		for _, tell := range ks.news(current, now) {
-			tell()
+		// Who receives an event may ask for the keys or change them, so no lock is held here.
+		for _, emit := range ks.newEvents(current, now) {
+			emit()
 		}
 	}
 }
 
-// news is what there is to tell, once.
-func (ks *Set) news(current *Schedule, now time.Time) []func() {
-	seen := &ks.State.seen
-	seen.mu.Lock()
-	defer seen.mu.Unlock()
+// newEvents compares the schedule with what was reported so far, and returns the events that are due. It
+// returns each event once.
+func (ks *Set) newEvents(current *Schedule, now time.Time) (events []func()) {
+	reported := &ks.State.reported
+	reported.mu.Lock()
+	defer reported.mu.Unlock()
 
-	first := seen.signing == nil // what is old now was told before this process began
-	var news []func()
+	first := reported.signing == nil // another process has reported what happened before this one began
 	var published []string
 	for _, r := range current.Published(now) {
 		published = append(published, r.ID)
-		if !slices.Contains(seen.published, r.ID) {
-			news = append(news, func() { ks.tellNew(r, current.fixed || first && now.Sub(r.Created) > 2*timing.PollInterval) })
+		if !slices.Contains(reported.published, r.ID) {
+			old := current.fixed || first && now.Sub(r.Created) > 2*timing.PollInterval
+			events = append(events, func() { ks.emitNewKey(r, old) })
 		}
 	}
-	if signing := current.Signing(now); signing != nil && (first || !signing.Is(seen.signing)) {
+	if signing := current.Signing(now); signing != nil && (first || !signing.Is(reported.signing)) {
 		if !first {
 			ks.State.counts.rotations.Add(1)
 		}
-		seen.signing = signing.Key
-		news = append(news, func() {
-			ks.event("key_signing", zap.String("kid", signing.ID), zap.String("algorithm", string(signing.Algorithm)))
+		reported.signing = signing.Key
+		events = append(events, func() {
+			ks.logAndEmit("key_signing", zap.String("kid", signing.ID),
+				zap.String("algorithm", string(signing.Algorithm)))
 		})
 	}
 	for i := range current.Records {
 		r := &current.Records[i]
-		if r.RevokedAt(now) && !slices.Contains(seen.revoked, r.ID) {
-			seen.revoked = append(seen.revoked, r.ID)
+		if r.RevokedAt(now) && !slices.Contains(reported.revoked, r.ID) {
+			reported.revoked = append(reported.revoked, r.ID)
 			if !first {
-				news = append(news, func() {
-					ks.event("key_revoked", zap.String("kid", r.ID), logfield.Time("withdrawn", r.Withdrawn))
+				events = append(events, func() {
+					ks.logAndEmit("key_revoked", zap.String("kid", r.ID), logfield.Time("withdrawn", r.Withdrawn))
 				})
 			}
 		}
 	}
-	for _, kid := range seen.published {
+	for _, kid := range reported.published {
 		if !slices.Contains(published, kid) {
-			news = append(news, func() { ks.event("key_retired", zap.String("kid", kid)) })
+			events = append(events, func() { ks.logAndEmit("key_retired", zap.String("kid", kid)) })
 		}
 	}
-	seen.published = published
-	return news
+	reported.published = published
+	return events
 }
 
-// tellNew tells of a key that was not known before: it was created by us or, since we last
-// looked, by another replica; or it is older than this process, or nobody knows how old it is.
-func (ks *Set) tellNew(r *keys.Timed, older bool) {
+// emitNewKey emits the event of a key that this set did not have before. An old key is older than this
+// process, or its age is not known: it was loaded, not created, so the log has it and there is no event.
+func (ks *Set) emitNewKey(r *keys.Timed, old bool) {
 	fields := []zap.Field{zap.String("kid", r.ID), zap.String("algorithm", string(r.Algorithm))}
-	if older {
+	if old {
 		ks.Logger.Info("signing key loaded", fields...)
 		return
 	}
-	ks.event("key_created", append(fields, logfield.Time("signs_from", r.Begins()), logfield.Time("created", r.Created))...)
+	fields = append(fields, logfield.Time("signs_from", r.Begins()), logfield.Time("created", r.Created))
+	ks.logAndEmit("key_created", fields...)
 }
 
-// event logs and emits one event. A failure was logged by whoever met it.
-func (ks *Set) event(name string, fields ...zap.Field) {
-	if name != "key_failed" {
-		ks.Logger.Named("audit").Info(keyEventText[name], fields...)
-	}
+func (ks *Set) logAndEmit(event string, fields ...zap.Field) {
+	ks.Logger.Named("audit").Info(keyEventText[event], fields...)
+	ks.emit(event, fields...)
+}
+
+func (ks *Set) emit(event string, fields ...zap.Field) {
 	if ks.Emit == nil {
 		return
 	}
@@ -104,9 +108,10 @@ func (ks *Set) event(name string, fields ...zap.Field) {
 	for _, f := range fields {
 		f.AddTo(data)
 	}
-	ks.Emit("elasticsearch_jwt."+name, data.Fields)
+	ks.Emit("elasticsearch_jwt."+event, data.Fields)
 }
 
+// keyEventText has the log message of each event. key_failed has none, because whoever meets a failure logs it.
 var keyEventText = map[string]string{
 	"key_created": "signing key created",
 	"key_signing": "signing key began to sign",

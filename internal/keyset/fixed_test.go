@@ -31,7 +31,7 @@ func TestAKeyThatIsOnlyPublishedNeverSigns(t *testing.T) {
 		}
 		before, _ := some()
 		fixed, signs := some()
-		s := takeFixed(newFixedSchedule(before, time.Time{}), fixed, epoch)
+		s := updateFixed(newFixedSchedule(before, time.Time{}), fixed, epoch)
 		for h := -30; h <= 30; h++ {
 			now := at(time.Duration(h) * hour)
 			signing := s.Signing(now)

@@ -9,15 +9,24 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// Metrics collects the metrics of the key sets of one configuration. Unlike the others they
-// are not kept for the whole process: a set that the next configuration does not have is gone
-// from its registry. What is counted goes on, since it is part of the state that the next
-// configuration takes over. The label keys is the name of a set.
+// keyCounts counts what has happened to the keys of a set since this process first used it.
+type keyCounts struct {
+	rotations atomic.Uint64
+	failures  [len(keys.Failures)]atomic.Uint64
+}
+
+func (c *keyCounts) addFailure(kind keys.Failure) { c.failures[kind].Add(1) }
+
+// Metrics collects the metrics of the key sets of one configuration. The other metrics of the plugin belong to
+// the process. These belong to a configuration, so a set that the next configuration does not have disappears
+// with it. The counters go on after a reload, because they are part of the [State] that the next configuration
+// takes over. The label keys is the name of a set.
 type Metrics struct {
 	sets atomic.Pointer[[]*Set] // nil until the configuration runs
 }
 
-// The metrics of key sets. Times are Unix times, as is the custom: an age is time() minus one.
+// The metrics of key sets. A point in time is a Unix time, as is usual: the age of a key is time() minus
+// signing_key_created_timestamp_seconds.
 var (
 	keyCreatedDesc = keyDesc("signing_key_created_timestamp_seconds",
 		"When the key that signs was made; not for keys whose source does not know.")
@@ -32,16 +41,19 @@ var (
 )
 
 func keyDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(prometheus.BuildFQName("caddy", "elasticsearch_jwt", name), help, append([]string{"keys"}, labels...), nil)
+	name = prometheus.BuildFQName("caddy", "elasticsearch_jwt", name)
+	return prometheus.NewDesc(name, help, append([]string{"keys"}, labels...), nil)
 }
 
-// Show begins to show the metrics of the sets of a configuration that runs.
-func (m *Metrics) Show(sets []*Set) { m.sets.Store(&sets) }
+// Expose begins to expose the metrics of these sets. It is called when their configuration starts.
+func (m *Metrics) Expose(sets []*Set) { m.sets.Store(&sets) }
 
 // Describe implements [prometheus.Collector].
 func (*Metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{keyCreatedDesc, nextRotationDesc, publishedKeysDesc, rotationsDesc, keyFailuresDesc} {
-		ch <- d
+	for _, desc := range []*prometheus.Desc{
+		keyCreatedDesc, nextRotationDesc, publishedKeysDesc, rotationsDesc, keyFailuresDesc,
+	} {
+		ch <- desc
 	}
 }
 
@@ -66,7 +78,7 @@ func (ks *Set) collect(ch chan<- prometheus.Metric, now time.Time) {
 		if signing := current.Signing(now); signing != nil && !current.fixed {
 			sample(keyCreatedDesc, prometheus.GaugeValue, float64(signing.Created.Unix()))
 		}
-		if _, at := current.next(now); !at.IsZero() {
+		if _, at := current.nextSigning(now); !at.IsZero() {
 			sample(nextRotationDesc, prometheus.GaugeValue, float64(at.Unix()))
 		}
 	}
@@ -80,7 +92,8 @@ func (ks *Set) collect(ch chan<- prometheus.Metric, now time.Time) {
 	counts := &ks.State.counts
 	sample(rotationsDesc, prometheus.CounterValue, float64(counts.rotations.Load()))
 	for kind := range counts.failures {
-		sample(keyFailuresDesc, prometheus.CounterValue, float64(counts.failures[kind].Load()), keys.Failure(kind).String())
+		sample(keyFailuresDesc, prometheus.CounterValue, float64(counts.failures[kind].Load()),
+			keys.Failure(kind).String())
 	}
 }
 

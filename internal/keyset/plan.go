@@ -4,30 +4,36 @@ import (
 	"time"
 )
 
-// Plan is a key that a set lacks.
+// Plan says what a key must be like that is yet to be made. The fields have the meaning that they have in
+// [keys.Timed].
 type Plan struct {
 	Turn      int
-	SignsFrom time.Time // zero: when promoted
+	SignsFrom time.Time // zero: once it is promoted
 	Appears   time.Time // zero: at once
 
-	Replaces     []string  // kids: see [keys.Timed]
+	Replaces     []string  // kids
 	ReplacesFrom time.Time // zero: when it appears
 }
 
-// Missing says which key to make next, if one is missing: the first key of a set, or the
-// successor of the one that signs. It is asked again after each key.
+// Missing returns the plan of the key to make next; ok is false if no key is missing. A set needs a key that
+// signs, and a successor that is published in time. Ask again when that key is made:
 //
-// every is how long a key signs (zero: until a rotation by hand), lead how long a key must be
-// published before it signs.
-func (s *Schedule) Missing(now time.Time, every, lead time.Duration) (Plan, bool) {
+//	the set has       missing
+//	no key            key A, which signs at once
+//	A                 key B, which signs when A has signed for as long as every says
+//	A and B           nothing
+//
+// every is how long a key signs; zero means until somebody rotates the set by hand. lead is how long a key must
+// be published before it signs.
+func (s *Schedule) Missing(now time.Time, every, lead time.Duration) (plan Plan, ok bool) {
 	current := s.Signing(now)
 	if current == nil {
-		// No token of this set can be in use and no cache can know its keys: begin at once.
+		// There was no key before, so no token is in use, and no cache holds a JWKS of this set: sign at once.
 		return Plan{Turn: s.LastTurn() + 1, SignsFrom: now}, true
 	}
 	for i := range s.Records {
 		r := &s.Records[i]
-		// Where keys are to rotate, one that waits for a person to promote it is not enough.
+		// If the set rotates by itself, a successor that waits for a promotion by hand is not enough.
 		if r.Turn > current.Turn && !r.RevokedAt(now) && (every == 0 || !r.Begins().IsZero()) {
 			return Plan{}, false
 		}
@@ -36,7 +42,7 @@ func (s *Schedule) Missing(now time.Time, every, lead time.Duration) (Plan, bool
 	if every > 0 {
 		next.SignsFrom = current.Begins().Add(every)
 		if earliest := now.Add(lead); next.SignsFrom.Before(earliest) {
-			next.SignsFrom = earliest // the storage was out of reach, or the clock was
+			next.SignsFrom = earliest // it is late: the storage was out of reach, or the clock was wrong
 		}
 	}
 	return next, true

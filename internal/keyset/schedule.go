@@ -11,28 +11,28 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// Schedule is an immutable list of key records. Which of its keys signs and which are
-// published follows from the clock alone.
+// Schedule is an immutable list of keys. It says for any point in time which of them signs, and which are
+// published.
 type Schedule struct {
-	Records []keys.Timed // by turn, age and kid: of one turn, the first one signs
+	Records []keys.Timed // sorted by turn, age and kid: of one turn, the first key signs
 
-	// fixed is whether the keys have no life of their own: what the source gave last is what there is.
+	// fixed says that the keys are [keys.Fixed]: which of them signs does not depend on the time.
 	fixed bool
 
-	// replaced is when a fixed key that signs took the place of another.
-	replaced time.Time
+	// rotated is when another fixed key began to sign than before; the zero time if none did.
+	rotated time.Time
 
-	// What follows from the records, computed once.
-	spells      []spell                   // in their order; see signingSpells
-	firstSigns  map[*keys.Timed]time.Time // when a key's first spell begins; not of the one before all
-	earliest    []time.Time               // earliest[i] is the first turn that begins of Records[i:]
-	emergencies instants                  // at which tokens in use are given up
-	changes     instants                  // at which the JWKS may change
+	// What follows from the records is computed once.
+	spells      []spell                   // in the order of time
+	firstSigns  map[*keys.Timed]time.Time // when a key's first spell begins, except for the spell before all
+	turnBegins  []time.Time               // turnBegins[i] is when the first turn of Records[i:] begins
+	emergencies instants                  // when tokens in use are given up: promotions by hand, and revocations
+	jwksChanges instants                  // when the JWKS may change
 }
 
-// newFixedSchedule is that of keys without a life. The one that signs does so at any time.
-func newFixedSchedule(fixed []keys.Fixed, replaced time.Time) *Schedule {
-	s := &Schedule{fixed: true, replaced: replaced}
+// newFixedSchedule returns the schedule of fixed keys. The key that signs does so at any time.
+func newFixedSchedule(fixed []keys.Fixed, rotated time.Time) *Schedule {
+	s := &Schedule{fixed: true, rotated: rotated}
 	for _, key := range fixed {
 		if key.Signs {
 			s.Records = append(s.Records, keys.Timed{Key: key.Key, Turn: fixedTurn})
@@ -47,10 +47,10 @@ func newFixedSchedule(fixed []keys.Fixed, replaced time.Time) *Schedule {
 	return s
 }
 
-// fixedTurn is the turn of a fixed key that signs; one that is only published has a later one.
+// fixedTurn is the turn of the fixed keys that can sign. Those that are only published have a later one.
 const fixedTurn = 1
 
-// NewSchedule orders the records. No two of them are of one key.
+// NewSchedule returns the schedule of timed keys. No key may be there twice.
 func NewSchedule(records []keys.Timed) *Schedule {
 	sorted := slices.Clone(records)
 	slices.SortStableFunc(sorted, func(a, b keys.Timed) int {
@@ -58,57 +58,53 @@ func NewSchedule(records []keys.Timed) *Schedule {
 	})
 	s := &Schedule{Records: sorted}
 	for i := range sorted {
-		s.replace(&sorted[i])
+		if r := &sorted[i]; r.Replaces != "" {
+			r.Promoted = timing.EarliestAfter(time.Time{}, r.Promoted, r.SignsFrom) // see [keys.Timed]
+			RevokeReplaced(r, sorted)
+		}
 	}
 	s.compute()
 	return s
 }
 
-// compute computes what follows from the records, so that every question about them is a look-up.
+// compute computes what follows from the records, so that every later question is a look-up.
 func (s *Schedule) compute() {
-	s.spells = s.signingSpells()
+	s.spells = s.computeSpells()
 	s.firstSigns = make(map[*keys.Timed]time.Time)
 	for _, spell := range slices.Backward(s.spells[1:]) {
 		s.firstSigns[spell.signing] = spell.from
 	}
-	s.earliest = s.earliestTurns()
-	s.emergencies = s.instants(func(r *keys.Timed) []time.Time { return []time.Time{r.Promoted, r.Revoked} })
-	s.changes = s.publicChanges()
+	s.turnBegins = s.computeTurnBegins()
+	s.emergencies = s.instantsOf(func(r *keys.Timed) []time.Time { return []time.Time{r.Promoted, r.Revoked} })
+	s.jwksChanges = s.computeJWKSChanges()
 }
 
-// replace revokes what a key replaces.
-func (s *Schedule) replace(by *keys.Timed) {
-	if by.Replaces == "" {
-		return
+// Replaces reports whether a key replaces another: it revokes the other, and takes its place in the JWKS.
+func Replaces(by, other *keys.Timed) bool {
+	if by.Replaces == keys.ReplacesAll {
+		return other.Turn < by.Turn || other.Turn == by.Turn && other.Replaces != keys.ReplacesAll
 	}
-	by.Promoted = timing.EarliestAfter(time.Time{}, by.Promoted, by.SignsFrom)
-	for i := range s.Records {
-		if r := &s.Records[i]; Replaces(by, r) {
-			Revoke(by, r)
+	return slices.Contains(strings.Fields(by.Replaces), other.ID)
+}
+
+// RevokeReplaced revokes those of the records that a key replaces.
+//
+// If the key appears at once, they are over as soon as anybody knows it, even if the clock of the replica that
+// made it is ahead. For example, D replaces B and is created at 9:00: B is revoked as of 8:59.
+func RevokeReplaced(by *keys.Timed, records []keys.Timed) {
+	withdrawn := by.Created.Add(-timing.ClockSkew)
+	if !by.Appears.IsZero() {
+		withdrawn = by.Appears
+	}
+	for i := range records {
+		if r := &records[i]; Replaces(by, r) {
+			r.Revoked = timing.EarliestAfter(time.Time{}, r.Revoked, withdrawn, by.ReplacesFrom)
+			r.Withdrawn = timing.EarliestAfter(time.Time{}, r.Withdrawn, withdrawn)
 		}
 	}
 }
 
-// Revoke revokes a key that another replaces. Clocks differ: where one that appears at once is known,
-// what it replaces is over, whatever the time.
-func Revoke(r, other *keys.Timed) {
-	withdrawn := r.Created.Add(-timing.ClockSkew)
-	if !r.Appears.IsZero() {
-		withdrawn = r.Appears
-	}
-	other.Revoked = timing.EarliestAfter(time.Time{}, other.Revoked, withdrawn, r.ReplacesFrom)
-	other.Withdrawn = timing.EarliestAfter(time.Time{}, other.Withdrawn, withdrawn)
-}
-
-// Replaces reports whether a key takes the place of another.
-func Replaces(r, other *keys.Timed) bool {
-	if r.Replaces == keys.ReplacesAll {
-		return other.Turn < r.Turn || other.Turn == r.Turn && other.Replaces != keys.ReplacesAll
-	}
-	return slices.Contains(strings.Fields(r.Replaces), other.ID)
-}
-
-// LastTurn is the highest turn of all, begun or not; 0 without keys.
+// LastTurn returns the highest turn of all keys, whether it has begun or not; 0 if there are no keys.
 func (s *Schedule) LastTurn() int {
 	if n := len(s.Records); n > 0 {
 		return s.Records[n-1].Turn
@@ -116,7 +112,7 @@ func (s *Schedule) LastTurn() int {
 	return 0
 }
 
-// Successor returns the key whose turn comes after r's, or nil.
+// Successor returns the next key after r that is not revoked; nil if there is none.
 func (s *Schedule) Successor(r *keys.Timed, t time.Time) *keys.Timed {
 	for i := range s.Records {
 		if next := &s.Records[i]; next.Turn > r.Turn && !next.RevokedAt(t) {
@@ -126,51 +122,55 @@ func (s *Schedule) Successor(r *keys.Timed, t time.Time) *keys.Timed {
 	return nil
 }
 
-// earliestTurns are, for each record, when the first turn begins of its key and those after it. A key that
-// was revoked before its turn has none.
-func (s *Schedule) earliestTurns() []time.Time {
-	earliest := make([]time.Time, len(s.Records)+1)
+// computeTurnBegins returns for each record when the first turn begins, its own or that of a record after it. A
+// key that is revoked before its turn begins has no turn.
+func (s *Schedule) computeTurnBegins() []time.Time {
+	begins := make([]time.Time, len(s.Records)+1)
 	for i := range slices.Backward(s.Records) {
-		earliest[i] = earliest[i+1]
+		begins[i] = begins[i+1]
 		if r := &s.Records[i]; !timing.Reached(r.Revoked, r.Begins()) {
-			earliest[i] = timing.EarliestAfter(time.Time{}, r.Begins(), earliest[i])
+			begins[i] = timing.EarliestAfter(time.Time{}, r.Begins(), begins[i])
 		}
 	}
-	return earliest
+	return begins
 }
 
-// Retires is when a key leaves the JWKS; the zero time if that is not known yet.
+// Retires returns when a key leaves the JWKS; the zero time if that is not known yet.
 func (s *Schedule) Retires(r *keys.Timed) time.Time {
 	later := sort.Search(len(s.Records), func(i int) bool { return s.Records[i].Turn > r.Turn })
-	retires := s.earliest[later] // zero while no later turn is known to begin
+	retires := s.turnBegins[later] // zero if it is not known yet when a later turn begins
 	if !retires.IsZero() {
 		retires = timing.Later(retires.Add(r.Grace), r.UsedUntil)
 	}
 	return timing.EarliestAfter(time.Time{}, retires, r.Withdrawn)
 }
 
-// Published returns the keys that the JWKS shows at an instant. A key that was read is shown
-// even if its clock says that it comes from the future, and one that signs or has signed even before
-// it should appear.
+// Published returns the keys that are in the JWKS at a point in time. A key that signs, or has signed, is in it
+// even before it should appear. That a key was created in the future does not matter: the clock of the replica
+// that created it is ahead.
 func (s *Schedule) Published(t time.Time) []*keys.Timed {
-	var shown []*keys.Timed
+	var published []*keys.Timed
 	signing := s.Signing(t)
 	for i := range s.Records {
 		r := &s.Records[i]
 		appeared := !r.Appears.After(t) || r == signing || timing.Reached(s.firstSigns[r], t)
 		if r.Public != nil && appeared && !timing.Reached(s.Retires(r), t) {
-			shown = append(shown, r)
+			published = append(published, r)
 		}
 	}
-	// A fresh key that had to sign early, since no other was left, makes clusters read the JWKS early.
-	early := slices.ContainsFunc(shown, func(r *keys.Timed) bool { return r.Replaces != "" && r.Appears.After(t) })
-	return slices.DeleteFunc(slices.Clone(shown), func(r *keys.Timed) bool {
-		return early && r.RevokedAt(t) || slices.ContainsFunc(shown, func(by *keys.Timed) bool { return Replaces(by, r) })
+	// If no other key is left, a key that replaces others has to sign before it should appear. Clusters then read
+	// the JWKS early, so the revoked keys must leave it early too.
+	early := slices.ContainsFunc(published, func(r *keys.Timed) bool { return r.Replaces != "" && r.Appears.After(t) })
+	isReplaced := func(r *keys.Timed) bool {
+		return slices.ContainsFunc(published, func(by *keys.Timed) bool { return Replaces(by, r) })
+	}
+	return slices.DeleteFunc(slices.Clone(published), func(r *keys.Timed) bool {
+		return early && r.RevokedAt(t) || isReplaced(r)
 	})
 }
 
-// Trusts reports whether tokens that a key signed can still be used: it is published (or a
-// shared secret) and not revoked.
+// Trusts reports whether tokens that a key has signed can still be used: the key is not revoked, and has not
+// left the JWKS.
 func (s *Schedule) Trusts(key *keys.Key, t time.Time) bool {
 	for i := range s.Records {
 		if r := &s.Records[i]; r.Is(key) {
@@ -180,15 +180,15 @@ func (s *Schedule) Trusts(key *keys.Key, t time.Time) bool {
 	return false
 }
 
-// publicChanges are the instants at which the JWKS may change: a key appears or retires. While one is yet
-// to appear, also those at which another key begins to sign, for one that has to sign early is shown early.
-func (s *Schedule) publicChanges() instants {
-	changes := s.instants(func(r *keys.Timed) []time.Time { return []time.Time{s.Retires(r), r.Appears} })
+// computeJWKSChanges returns when the JWKS may change: when a key appears or retires. As long as a key is yet to
+// appear, the JWKS may also change when another key begins to sign, because a key that signs is published.
+func (s *Schedule) computeJWKSChanges() instants {
+	changes := s.instantsOf(func(r *keys.Timed) []time.Time { return []time.Time{s.Retires(r), r.Appears} })
 	var lastAppears time.Time
 	for i := range s.Records {
 		lastAppears = timing.Later(lastAppears, s.Records[i].Appears)
 	}
-	for _, t := range s.switches() {
+	for _, t := range s.signingChanges() {
 		if t.Before(lastAppears) {
 			changes = append(changes, t)
 		}
@@ -197,6 +197,6 @@ func (s *Schedule) publicChanges() instants {
 	return changes
 }
 
-// NextChange is the first instant after t at which Published may answer differently; the zero
+// NextJWKSChange returns the first time after t at which [Schedule.Published] may return other keys; the zero
 // time if none is known.
-func (s *Schedule) NextChange(t time.Time) time.Time { return s.changes.after(t) }
+func (s *Schedule) NextJWKSChange(t time.Time) time.Time { return s.jwksChanges.firstAfter(t) }

@@ -263,7 +263,7 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	require.Equal(t, at(6*hour), merged.Records[0].Withdrawn)
 
 	file := newFixedSchedule([]keys.Fixed{{Key: fakeKey("f"), Signs: true}, {Key: fakeKey("g")}}, time.Time{})
-	require.Len(t, takeFixed(file, []keys.Fixed{{Key: fakeKey("f"), Signs: true}}, at(0)).Records, 1, "a source of fixed keys says everything, every time")
+	require.Len(t, updateFixed(file, []keys.Fixed{{Key: fakeKey("f"), Signs: true}}, at(0)).Records, 1, "a source of fixed keys says everything, every time")
 }
 
 // TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire, and a key's retirement does not grow by
@@ -288,13 +288,13 @@ func TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := &State{first: make(chan struct{})}
+			s := &State{answered: make(chan struct{})}
 			for since := time.Duration(0); since < 101*hour; since += time.Minute {
 				grace := usual
 				if since >= test.longFrom && since < test.longUntil {
 					grace = long
 				}
-				s.Take(keys.Answer{Timed: graced(grace)}, at(since))
+				s.Update(keys.Answer{Timed: graced(grace)}, at(since))
 			}
 			current := s.Current()
 			require.Equal(t, at(test.retires), current.Retires(&current.Records[0]))
@@ -360,7 +360,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	c.grace = c.lifetime + between(0, time.Hour)
 	for range 3 {
 		c.replicas = append(c.replicas, &simulatedReplica{
-			state:   &State{first: make(chan struct{})},
+			state:   &State{answered: make(chan struct{})},
 			skew:    between(-maxSkew, maxSkew),
 			learned: make(map[string]time.Time),
 		})
@@ -389,7 +389,7 @@ func (c *cluster) poll(r *simulatedReplica) {
 			}
 		}
 		if len(records) > 0 {
-			r.state.Take(keys.Answer{Timed: records}, c.clock(r))
+			r.state.Update(keys.Answer{Timed: records}, c.clock(r))
 		}
 	}
 	see(!c.brokenLocks)
@@ -412,7 +412,7 @@ func (c *cluster) poll(r *simulatedReplica) {
 		}
 		c.stored = append(c.stored, storedRecord{record, c.now})
 		r.learned[record.ID] = c.now
-		r.state.Take(keys.Answer{Timed: []keys.Timed{record}}, c.clock(r))
+		r.state.Update(keys.Answer{Timed: []keys.Timed{record}}, c.clock(r))
 	}
 }
 
@@ -453,7 +453,7 @@ func (c *cluster) check() {
 		}
 
 		// Published keys change when nextChange says so, and not before.
-		next := s.NextChange(clock)
+		next := s.NextJWKSChange(clock)
 		until := clock.Add(time.Duration(c.rng.Int64N(int64(3 * c.every))))
 		if next.IsZero() || until.Before(next) {
 			require.Equal(t, published, idsOf(s.Published(until)))

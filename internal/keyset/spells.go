@@ -9,17 +9,17 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// spell is a time in which one key signs: from an instant until the next spell begins.
+// spell is a period in which one key signs. It ends when the next spell begins.
 type spell struct {
 	from    time.Time
 	signing *keys.Timed // nil if no key signs
 }
 
-// signingSpells are the spells of a schedule, in their order. The first one is the time before
-// anything happens: it has no beginning, and its key may go on signing in the second one.
-func (s *Schedule) signingSpells() []spell {
+// computeSpells returns the spells of the schedule, in the order of time. The first spell is the time before
+// anything happens: it has no beginning, and the second spell may have the same key.
+func (s *Schedule) computeSpells() []spell {
 	spells := []spell{{signing: s.chooseSigning(time.Time{})}}
-	for _, t := range s.switches() {
+	for _, t := range s.signingChanges() {
 		last := spells[len(spells)-1]
 		if signing := s.chooseSigning(t); len(spells) == 1 || signing != last.signing {
 			spells = append(spells, spell{from: t, signing: signing})
@@ -28,15 +28,16 @@ func (s *Schedule) signingSpells() []spell {
 	return spells
 }
 
-// switches are the instants at which another key may begin to sign.
-func (s *Schedule) switches() instants {
-	return s.instants(func(r *keys.Timed) []time.Time { return []time.Time{r.Begins(), r.Revoked} })
+// signingChanges returns when another key may begin to sign.
+func (s *Schedule) signingChanges() instants {
+	return s.instantsOf(func(r *keys.Timed) []time.Time { return []time.Time{r.Begins(), r.Revoked} })
 }
 
-// chooseSigning chooses the key whose turn it is at an instant; nil if there is none at all.
+// chooseSigning chooses the key that signs at a point in time: the one whose turn it is. It returns nil if no key
+// can sign.
 //
-// When the key whose turn it is has been revoked, the next turn begins at once. Before the
-// first turn (a clock that was set back) the first key signs: it is as good as any.
+// If the key whose turn it is has been revoked, the next key signs at once. If no turn has begun yet, since the
+// clock was set back, the first key signs.
 //
 // For example, A signs from 8:00, and B and C, both of the next turn, from 9:00. B is older than C: it signs.
 // If A is revoked at 8:30, B signs from then on. If B is revoked at 8:30, A signs until 9:00, and then C.
@@ -48,7 +49,7 @@ func (s *Schedule) chooseSigning(t time.Time) *keys.Timed {
 		}
 		return &s.Records[0]
 	}
-	turn := s.turn(t)
+	turn := s.turnAt(t)
 	var begun, next, earlier *keys.Timed
 	for i := range s.Records {
 		r := &s.Records[i]
@@ -67,15 +68,16 @@ func (s *Schedule) chooseSigning(t time.Time) *keys.Timed {
 	return cmp.Or(begun, next, earlier)
 }
 
-// outranks reports whether a key signs rather than an earlier one of the same turn. The one that
-// enters the JWKS last was never in one with a key that the other replaces.
+// outranks reports whether a key signs rather than another one of the same turn, which comes before it in the
+// records. A key that replaces others must sign, so that clusters read the JWKS again and forget the others. Of
+// two such keys, the one that enters the JWKS last signs: no JWKS had it together with a key that either replaces.
 func outranks(r, earlier *keys.Timed) bool {
 	return r.Replaces != "" && (earlier.Replaces == "" || !r.Enters().Before(earlier.Enters()))
 }
 
-// turn is the highest turn that has begun at an instant, whether its key was revoked since or not.
-// A key that was revoked before its turn has none: the one before it signs on.
-func (s *Schedule) turn(t time.Time) int {
+// turnAt returns the highest turn that has begun at a point in time, even if its key was revoked since. A key that
+// was revoked before its turn began has no turn: the key before it goes on signing.
+func (s *Schedule) turnAt(t time.Time) int {
 	if len(s.Records) == 0 {
 		return 0
 	}
@@ -88,17 +90,17 @@ func (s *Schedule) turn(t time.Time) int {
 	return turn
 }
 
-// spellAt is the index of the spell that an instant is in.
+// spellAt returns the index of the spell at a point in time.
 func (s *Schedule) spellAt(t time.Time) int {
 	return sort.Search(len(s.spells)-1, func(i int) bool { return s.spells[i+1].from.After(t) })
 }
 
-// Signing returns the key that signs at an instant, or nil if there is none at all.
+// Signing returns the key that signs at a point in time; nil if no key can sign.
 func (s *Schedule) Signing(t time.Time) *keys.Timed { return s.spells[s.spellAt(t)].signing }
 
-// next returns the key that will sign after the one that signs now, and from when; the zero time
-// if that is for a person to say.
-func (s *Schedule) next(now time.Time) (*keys.Timed, time.Time) {
+// nextSigning returns the key that will sign after the one that signs now, and from when; the zero time if the key
+// waits until somebody promotes it.
+func (s *Schedule) nextSigning(now time.Time) (*keys.Timed, time.Time) {
 	i := s.spellAt(now)
 	signing := s.spells[i].signing
 	if signing == nil {
@@ -112,7 +114,7 @@ func (s *Schedule) next(now time.Time) (*keys.Timed, time.Time) {
 	return s.Successor(signing, now), time.Time{}
 }
 
-// signsSince is when the key that signs now began to: its own turn, or when another's ended.
+// signsSince returns when the key that signs now began to sign.
 func (s *Schedule) signsSince(now time.Time) time.Time {
 	i := s.spellAt(now)
 	if i == 0 {
@@ -121,20 +123,23 @@ func (s *Schedule) signsSince(now time.Time) time.Time {
 	return s.spells[i].from
 }
 
-// SigningFor returns the key for a token whose window began at start. A rotation on
-// schedule moves each client when its window ends; an emergency moves all of them at once.
+// SigningFor returns the key that signs a token whose window began at start. After a rotation on schedule a client
+// keeps its token until its window ends. In an emergency every client gets a token of the new key at once.
+//
+// For example, windows of a client begin at 8:50 and 9:05, and the key A signs until 9:00, then B. Until 9:05 the
+// key for the client's token is A. If somebody rotated the set by hand at 9:00, it is B from 9:00 on.
 func (s *Schedule) SigningFor(start, now time.Time) *keys.Timed {
 	return s.Signing(timing.Later(start, s.lastEmergency(now)))
 }
 
-// lastEmergency is the last instant not after t at which tokens in use were given up.
+// lastEmergency returns the last time until t at which tokens in use were given up; the zero time if none was.
 func (s *Schedule) lastEmergency(t time.Time) time.Time {
-	if timing.Reached(s.replaced, t) {
-		return s.replaced
+	if timing.Reached(s.rotated, t) {
+		return s.rotated
 	}
-	return s.emergencies.until(t)
+	return s.emergencies.lastUntil(t)
 }
 
-// NextEmergency is the first instant after t at which tokens in use will be given up; the
-// zero time if none is known.
-func (s *Schedule) NextEmergency(t time.Time) time.Time { return s.emergencies.after(t) }
+// NextEmergency returns the first time after t at which tokens in use will be given up; the zero time if none is
+// known.
+func (s *Schedule) NextEmergency(t time.Time) time.Time { return s.emergencies.firstAfter(t) }

@@ -7,7 +7,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
-// Status is what there is to know of a key set. Nothing in it is private.
+// Status describes a key set. It has nothing secret in it.
 type Status struct {
 	Name   string      `json:"name"`
 	Source string      `json:"source"`
@@ -17,36 +17,38 @@ type Status struct {
 	// NextRotation is when another key begins to sign, if that is known.
 	NextRotation time.Time `json:"next_rotation,omitzero"`
 
-	// Problem is why the keys could not be brought up to date, or are not there.
+	// Problem says why the keys could not be brought up to date, or why there are none.
 	Problem string `json:"problem,omitempty"`
 }
 
-// KeyStatus is what there is to know of a key.
+// KeyStatus describes a key.
 type KeyStatus struct {
 	ID        string    `json:"kid,omitempty"`
 	Algorithm string    `json:"algorithm"`
-	State     string    `json:"state"` // signing, next, waiting, published, revoked or retired
+	State     string    `json:"state"` // StateSigning or another one of these
 	Created   time.Time `json:"created,omitzero"`
 
-	// SignsFrom is when the key's turn begins, or began.
+	// SignsFrom is when the key begins to sign, or when its turn began.
 	SignsFrom time.Time `json:"signs_from,omitzero"`
 
-	// Retires is when it leaves the JWKS, if that is known.
+	// Retires is when the key leaves the JWKS, if that is known.
 	Retires time.Time `json:"retires,omitzero"`
+
+	// Revoked is when the key stops signing because it is revoked, if it is.
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 
 // The states that a key can be in.
 const (
-	Signing        = "signing"
-	stateNext      = "next"
-	stateWaiting   = "waiting"   // its turn comes after the next one's
-	statePublished = "published" // only: to verify tokens that it signed, or in the place of another
-	stateRevoked   = "revoked"
-	stateRetired   = "retired"
+	StateSigning   = "signing"
+	StateNext      = "next"      // it signs after the key that signs now
+	StateWaiting   = "waiting"   // it signs after the next key
+	StatePublished = "published" // it is only in the JWKS, for instance to verify tokens that it has signed
+	StateRevoked   = "revoked"
+	StateRetired   = "retired" // it has left the JWKS
 )
 
-// Status describes the set as of an instant.
+// Status describes the set as it is at a point in time.
 func (ks *Set) Status(now time.Time) Status {
 	status := Status{Name: ks.Name, Source: ks.SourceName, Public: ks.Source.Public(), Keys: []KeyStatus{}}
 	if failure := ks.State.failure.Load(); failure != nil {
@@ -57,12 +59,12 @@ func (ks *Set) Status(now time.Time) Status {
 		return status
 	}
 	signing := current.Signing(now)
-	next, from := current.next(now)
+	next, from := current.nextSigning(now)
 	status.NextRotation = from
 	for i := range current.Records {
 		r := &current.Records[i]
 		key := KeyStatus{
-			ID: r.ID, Algorithm: string(r.Algorithm), State: statePublished,
+			ID: r.ID, Algorithm: string(r.Algorithm), State: StatePublished,
 			Created: r.Created, Retires: current.Retires(r), Revoked: r.Revoked,
 		}
 		if !current.fixed {
@@ -70,19 +72,19 @@ func (ks *Set) Status(now time.Time) Status {
 		}
 		switch {
 		case r == signing:
-			key.State = Signing
+			key.State = StateSigning
 			if !current.fixed {
 				key.SignsFrom = current.signsSince(now)
 			}
 		case timing.Reached(key.Retires, now):
-			key.State = stateRetired
+			key.State = StateRetired
 		case r.RevokedAt(now):
-			key.State = stateRevoked
+			key.State = StateRevoked
 		case r == next && !current.fixed:
-			key.State = stateNext
+			key.State = StateNext
 			key.SignsFrom = from
 		case next != nil && r.Turn > next.Turn && !current.fixed:
-			key.State = stateWaiting
+			key.State = StateWaiting
 		}
 		status.Keys = append(status.Keys, key)
 	}

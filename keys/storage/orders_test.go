@@ -144,7 +144,7 @@ func (e *emergencies) poll(r *emergencyReplica) {
 	if r.stale.closed == "" {
 		require.NoError(e.t, err)
 	}
-	r.state.Take(keys.Answer{Timed: records}, needs.Now)
+	r.state.Update(keys.Answer{Timed: records}, needs.Now)
 	r.polled = e.now
 }
 

@@ -41,12 +41,7 @@ func (k *storedKeys) remember(needs keys.Needs) {
 // revoke revokes what the revocations name, also those whose own key is gone.
 func (k *storedKeys) revoke(records []keys.Timed) {
 	for i := range k.revocations {
-		by := k.revocations[i].record()
-		for j := range records {
-			if keyset.Replaces(by, &records[j]) {
-				keyset.Revoke(by, &records[j])
-			}
-		}
+		keyset.RevokeReplaced(k.revocations[i].record(), records)
 	}
 }
 
