@@ -7,26 +7,27 @@ import (
 	"go.uber.org/zap"
 )
 
-// Setting is what a setting names and was read from a file, a variable or a URL, which can change while
-// Caddy runs. What cannot be read or parsed leaves what was there before; that shows in the log and in
-// the metrics for as long as it lasts.
+// Setting is the content of the file, the variable or the URL that a setting of the configuration names. It can
+// change while Caddy runs. If it cannot be read or parsed, what was read before goes on, and the log and the
+// metrics say so as long as that lasts.
 type Setting[T any] struct {
 	value   *Value[T]
 	trouble *Trouble
 	setting string
 	Name    string
-	due     bool // the first look of all is yet to come
+	due     bool // the source is yet to be read for the first time
 }
 
-// Watched is a Setting of any type.
+// Watched is a [Setting] of any type.
 type Watched interface {
+	// Watch checks the source for changes until the context ends.
 	Watch(ctx context.Context)
 
-	// State is which setting it is, and whether what it names can be read and used.
+	// State returns the name of the setting, and whether its source can be read and used.
 	State() (setting string, usable bool)
 }
 
-// NewSetting returns the Setting of a source that is yet to be read.
+// NewSetting returns the Setting of a source. It has nothing until it is read.
 func NewSetting[T any](setting string, source Source, parse func([]byte) (T, error), logger *zap.Logger) *Setting[T] {
 	logger = logger.With(zap.String("setting", setting))
 	return &Setting[T]{
@@ -37,7 +38,7 @@ func NewSetting[T any](setting string, source Source, parse func([]byte) (T, err
 	}
 }
 
-// OpenFile reads the file of a setting for the first time.
+// OpenFile returns the Setting of a file, and reads it for the first time.
 func OpenFile[T any](setting, name string, parse func([]byte) (T, error), logger *zap.Logger) (*Setting[T], error) {
 	w := NewSetting(setting, File(name), parse, logger)
 	if err := w.Read(); err != nil {
@@ -46,10 +47,12 @@ func OpenFile[T any](setting, name string, parse func([]byte) (T, error), logger
 	return w, nil
 }
 
-// OpenURL reads a URL of a setting. If what it had is known, it is asked in the background. If not, it
-// is asked at once, and a failure is logged: a server that is down for a moment must not keep Caddy
-// from starting. What was read is for parse to keep.
-func OpenURL[T any](setting string, source Source, known bool, parse func([]byte) (T, error), logger *zap.Logger) *Setting[T] {
+// OpenURL returns the Setting of a URL. If its content is known from before, it is fetched in the background. If
+// not, it is fetched at once, and a failure is only logged: a server that is down for a moment must not keep Caddy
+// from starting. It is for parse to keep what was fetched, beyond the end of the configuration.
+func OpenURL[T any](
+	setting string, source Source, known bool, parse func([]byte) (T, error), logger *zap.Logger,
+) *Setting[T] {
 	w := NewSetting(setting, source, parse, logger)
 	w.due = known
 	if !known {
@@ -61,21 +64,21 @@ func OpenURL[T any](setting string, source Source, known bool, parse func([]byte
 // Read reads the source for the first time.
 func (w *Setting[T]) Read() error { return w.value.Read(context.Background()) }
 
-// Get returns what was read last. There must have been something.
+// Get returns what was read last. It panics if nothing was read yet.
 func (w *Setting[T]) Get() T { return w.value.Get() }
 
-// Version counts the changes of what it returns: see [Value.Version].
+// Version counts the changes of what [Setting.Get] returns: see [Value.Version].
 func (w *Setting[T]) Version() uint64 { return w.value.Version() }
 
-// Watch looks for changes until the context ends.
+// Watch implements [Watched].
 func (w *Setting[T]) Watch(ctx context.Context) {
 	if w.due {
-		w.looked(w.value.Look(ctx))
+		w.checked(w.value.Check(ctx))
 	}
-	w.value.Run(ctx, w.looked)
+	w.value.Run(ctx, w.checked)
 }
 
-func (w *Setting[T]) looked(_ bool, err error) {
+func (w *Setting[T]) checked(_ bool, err error) {
 	w.trouble.Note(err, w.due || w.value.Has())
 }
 

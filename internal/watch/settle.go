@@ -10,58 +10,60 @@ import (
 )
 
 const (
-	// settleStep is how often a changed source is looked at until it rests, settleTime how long it must
-	// stay as it is for that, and settleLimit how long it is waited for.
+	// A changed source is read every settleStep. It has settled when it stays the same for settleTime. After
+	// settleLimit nobody waits for it any longer.
 	settleStep  = 100 * time.Millisecond
 	settleTime  = time.Second
 	settleLimit = 5 * time.Second
 
-	// maxReadings is how many of the last readings of a source that never rests are chosen from, and
-	// maxAge how long ago they were seen at most: long enough for a whole one to be among them, and
-	// short enough for all of them to be news.
+	// If a source never settles, one of its last readings is used: of at most maxReadings, none of them older
+	// than maxAge. That is long enough for a complete one to be among them, and short enough for all of them
+	// to be newer than the change.
 	maxReadings = 8
 	maxAge      = settleTime + settleTime/2
 )
 
-// reading is what a source had at one time.
+// reading is what a source contained at one time.
 type reading struct {
-	content []byte
-	err     error
-	stamp   os.FileInfo   // of the file, before it was read; nil if there is none
-	torn    bool          // the file was written meanwhile
-	rested  time.Duration // how long it stayed as it was
-	seen    time.Time     // when it was there last
+	content  []byte
+	err      error
+	stat     os.FileInfo   // of the file, before it was read; nil if there is none
+	torn     bool          // somebody wrote to the file while it was read
+	lasted   time.Duration // how long the source stayed the same
+	lastSeen time.Time     // when the source last had this content
 }
 
 // read reads the source.
 func (s *Source) read(ctx context.Context) reading {
-	r := reading{stamp: s.stamp()}
+	r := reading{stat: s.stat()}
 	r.content, r.err = s.Load(ctx)
-	r.torn = !sameStamp(r.stamp, s.stamp())
-	r.seen = time.Now()
+	r.torn = !unwritten(r.stat, s.stat())
+	r.lastSeen = time.Now()
 	return r
 }
 
-// again reads the source if it may be another one than at the last reading.
-func (s *Source) again(ctx context.Context, last reading) reading {
-	if last.stamp != nil && !last.torn && sameStamp(last.stamp, s.stamp()) {
-		last.seen = time.Now()
+// reread reads the source again if it may have changed since the last reading.
+func (s *Source) reread(ctx context.Context, last reading) reading {
+	if last.stat != nil && !last.torn && unwritten(last.stat, s.stat()) {
+		last.lastSeen = time.Now()
 		return last
 	}
 	return s.read(ctx)
 }
 
-// same reports whether nothing was written between two readings. The content alone does not tell: who
-// comes again and again may find a file emptied each time.
+// same reports whether nobody wrote to the source between two readings. The content alone cannot tell that:
+//
+//	a writer empties the file, writes it, and does so again and again
+//	each reading finds it empty, because each happens to come just after it was emptied
 func (r reading) same(other reading) bool {
 	if r.err != nil || other.err != nil {
 		return r.err != nil && other.err != nil
 	}
-	return !r.torn && !other.torn && sameStamp(r.stamp, other.stamp) && bytes.Equal(r.content, other.content)
+	return !r.torn && !other.torn && unwritten(r.stat, other.stat) && bytes.Equal(r.content, other.content)
 }
 
-// stamp is what the directory says of the source's file, behind links.
-func (s *Source) stamp() os.FileInfo {
+// stat returns the state of the source's file; nil if there is no file. It follows links.
+func (s *Source) stat() os.FileInfo {
 	if s.Path == "" {
 		return nil
 	}
@@ -72,57 +74,59 @@ func (s *Source) stamp() os.FileInfo {
 	return info
 }
 
-// sameStamp reports whether a file is the same one, and was not written in between, as far as can be
-// told.
-func sameStamp(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
+// unwritten reports whether nobody wrote to a file between two states of it, as far as they tell.
+func unwritten(before, after os.FileInfo) bool {
+	if before == nil || after == nil {
+		return before == nil && after == nil
 	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return os.SameFile(before, after) && before.Size() == after.Size() && before.ModTime().Equal(after.ModTime())
 }
 
-// settle waits until the source rests, and returns what it has then. If it never does, the last
-// readings are returned, those first that are most likely to be whole.
-func (s *Source) settle(ctx context.Context, last reading) (readings []reading, rests bool) {
+// settle waits until the source has settled, and returns its reading. If the source never settles, settle returns
+// the last readings, and first those that are most likely to be complete.
+func (s *Source) settle(ctx context.Context, last reading) (readings []reading, settled bool) {
 	began := time.Now()
-	since := began
+	changed := began
 	for now := began; now.Sub(began) < settleLimit; now = time.Now() {
 		select {
 		case <-ctx.Done():
 			return nil, false
 		case <-time.After(settleStep):
 		}
-		rested := time.Since(since)
-		next := s.again(ctx, last)
-		if rested >= settleTime { // the clock of a file is too coarse to be sure
-			next = s.read(ctx)
+		lasted := time.Since(changed)
+		next := s.reread(ctx, last)
+		if lasted >= settleTime {
+			next = s.read(ctx) // in any case: the time of a file is too coarse to tell every change
 		}
 		if !next.same(last) {
 			if len(readings) == maxReadings {
 				readings = slices.Delete(readings, 0, 1)
 			}
 			readings = append(readings, last)
-			last, since = next, time.Now()
+			last, changed = next, time.Now()
 			continue
 		}
-		next.rested = rested
+		next.lasted = lasted
 		last = next
-		if rested >= settleTime {
+		if lasted >= settleTime {
 			return []reading{last}, true
 		}
 	}
-	return likely(append(readings, last)), false
+	return likelyComplete(append(readings, last)), false
 }
 
-// likely orders the last readings of a source that never rests. A writer that writes in place leaves
-// nothing at first, then a part, then the whole, which stays until the next time. What is replaced in
-// one step is whole at any time.
-func likely(readings []reading) []reading {
+// likelyComplete sorts the last readings of a source that never settles: those first that are most likely to be
+// complete. A file that is renamed into place is always complete. One that is written in place is not:
+//
+//	emptied        for a moment
+//	half written   for a moment
+//	complete       until it is written the next time, which is longer
+func likelyComplete(readings []reading) []reading {
 	now := time.Now()
 	readings = slices.DeleteFunc(readings, func(r reading) bool {
-		return now.Sub(r.seen) > maxAge || r.err == nil && len(r.content) == 0
+		return now.Sub(r.lastSeen) > maxAge || r.err == nil && len(r.content) == 0
 	})
-	slices.Reverse(readings) // the youngest first
+	slices.Reverse(readings) // the newest first
 	if len(readings) == 0 {
 		return []reading{{err: errEmptied}}
 	}
@@ -137,7 +141,7 @@ func likely(readings []reading) []reading {
 		}
 	}
 	slices.SortStableFunc(readings, func(a, b reading) int {
-		return cmp.Or(cmp.Compare(doubt(a), doubt(b)), cmp.Compare(b.rested, a.rested))
+		return cmp.Or(cmp.Compare(doubt(a), doubt(b)), cmp.Compare(b.lasted, a.lasted))
 	})
 	return readings
 }

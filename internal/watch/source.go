@@ -15,10 +15,10 @@ import (
 // fetchTimeout is how long the answer of a URL may take.
 const fetchTimeout = 10 * time.Second
 
-// errEmptied says that nothing was found in a file that is being written all the time.
+// errEmptied says that a file that is written all the time was empty at each reading.
 var errEmptied = errors.New("it is emptied again and again: write it to another file that is then renamed to this one")
 
-// File is a file. Errors do not have its name.
+// File returns the source of a file. The errors of its Load do not have the file's name in them.
 func File(name string) Source {
 	return Source{
 		Name: name, Path: name, Interval: fileInterval, Settles: true,
@@ -26,8 +26,8 @@ func File(name string) Source {
 	}
 }
 
-// ReadFile reads a file. Its errors say what to do and do not have its name, for whoever knows what
-// the file is for.
+// ReadFile reads a file. Its errors say what to do. They do not have the file's name in them: the caller adds it,
+// and says what the file is for.
 func ReadFile(name string) ([]byte, error) {
 	content, err := os.ReadFile(name)
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
@@ -36,7 +36,7 @@ func ReadFile(name string) ([]byte, error) {
 	return content, err
 }
 
-// Variable is what a function tells, such as a variable of the environment.
+// Variable returns the source of what a function returns, such as a variable of the environment.
 func Variable(name string, load func() (string, error)) Source {
 	return Source{
 		Name: name, Interval: fileInterval, Settles: true,
@@ -47,8 +47,8 @@ func Variable(name string, load func() (string, error)) Source {
 	}
 }
 
-// URL is what a server answers, of at most limit bytes. The address can have a password in it, which
-// the name must not have.
+// URL returns the source of a URL, whose content has at most limit bytes. The address can have a password in it,
+// so the name for logs is another argument.
 func URL(name, address string, limit int64) Source {
 	return Source{
 		Name: name, Interval: urlInterval,
@@ -56,7 +56,7 @@ func URL(name, address string, limit int64) Source {
 	}
 }
 
-// fetch gets a file by HTTP. Its errors do not have the URL in them.
+// fetch gets a file by HTTP. Its errors do not have the URL in them, which can have a password in it.
 func fetch(ctx context.Context, address string, limit int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -82,7 +82,7 @@ func fetch(ctx context.Context, address string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// withoutURL is what an error of net/http says beside the URL.
+// withoutURL returns what an error of net/http says, without the URL.
 func withoutURL(err error) error {
 	for {
 		e, ok := errors.AsType[*url.Error](err)

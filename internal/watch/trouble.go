@@ -7,22 +7,22 @@ import (
 	"go.uber.org/zap"
 )
 
-// tellEvery is how often trouble that lasts is told again.
-const tellEvery = time.Minute
+// warnEvery is how often the log repeats a warning about trouble that lasts.
+const warnEvery = time.Minute
 
-// Trouble makes a source that fails as visible as an outage: what was read before goes on, and nobody
-// would notice that nothing new counts. It logs an error at once, a warning each minute while it lasts,
-// and when it is over.
+// Trouble logs that a source cannot be read or used: an error at once, a warning each minute as long as it lasts,
+// and a line when it is over. What was read before goes on, so nobody would notice otherwise that changes are
+// not used.
 type Trouble struct {
 	logger *zap.Logger
 	has    atomic.Bool
 
-	// For the goroutine that looks.
-	text        string
-	since, told time.Time
+	// Only the goroutine that checks the source uses these.
+	text          string
+	since, logged time.Time
 }
 
-// NewTrouble returns what tells of the trouble with the source of a name.
+// NewTrouble returns the Trouble of a source, under the name that logs call it.
 func NewTrouble(name string, logger *zap.Logger) *Trouble {
 	return &Trouble{logger: logger.With(zap.String("source", name))}
 }
@@ -30,7 +30,7 @@ func NewTrouble(name string, logger *zap.Logger) *Trouble {
 // Has reports whether there is trouble.
 func (t *Trouble) Has() bool { return t.has.Load() }
 
-// Note takes how a look went. held is whether there is something that was read before.
+// Note logs the result of a check if that is due. held says that something was read before.
 func (t *Trouble) Note(err error, held bool) {
 	now := time.Now()
 	if err == nil {
@@ -50,11 +50,11 @@ func (t *Trouble) Note(err error, held bool) {
 	switch {
 	case first || err.Error() != t.text:
 		t.logger.Error("the source cannot be read or used; "+goesOn, zap.Error(err))
-	case now.Sub(t.told) >= tellEvery:
+	case now.Sub(t.logged) >= warnEvery:
 		t.logger.Warn("the source still cannot be read or used; "+goesOn,
 			zap.String("since", t.since.UTC().Format(time.RFC3339)), zap.Error(err))
 	default:
 		return
 	}
-	t.text, t.told = err.Error(), now
+	t.text, t.logged = err.Error(), now
 }
