@@ -213,7 +213,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 		return func(d *caddyfile.Dispenser) error { return setting.ParseStrings(d, field) }
 	}
 	lines := setting.NewLines(d)
-	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
 		"issuer":           text(&h.Issuer),
 		"audience":         texts(&h.Audience),
 		"keys":             text(&h.Keys),
@@ -236,7 +236,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 		"required_claim":   h.unmarshalClaim,
 		"confirmation":     func(d *caddyfile.Dispenser) error { return setting.ParseFlag(d, &h.Confirmation) },
 		"jti":              func(d *caddyfile.Dispenser) error { return setting.ParseFlag(d, &h.TokenID) },
-		"shared_secret":    h.unmarshalSharedSecret,
+		"shared_secret":    func(d *caddyfile.Dispenser) error { return setting.ParseSecret(d, &h.SharedSecret) },
 		"deny":             texts(&h.Deny),
 		"crl":              texts(&h.CRL),
 		"crl_stale":        text(&h.CRLStale),
@@ -322,13 +322,6 @@ func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
 		h.Claims[name] = values
 	}
 	return nil
-}
-
-func (h *Handler) unmarshalSharedSecret(d *caddyfile.Dispenser) error {
-	if err := setting.ParseString(d, &h.SharedSecret); err != nil {
-		return err
-	}
-	return setting.CheckSecretPlaceholder(d, h.SharedSecret)
 }
 
 func (h *Handler) unmarshalHeader(d *caddyfile.Dispenser) error {

@@ -88,7 +88,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 	if len(j.Keys) == 0 {
 		j.Keys = []string{defaultKeySet}
 	}
-	setting.Default(&j.Path, defaultJWKSPath)
+	setting.SetDefault(&j.Path, defaultJWKSPath)
 	if j.MaxAge == 0 {
 		j.MaxAge = caddy.Duration(timing.DefaultMaxAge)
 	}
@@ -125,7 +125,7 @@ func (j *JWKS) check() error {
 		return setting.In("path", fmt.Errorf("%q: write one path that begins with a slash, such as %s", j.Path, defaultJWKSPath))
 	}
 	if age := time.Duration(j.MaxAge); age != 0 && (age < time.Second || age > timing.MaxMaxAge) {
-		return setting.In("max_age", fmt.Errorf("use 1s to %s, not %s", setting.Short(timing.MaxMaxAge), setting.Short(age)))
+		return setting.In("max_age", fmt.Errorf("use 1s to %s, not %s", setting.ShortDuration(timing.MaxMaxAge), setting.ShortDuration(age)))
 	}
 	if j.OpenIDConfiguration != "" {
 		if err := checkDiscoveryIssuer(j.OpenIDConfiguration); err != nil {
@@ -284,7 +284,7 @@ func (j *JWKS) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 		return nil, d.Errf("elasticsearch_jwks takes no %q: write its settings in a block, among them the path to answer on, as in `path %s`", d.Val(), defaultJWKSPath)
 	}
 	lines := setting.NewLines(d)
-	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
 		"keys":    func(d *caddyfile.Dispenser) error { return setting.ParseStrings(d, &j.Keys) },
 		"path":    func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &j.Path) },
 		"max_age": func(d *caddyfile.Dispenser) error { return setting.ParseDuration(d, &j.MaxAge) },

@@ -120,9 +120,9 @@ func (h *Handler) settings() identity.Settings {
 
 // setDefaults fills in the fields that are empty.
 func (h *Handler) setDefaults(decide *identity.Settings) {
-	setting.Default(&h.Keys, defaultKeySet)
-	setting.Default(&h.Certificate, certificateRequired)
-	setting.Default(&h.CredentialAPIs, credentialAPIsAllow)
+	setting.SetDefault(&h.Keys, defaultKeySet)
+	setting.SetDefault(&h.Certificate, certificateRequired)
+	setting.SetDefault(&h.CredentialAPIs, credentialAPIsAllow)
 	h.TokenType = decide.TokenType
 	h.Lifetime = caddy.Duration(decide.Lifetime)
 	h.NameCharacters = decide.NameCharacters
@@ -168,7 +168,7 @@ func (h *Handler) provisionSecret() error {
 		return nil
 	}
 	var err error
-	if h.secret, err = setting.WatchSecret(h.SharedSecret, h.logger); err != nil {
+	if h.secret, err = setting.WatchHeaderSecret(h.SharedSecret, h.logger); err != nil {
 		return setting.In("shared_secret", err)
 	}
 	h.app.watch(h.secret)

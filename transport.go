@@ -77,7 +77,7 @@ func (*Transport) CaddyModule() caddy.ModuleInfo {
 func (t *Transport) Provision(ctx caddy.Context) error {
 	if t.SharedSecret != "" {
 		var err error
-		if t.secret, err = setting.WatchSecret(t.SharedSecret, ctx.Logger()); err != nil {
+		if t.secret, err = setting.WatchHeaderSecret(t.SharedSecret, ctx.Logger()); err != nil {
 			return setting.In("shared_secret", err)
 		}
 		app, err := ctx.App("elasticsearch_jwt")
@@ -163,10 +163,7 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if t.SharedSecret != "" {
 			return d.Err("shared_secret is there twice")
 		}
-		if err := setting.ParseString(d, &t.SharedSecret); err != nil {
-			return err
-		}
-		if err := setting.CheckSecretPlaceholder(d, t.SharedSecret); err != nil {
+		if err := setting.ParseSecret(d, &t.SharedSecret); err != nil {
 			return err
 		}
 		d.DeleteN(2) // the http transport does not know this setting

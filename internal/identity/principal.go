@@ -88,7 +88,7 @@ func (s *Settings) compilePrincipal(resolve setting.Resolver) (principalRule, er
 		return principalRule{setting: "username_rdn " + s.UsernameRDN, rdn: oid}, nil
 	}
 	source := s.Principal
-	setting.Default(&source, defaultPrincipal)
+	setting.SetDefault(&source, defaultPrincipal)
 	t, err := s.templateOf(source, name.Plain, resolve)
 	if err != nil {
 		return principalRule{}, setting.In("principal", err)

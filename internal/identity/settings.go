@@ -62,12 +62,12 @@ const (
 
 // SetDefaults gives the settings that are left out their defaults.
 func (s *Settings) SetDefaults() {
-	setting.Default(&s.TokenType, idToken)
-	setting.Default(&s.CRLStale, crlStaleRefuse)
-	setting.Default(&s.NameCharacters, nameCharactersSafe)
-	setting.Default(&s.PrincipalClaim, "sub")
-	setting.Default(&s.AudienceClaim, "aud")
-	setting.Default(&s.GroupsClaim, "roles")
+	setting.SetDefault(&s.TokenType, idToken)
+	setting.SetDefault(&s.CRLStale, crlStaleRefuse)
+	setting.SetDefault(&s.NameCharacters, nameCharactersSafe)
+	setting.SetDefault(&s.PrincipalClaim, "sub")
+	setting.SetDefault(&s.AudienceClaim, "aud")
+	setting.SetDefault(&s.GroupsClaim, "roles")
 	s.Lifetime = cmp.Or(s.Lifetime, timing.DefaultLifetime)
 	s.MaxHeaderSize = cmp.Or(s.MaxHeaderSize, headersize.Default)
 }
@@ -113,7 +113,7 @@ func (s *Settings) check() error {
 	}
 	if s.Lifetime < timing.MinLifetime || s.Lifetime > timing.MaxLifetime {
 		return setting.In("lifetime", fmt.Errorf("use %s to %s, not %s",
-			setting.Short(timing.MinLifetime), setting.Short(timing.MaxLifetime), setting.Short(s.Lifetime)))
+			setting.ShortDuration(timing.MinLifetime), setting.ShortDuration(timing.MaxLifetime), setting.ShortDuration(s.Lifetime)))
 	}
 	if s.CRLStale != crlStaleRefuse && s.CRLStale != crlStaleAllow {
 		return setting.In("crl_stale", fmt.Errorf("%q: use refuse or allow", s.CRLStale))

@@ -87,8 +87,8 @@ func lookupCertValue(placeholder string) (certValue, error) {
 	switch {
 	case isCert && known:
 		return value, nil
-	case strings.HasPrefix(placeholder, setting.ShortFile):
-		return nil, setting.ErrShortFile(placeholder)
+	case strings.HasPrefix(placeholder, setting.FileShorthand):
+		return nil, setting.ErrFileShorthand(placeholder)
 	case strings.HasPrefix(placeholder, "http."):
 		return nil, fmt.Errorf("{%s} comes from the request, and nothing in a request may say who a client is: "+
 			"use %s", placeholder, certValueNames())

@@ -19,8 +19,8 @@ type Plan struct {
 // signs, and a successor that is published in time. Ask again when that key is made:
 //
 //	the set has       missing
-//	no key            key A, which signs at once
-//	A                 key B, which signs when A has signed for as long as every says
+//	no key            A, which signs at once
+//	A                 B, which signs when A has signed for as long as every says
 //	A and B           nothing
 //
 // every is how long a key signs; zero means until somebody rotates the set by hand. lead is how long a key must

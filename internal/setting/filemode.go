@@ -10,35 +10,37 @@ import (
 	"go.uber.org/zap"
 )
 
-// othersMay are the bits of a file's mode by which every account of the machine may read or write it.
-const othersMay fs.FileMode = 0o006
+// othersMayAccess has the bits of a file's mode that let every account of the machine read or write it.
+const othersMayAccess fs.FileMode = 0o006
 
-// WarnOfMode warns of a file with a secret in it that everybody on the machine can read, or write. It
-// is no error: in a container there may be nobody else. Without a name there is no file.
-func WarnOfMode(name string, logger *zap.Logger) {
-	if name == "" || runtime.GOOS == "windows" { // whose files have no such mode
+// WarnOfFileMode warns if every account of the machine can read or write a file that has a secret in it. This is no
+// error, because a container may have no other account. If the name is empty, there is no file.
+func WarnOfFileMode(name string, logger *zap.Logger) {
+	if name == "" || runtime.GOOS == "windows" { // files on Windows have no such mode
 		return
 	}
-	target, err := filepath.EvalSymlinks(name) // a link has no mode of its own
+	target, err := filepath.EvalSymlinks(name) // the mode of a link says nothing
 	if err != nil {
-		return // whoever reads it says so
+		return // whoever reads the file returns the error
 	}
 	info, err := os.Stat(target)
-	if err != nil || info.Mode().Perm()&othersMay == 0 {
+	if err != nil || info.Mode().Perm()&othersMayAccess == 0 {
 		return
 	}
-	fields := []zap.Field{zap.String("file", target), zap.String("mode", fmt.Sprintf("%04o", info.Mode().Perm()))}
+	mode := info.Mode().Perm()
+	fields := []zap.Field{zap.String("file", target), zap.String("mode", fmt.Sprintf("%04o", mode))}
 	if target != name {
 		fields = append(fields, zap.String("link", name))
 	}
-	logger.Warn("every account of this machine may read or write a file with a secret in it: "+mendMode(target, info.Mode().Perm()), fields...)
+	logger.Warn("every account of this machine may read or write a file with a secret in it: "+
+		chmodCommand(target, mode), fields...)
 }
 
-// mendMode is the command that leaves a file to its owner, and to its group if it may read it.
-func mendMode(name string, mode fs.FileMode) string {
-	mended := fs.FileMode(0o600)
+// chmodCommand returns the command that leaves a file to its owner, and to its group if the group could read it.
+func chmodCommand(name string, mode fs.FileMode) string {
+	private := fs.FileMode(0o600)
 	if mode&0o040 != 0 {
-		mended = 0o640
+		private = 0o640
 	}
-	return fmt.Sprintf("chmod %04o %s, and see that it belongs to the account that Caddy runs as", mended, name)
+	return fmt.Sprintf("chmod %04o %s, and see that it belongs to the account that Caddy runs as", private, name)
 }

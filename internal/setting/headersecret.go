@@ -10,30 +10,29 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
-// WatchSecret resolves a secret that a header will carry. Its setting is a placeholder, so that
-// the configuration, which the admin API shows, does not have the secret in it. An error never
-// has it in it.
-func WatchSecret(source string, logger *zap.Logger) (*watch.Setting[string], error) {
-	if err := CheckSecret(source); err != nil {
+// WatchHeaderSecret reads a secret that is sent in a header, and notices when it changes. The placeholder is the
+// setting's value. Errors do not have the secret in them.
+func WatchHeaderSecret(placeholder string, logger *zap.Logger) (*watch.Setting[string], error) {
+	if err := CheckSecret(placeholder); err != nil {
 		return nil, err
 	}
 	parse := func(content []byte) (string, error) {
-		secret, err := parseSecret(content)
+		secret, err := parseHeaderSecret(content)
 		if err == nil {
-			WarnOfMode(SecretFile(source), logger)
+			WarnOfFileMode(SecretFile(placeholder), logger)
 		}
 		return secret, err
 	}
-	w := watch.NewSetting("shared_secret", SecretSource(source), parse, logger)
+	w := watch.NewSetting("shared_secret", SecretSource(placeholder), parse, logger)
 	if err := w.Read(); err != nil {
-		return nil, fmt.Errorf("%s: %w", source, err)
+		return nil, fmt.Errorf("%s: %w", placeholder, err)
 	}
 	return w, nil
 }
 
-// parseSecret checks that a header can carry a secret. White space around it, such as the
-// newline that an editor adds, is not part of it.
-func parseSecret(content []byte) (string, error) {
+// parseHeaderSecret checks that a secret can be sent in a header. White space around it, such as the newline that
+// an editor adds, is not part of the secret.
+func parseHeaderSecret(content []byte) (string, error) {
 	value := strings.TrimSpace(string(content))
 	if value == "" {
 		return "", errors.New("it is empty")
@@ -43,8 +42,8 @@ func parseSecret(content []byte) (string, error) {
 	}
 	for i := range len(value) {
 		if value[i] <= ' ' || value[i] > '~' {
-			return "", errors.New("it has something else in it than printable ASCII without spaces, which no header can carry: " +
-				"make another, for instance with " + RandomLine)
+			return "", errors.New("it has something else in it than printable ASCII without spaces, " +
+				"which no header can carry: make another, for instance with " + RandomHexCommand)
 		}
 	}
 	return value, nil

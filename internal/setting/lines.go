@@ -8,11 +8,13 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// Lines remembers where in the Caddyfile a block's settings are, for an error that is
-// only found when all of them are known.
+// Lines remembers in which lines of the Caddyfile the settings of a block are. Some errors are only found when the
+// whole block is parsed, and they should have a line, too.
+//
+// Each value is a function that adds the file and the line to an error.
 type Lines struct {
 	block    func(error) error
-	settings map[string]func(error) error
+	settings map[string]func(error) error // by name, as in [Error.Setting]
 }
 
 // NewLines returns the lines of a block that is yet to be parsed.
@@ -20,16 +22,19 @@ func NewLines(d *caddyfile.Dispenser) *Lines {
 	return &Lines{block: position(d), settings: make(map[string]func(error) error)}
 }
 
-// position remembers where in the Caddyfile the dispenser is.
+// position returns a function that adds the dispenser's current file and line to an error.
 func position(d *caddyfile.Dispenser) func(error) error {
 	here := caddyfile.NewDispenser([]caddyfile.Token{d.Token()})
 	here.Next()
 	return here.WrapErr
 }
 
-// Of makes the settings of a block known as they are parsed. Of `claim` and `header`, each has
-// a place of its own.
-func (l *Lines) Of(settings map[string]func(*caddyfile.Dispenser) error) map[string]func(*caddyfile.Dispenser) error {
+// Record makes the parsers of a block record their lines. It changes the map and returns it. A setting with a value
+// is recorded under its name, and under its name and first value, because a block can have more than one:
+//
+//	claim roles admin     is recorded as "claim", and as "claim roles"
+//	header X-User alice   is recorded as "header", and as "header X-User"
+func (l *Lines) Record(settings Parsers) Parsers {
 	for name, parse := range settings {
 		settings[name] = func(d *caddyfile.Dispenser) error {
 			at := position(d)
@@ -46,7 +51,7 @@ func (l *Lines) Of(settings map[string]func(*caddyfile.Dispenser) error) map[str
 	return settings
 }
 
-// Wrap adds the line to an error: that of the setting, or that of the block.
+// Wrap adds a line to an error: that of the setting if it is an [Error], or else that of the block.
 func (l *Lines) Wrap(err error) error {
 	if setting, ok := errors.AsType[*Error](err); ok {
 		if at, ok := l.settings[setting.Setting]; ok {

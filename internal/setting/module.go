@@ -1,13 +1,16 @@
 package setting
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// UnmarshalModule is [caddyfile.UnmarshalModule] with an error that says what there is.
+// UnmarshalModule parses a module's settings, as [caddyfile.UnmarshalModule] does. If there is no such module, its
+// error says which ones there are.
 func UnmarshalModule(d *caddyfile.Dispenser, namespace, name string) (caddyfile.Unmarshaler, error) {
 	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
 		return nil, d.Errf("unknown source %q: use one of %s", name, strings.Join(ModuleNames(namespace), ", "))
@@ -15,11 +18,28 @@ func UnmarshalModule(d *caddyfile.Dispenser, namespace, name string) (caddyfile.
 	return caddyfile.UnmarshalModule(d, namespace+"."+name)
 }
 
-// ModuleNames are the names of the modules in a namespace.
+// ModuleNames returns the names of the modules in a namespace.
 func ModuleNames(namespace string) []string {
 	var names []string
 	for _, module := range caddy.GetModules(namespace) {
 		names = append(names, module.ID.Name())
 	}
 	return names
+}
+
+// SetDefault sets a field if it is empty.
+func SetDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+// AsJSON returns the settings of a module as JSON. Modules with equal settings have equal JSON. If there is none,
+// which no module of this plugin brings about, each module counts as different from all others.
+func AsJSON(module any) string {
+	settings, err := json.Marshal(module)
+	if err != nil {
+		return fmt.Sprintf("%p", module)
+	}
+	return string(settings)
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Nearest returns the one of some words that a mistyped word was probably meant to be, or "" if
-// none is near.
+// Nearest returns the word that a mistyped word was probably meant to be; "" if none is similar. A hyphen counts as
+// an underscore, and a capital letter as a small one.
 func Nearest(word string, words []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
 	best, distance := "", max(1, len(word)/3)+1
@@ -18,8 +18,8 @@ func Nearest(word string, words []string) string {
 	return best
 }
 
-// editDistance is how many letters must be added, left out, changed or swapped with the next to
-// make one word of another (optimal string alignment).
+// editDistance returns how many changes turn one word into another. To add a letter, to leave one out, to exchange
+// one for another, and to swap two neighbours each count as one change (optimal string alignment).
 func editDistance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

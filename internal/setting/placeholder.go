@@ -7,20 +7,25 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Resolver replaces a placeholder for an environment variable or a file.
-type Resolver func(placeholder string) (string, error)
+// Resolver returns what a text stands for that may have placeholders for variables of the environment and files in it.
+type Resolver func(text string) (string, error)
 
-// ShortFile begins what a site's Caddyfile makes of {file.name}: it takes it for a shorthand.
-const ShortFile = "http.request.uri.path.file."
+// FileShorthand is the beginning of a placeholder that Caddy has misunderstood. In a site of a Caddyfile, Caddy
+// takes {file.name} for its shorthand for a part of the request's path:
+//
+//	written       {file.secret}
+//	understood    {http.request.uri.path.file.secret}
+const FileShorthand = "http.request.uri.path.file."
 
-// ErrShortFile says how to write a placeholder that a Caddyfile has taken for a shorthand.
-func ErrShortFile(placeholder string) error {
-	return fmt.Errorf("a Caddyfile turns {file.%[1]s} into {%[2]s}, a part of the request: write the file's path with a slash in it, as in {file./run/secrets/%[1]s}",
-		strings.TrimPrefix(placeholder, ShortFile), placeholder)
+// ErrFileShorthand returns an error that says how to write such a placeholder.
+func ErrFileShorthand(placeholder string) error {
+	return fmt.Errorf("a Caddyfile turns {file.%[1]s} into {%[2]s}, a part of the request: "+
+		"write the file's path with a slash in it, as in {file./run/secrets/%[1]s}",
+		strings.TrimPrefix(placeholder, FileShorthand), placeholder)
 }
 
-// Resolve replaces {env.*} and {file.*} in s. A missing variable or file is an error.
-// The result may be a secret: it must not get into an error or a log.
+// Resolve replaces the placeholders {env.*} and {file.*} in s by what they stand for. It returns an error if the
+// variable or the file is missing. The result may be a secret, which must not get into an error or a log.
 func Resolve(s string) (string, error) {
 	value, err := caddy.NewReplacer().ReplaceOrErr(s, true, true)
 	if err != nil {
@@ -29,6 +34,6 @@ func Resolve(s string) (string, error) {
 	return value, nil
 }
 
-// KeepPlaceholder resolves nothing. It serves to check a configuration on a machine that does
-// not have its variables and files.
-func KeepPlaceholder(placeholder string) (string, error) { return placeholder, nil }
+// KeepPlaceholder is a [Resolver] that resolves nothing. It is for checking a configuration on a machine that does
+// not have the variables and files.
+func KeepPlaceholder(text string) (string, error) { return text, nil }

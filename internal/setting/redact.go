@@ -8,11 +8,14 @@ import (
 	"strings"
 )
 
-// hidden stands for what can be a password or a token.
+// hidden is written in the place of what can be a password or a token.
 const hidden = "xxxxx"
 
-// Redacted is a URL without what can be a password or a token in it: the whole user information, since
-// a token may stand for the user's name, the query and the fragment.
+// Redacted returns a URL without the parts that can be a password or a token: the query, the fragment and the whole
+// user information, because some servers take a token as the user's name.
+//
+//	https://alice:secret@example.com/list?key=1    becomes
+//	https://xxxxx@example.com/list?xxxxx
 func Redacted(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -30,17 +33,18 @@ func Redacted(address string) string {
 	return u.String()
 }
 
-// Quoted is a setting as an error shows it. It may be a URL.
-func Quoted(setting string) string {
-	if strings.Contains(setting, "://") {
-		setting = Redacted(setting)
+// Quoted returns the value of a setting in quotes, for an error. If it is a URL, it is [Redacted].
+func Quoted(value string) string {
+	if strings.Contains(value, "://") {
+		value = Redacted(value)
 	}
-	return strconv.Quote(setting)
+	return strconv.Quote(value)
 }
 
 var urlInText = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]+`)
 
-// WithRedactedURLs is an error of code that is not ours, which may have a URL of the configuration in it.
+// WithRedactedURLs returns an error with each URL in its text [Redacted]. It is for errors of other packages, which
+// may print a URL of the configuration.
 func WithRedactedURLs(err error) error {
 	text := urlInText.ReplaceAllStringFunc(err.Error(), Redacted)
 	if text == err.Error() {

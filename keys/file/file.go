@@ -73,7 +73,7 @@ func (f *Keys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key
 	return func(content []byte) ([]*keys.Key, error) {
 		parsed, err := parseKeyFile(content, f.Algorithm)
 		if err == nil && slices.ContainsFunc(parsed, func(k *keys.Key) bool { return k.CanSign() }) {
-			setting.WarnOfMode(name, logger)
+			setting.WarnOfFileMode(name, logger)
 		}
 		return parsed, err
 	}
@@ -95,7 +95,7 @@ func (f *Keys) check() error {
 func (*Keys) Public() bool { return true }
 
 // Origin implements [keys.Source].
-func (f *Keys) Origin() string { return setting.AllOf(f) }
+func (f *Keys) Origin() string { return setting.AsJSON(f) }
 
 // Keys implements [keys.Source].
 func (f *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
@@ -169,7 +169,7 @@ func (f *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	lines := setting.NewLines(d)
 	f.Files = d.RemainingArgs()
-	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
 		"algorithm": func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &f.Algorithm) },
 		"key": func(d *caddyfile.Dispenser) error {
 			var file string

@@ -59,7 +59,7 @@ func (k *Keys) Provision(ctx caddy.Context) error {
 		return err
 	}
 	for _, file := range secretFiles(k.URI) {
-		setting.WarnOfMode(file, ctx.Logger())
+		setting.WarnOfFileMode(file, ctx.Logger())
 	}
 	if strings.HasPrefix(k.URI, "{") {
 		return nil // the whole URI is a placeholder, which is read when the key is opened
@@ -95,7 +95,7 @@ func (k *Keys) check() error {
 func (*Keys) Public() bool { return true }
 
 // Origin implements [keys.Source].
-func (k *Keys) Origin() string { return setting.AllOf(k) }
+func (k *Keys) Origin() string { return setting.AsJSON(k) }
 
 // Keys implements [keys.Source]. It opens the key once.
 func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
@@ -155,7 +155,7 @@ func (k *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("kms takes no %q: write its settings in a block", d.Val())
 	}
 	lines := setting.NewLines(d)
-	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
 		"algorithm": func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &k.Algorithm) },
 		"uri":       func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &k.URI) },
 	}))

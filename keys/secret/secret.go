@@ -69,8 +69,8 @@ func (s *Keys) Provision(ctx caddy.Context) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	setting.Default(&s.Algorithm, string(jose.HS256))
-	setting.Default(&s.Encoding, encodingText)
+	setting.SetDefault(&s.Algorithm, string(jose.HS256))
+	setting.SetDefault(&s.Encoding, encodingText)
 	s.key = watch.New(setting.SecretSource(s.Secret), s.parser(ctx.Logger()), ctx.Logger())
 	_ = s.key.Read(ctx) // Keys returns the error
 	_, err := s.Keys(ctx, keys.Needs{})
@@ -86,7 +86,7 @@ func (s *Keys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
 		}
 		key, err := keys.NewKey(jose.SignatureAlgorithm(s.Algorithm), secret)
 		if err == nil {
-			setting.WarnOfMode(setting.SecretFile(s.Secret), logger)
+			setting.WarnOfFileMode(setting.SecretFile(s.Secret), logger)
 		}
 		return key, err
 	}
@@ -112,7 +112,7 @@ func (s *Keys) check() error {
 func (*Keys) Public() bool { return false }
 
 // Origin implements [keys.Source].
-func (s *Keys) Origin() string { return setting.AllOf(s) }
+func (s *Keys) Origin() string { return setting.AsJSON(s) }
 
 // Keys implements [keys.Source].
 func (s *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
@@ -140,7 +140,7 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 		return nil, setting.ErrSeveralLines
 	case isKeyPair(line):
 		return nil, errors.New("it is a key or a set of keys, whose public half everybody may know, " +
-			"and who knows a shared secret signs with it: make a secret, for instance with " + setting.RandomLine +
+			"and who knows a shared secret signs with it: make a secret, for instance with " + setting.RandomHexCommand +
 			"; in a JWK of hmac_jwkset, the secret is the member k")
 	case encoding == encodingBase64URL:
 		secret, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(line, "="))
@@ -150,7 +150,7 @@ func parseHMACSecret(content []byte, encoding string) ([]byte, error) {
 		return secret, nil
 	case !utf8.ValidString(line):
 		return nil, errors.New("it is not text in UTF-8, which is all that Elasticsearch's keystore takes: " +
-			"make another, for instance with " + setting.RandomLine)
+			"make another, for instance with " + setting.RandomHexCommand)
 	default:
 		return []byte(line), nil
 	}
@@ -189,7 +189,7 @@ func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Err("secret takes its settings in a block: the secret itself would show in the adapted JSON")
 	}
 	lines := setting.NewLines(d)
-	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
 		"algorithm": func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Algorithm) },
 		"secret":    func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Secret) },
 		"encoding":  func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Encoding) },

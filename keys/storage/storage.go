@@ -96,17 +96,17 @@ func (s *Keys) check() error {
 		return setting.In("key_size", fmt.Errorf("use 2048, 3072 or 4096, not %d", s.KeySize))
 	}
 	if every := time.Duration(s.RotateEvery); every != 0 && every != rotateNever && every < timing.MinRotateEvery {
-		return setting.In("rotate_every", fmt.Errorf("use at least %s, so that every cache has seen a key before it signs, or never; not %s", setting.Short(timing.MinRotateEvery), setting.Short(every)))
+		return setting.In("rotate_every", fmt.Errorf("use at least %s, so that every cache has seen a key before it signs, or never; not %s", setting.ShortDuration(timing.MinRotateEvery), setting.ShortDuration(every)))
 	}
 	if s.RetireAfter < 0 {
-		return setting.In("retire_after", fmt.Errorf("it cannot be negative, and is %s", setting.Short(time.Duration(s.RetireAfter))))
+		return setting.In("retire_after", fmt.Errorf("it cannot be negative, and is %s", setting.ShortDuration(time.Duration(s.RetireAfter))))
 	}
 	return nil
 }
 
 // setDefaults fills in what was left out of good settings.
 func (s *Keys) setDefaults() {
-	setting.Default(&s.Algorithm, string(jose.RS256))
+	setting.SetDefault(&s.Algorithm, string(jose.RS256))
 	s.algorithm = jose.SignatureAlgorithm(s.Algorithm)
 	if s.KeySize == 0 {
 		s.KeySize = keys.MinRSABits
@@ -203,7 +203,7 @@ func (s *Keys) every() time.Duration {
 func (s *Keys) CheckNeeds(needs keys.Needs) error {
 	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
-			setting.Short(needs.MaxAge), s.stored.set, setting.Short(s.every()), setting.Short(lead))
+			setting.ShortDuration(needs.MaxAge), s.stored.set, setting.ShortDuration(s.every()), setting.ShortDuration(lead))
 	}
 	return nil
 }
@@ -332,7 +332,7 @@ func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("storage takes no %q: write its settings in a block", d.Val())
 	}
 	lines := setting.NewLines(d)
-	err := setting.ParseBlock(d, lines.Of(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
 		"algorithm":    func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &s.Algorithm) },
 		"key_size":     func(d *caddyfile.Dispenser) error { return setting.ParseInt(d, &s.KeySize) },
 		"rotate_every": s.unmarshalRotateEvery,
