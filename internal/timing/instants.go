@@ -4,10 +4,11 @@ import (
 	"time"
 )
 
-// Reached reports whether an instant, if there is one, is not after t.
+// Reached reports whether an instant has come by the time t. The zero time stands for never.
 func Reached(instant, t time.Time) bool { return !instant.IsZero() && !instant.After(t) }
 
-// EarliestAfter returns the earliest of the instants that is after t; the zero time if none is.
+// EarliestAfter returns the earliest of the instants that are after t; the zero time if there is none. As the zero
+// time stands for never, EarliestAfter(time.Time{}, a, b) is the earlier one of a and b.
 func EarliestAfter(t time.Time, instants ...time.Time) time.Time {
 	var earliest time.Time
 	for _, i := range instants {

@@ -2,8 +2,8 @@
 
 package timing
 
-// A minute is a second: only for the integration suite. Tokens are as safe as ever, but live
-// shorter than Elasticsearch's clock skew.
+// A minute becomes a second. This is only for the integration suite. The tokens are as safe as ever, but they live
+// shorter than the clock skew that Elasticsearch allows.
 const (
 	TimeScale     = 60
 	RotationScale = 240
