@@ -1,5 +1,5 @@
-// Package hanging is for calls that may never return, such as those of a driver for an HSM: it bounds how many
-// hang, and lets others go on.
+// Package hanging is for calls that may never return, such as those to the driver of an HSM. It limits how many of
+// them hang at the same time, and lets other calls go on.
 package hanging
 
 import (
@@ -11,74 +11,81 @@ import (
 )
 
 const (
-	// maxHanging is how many calls in a row may hang before the next ones are made one at a time, with
-	// a pause in between that is doubled with as many calls more. A call that never returns costs a
-	// goroutine, and in a driver in C a thread, of which Go has ten thousand: they last for a month.
-	maxHanging    = 16
+	// maxInRow is how many calls in a row may hang until there is a pause before each further call. The pause
+	// doubles with every maxInRow calls that hang, from shortestPause to longestPause:
+	//
+	//	calls that hang    pause
+	//	16                 10 s
+	//	32                 20 s
+	//	48                 40 s
+	//
+	// A call that never returns costs a goroutine, and in a driver written in C a thread. Go allows ten
+	// thousand threads, which last for a month this way.
+	maxInRow      = 16
 	shortestPause = 10 * time.Second
 	longestPause  = 5 * time.Minute
 
-	// manyHanging is how many calls may hang before there is a pause after each.
-	manyHanging = 1000
+	// maxHanging is how many calls may hang, even if others return in between, until there is a pause.
+	maxHanging = 1000
 )
 
-// Calls bounds the calls of a driver, of a KMS for one, that hang: nobody waits for them any more,
-// and they may never return. Whoever calls it again finds out whether it has recovered.
+// Calls limits the calls of one driver that hang. A call hangs if its caller has stopped waiting for it. It may
+// return later, or never. The zero value is ready to use.
 type Calls struct {
-	mu    sync.Mutex
-	calls int
-	inRow int       // how many hung since the last one that returned
-	next  time.Time // where they are too many, no call is made before that
+	mu      sync.Mutex
+	hanging int
+	inRow   int       // how many calls hang that were made after the last one that returned
+	next    time.Time // if too many hang, the next call is made no earlier
 }
 
-// Err says that no call is made for now, since too many hang.
-var Err = errors.New("it has not answered for a while, and is asked again from time to time")
+// ErrTooMany is the error of a call that was not made, because too many others hang.
+var ErrTooMany = errors.New("it has not answered for a while, and is asked again from time to time")
 
-// begin says whether a call can be made.
+// begin returns an error if a call cannot be made now.
 func (h *Calls) begin(now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.inRow < maxHanging && (h.inRow == 0 || h.calls < manyHanging):
+	case h.inRow < maxInRow && (h.inRow == 0 || h.hanging < maxHanging):
 		return nil
 	case now.Before(h.next):
-		return Err
+		return ErrTooMany
 	default:
 		h.next = now.Add(h.pause())
 		return nil
 	}
 }
 
-// pause is how long it takes until the next call is made.
+// pause returns how long to wait before the next call.
 func (h *Calls) pause() time.Duration {
 	pause := shortestPause
-	for range h.calls/maxHanging - 1 {
+	for range h.hanging/maxInRow - 1 {
 		pause = min(2*pause, longestPause)
 	}
 	return pause
 }
 
-// hangs says that a call is not waited for any more.
-func (h *Calls) hangs(now time.Time) {
+// hang counts a call that its caller has stopped waiting for.
+func (h *Calls) hang(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.calls++
+	h.hanging++
 	h.inRow++
 	h.next = now.Add(h.pause())
 }
 
-// returned says that a call has returned, and whether it was one that hung.
-func (h *Calls) returned(late bool) {
+// end counts a call that has returned. late says that it had hung before.
+func (h *Calls) end(late bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.inRow = 0
 	if late {
-		h.calls--
+		h.hanging--
 	}
 }
 
-// Call makes a call that may hang, or panic: neither may cost others their turn, or the process. The
-// error is the context's cause if that ends first.
+// Call makes a call that may hang or panic. If the context ends first, Call returns the context's cause, and leaves
+// the call behind. It returns a panic as an error.
 func Call[T any](ctx context.Context, h *Calls, do func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -100,13 +107,13 @@ func Call[T any](ctx context.Context, h *Calls, do func() (T, error)) (T, error)
 	}()
 	select {
 	case a := <-answers:
-		h.returned(false)
+		h.end(false)
 		return a.value, a.err
 	case <-ctx.Done():
-		h.hangs(time.Now())
+		h.hang(time.Now())
 		go func() {
 			<-answers
-			h.returned(true)
+			h.end(true)
 		}()
 		return none, context.Cause(ctx)
 	}

@@ -32,7 +32,7 @@ func TestCallsThatHangAreBounded(t *testing.T) {
 			})
 			return err
 		}
-		for range maxHanging {
+		for range maxInRow {
 			require.ErrorIs(t, ask(false), timeout)
 		}
 		for began := time.Now(); time.Since(began) < 30*24*time.Hour; time.Sleep(9 * time.Second) {
@@ -41,19 +41,19 @@ func TestCallsThatHangAreBounded(t *testing.T) {
 		require.Less(t, calls.Load(), int64(9000))
 		require.Greater(t, calls.Load(), int64(8000), "but it is asked")
 
-		require.ErrorIs(t, ask(true), Err)
+		require.ErrorIs(t, ask(true), ErrTooMany)
 		time.Sleep(longestPause)
 		for range 100 {
 			require.NoError(t, ask(true), "one answer is enough")
 		}
 		require.ErrorIs(t, ask(false), timeout)
-		require.ErrorIs(t, ask(true), Err, "there are many already")
+		require.ErrorIs(t, ask(true), ErrTooMany, "there are many already")
 		close(forever)
 		synctest.Wait()
-		require.Zero(t, h.calls)
+		require.Zero(t, h.hanging)
 
 		forever = make(chan struct{})
-		for range manyHanging / 2 {
+		for range maxHanging / 2 {
 			require.ErrorIs(t, ask(false), timeout, "calls that hang now and then")
 			require.NoError(t, ask(true), "keep none from being made")
 		}

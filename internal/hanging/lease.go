@@ -7,37 +7,39 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
-// Lapse is a mutex whose holder loses it after signatureTimeout: it hangs, and others go on.
-type Lapse struct {
-	mu    sync.Mutex
-	held  chan struct{} // closed when it is given back; nil: nobody has it
-	until time.Time
+// Lease is a mutex whose holder loses it after [timing.SignatureTimeout]. If the holder hangs, the others go on
+// without it. The zero value is ready to use.
+type Lease struct {
+	mu      sync.Mutex
+	holder  chan struct{} // closed when the holder gives the lease back; nil if nobody has it
+	expires time.Time     // when the holder loses it
 }
 
-// Take waits for it, and returns what gives it back.
-func (l *Lapse) Take() (giveBack func()) {
+// Acquire waits for the lease, and returns a function that gives it back. The function may also be called after the
+// lease has expired.
+func (l *Lease) Acquire() (release func()) {
 	for {
 		l.mu.Lock()
-		held, left := l.held, time.Until(l.until)
-		if held == nil || left <= 0 {
+		holder, left := l.holder, time.Until(l.expires)
+		if holder == nil || left <= 0 {
 			mine := make(chan struct{})
-			l.held, l.until = mine, time.Now().Add(timing.SignatureTimeout)
+			l.holder, l.expires = mine, time.Now().Add(timing.SignatureTimeout)
 			l.mu.Unlock()
-			return func() { l.giveBack(mine) }
+			return func() { l.release(mine) }
 		}
 		l.mu.Unlock()
 		select {
-		case <-held:
+		case <-holder:
 		case <-time.After(left):
 		}
 	}
 }
 
-func (l *Lapse) giveBack(mine chan struct{}) {
+func (l *Lease) release(mine chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.held == mine {
-		l.held = nil
+	if l.holder == mine {
+		l.holder = nil
 	}
 	close(mine)
 }

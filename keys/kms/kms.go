@@ -104,7 +104,7 @@ func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 		var err error
 		key, err = hanging.Call(ctx, &k.hanging, func() (*keys.Key, error) { return k.open(signer) })
 		switch {
-		case errors.Is(err, hanging.Err), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		case errors.Is(err, hanging.ErrTooMany), ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
 			err = fmt.Errorf("opening the key in the KMS: %w: %w", err, keys.ErrNoAnswer)
 			return keys.Answer{}, keys.Failed(keys.NoAnswer, err)
 		case err != nil:

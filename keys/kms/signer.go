@@ -23,7 +23,7 @@ import (
 // since a token can be unplugged, a session can end, and a call can hang for ever.
 type signer struct {
 	uri     string        // with its placeholders
-	opening hanging.Lapse // held while the key is opened, so that PINs are tried one after the other
+	opening hanging.Lease // held while the key is opened, so that PINs are tried one after the other
 
 	mu     sync.Mutex       // never held during a call to the KMS, which may hang
 	public crypto.PublicKey // of the key that was opened first; another one is refused
@@ -106,7 +106,7 @@ func (s *signer) current() *connection {
 
 // connect opens the key, unless it is open.
 func (s *signer) connect() (*connection, error) {
-	defer s.opening.Take()()
+	defer s.opening.Acquire()()
 	if conn := s.current(); conn != nil {
 		return conn, nil
 	}
@@ -115,7 +115,7 @@ func (s *signer) connect() (*connection, error) {
 		return nil, setting.In("uri", err)
 	}
 	if token := uri.token; token != nil {
-		defer token.asking.Take()()
+		defer token.asking.Acquire()()
 		if err := token.refuses(uri.pin); err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ import (
 // sets and configurations in this process, one at a time tries a PIN, and none tries a PIN again that
 // the token refused.
 type token struct {
-	asking hanging.Lapse // held while a PIN is tried
+	asking hanging.Lease // held while a PIN is tried
 
 	mu      sync.Mutex
 	refused map[[sha256.Size]byte]bool // the hashes of the PINs that it refused
