@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
@@ -154,18 +155,10 @@ func report(lists *crl.Lists, name string, logger *zap.Logger) {
 			}
 			logger.Warn("a revocation list is out of date: "+
 				"its issuer's clients are refused, unless crl_stale is allow; renew it",
-				append(fields, instant("this_update", list.ThisUpdate), instant("next_update", list.NextUpdate))...)
+				append(fields, logfield.Time("this_update", list.ThisUpdate),
+					logfield.Time("next_update", list.NextUpdate))...)
 		}
 	}
 	logger.Info("revocation lists were read",
 		zap.String("source", name), zap.Int("lists", len(infos)), zap.Int("revoked", revoked))
-}
-
-// instant is a field with an instant as people and other programs read it (RFC 3339): Caddy's encoders
-// write those of zap as Unix seconds. It is left out if there is no instant.
-func instant(name string, at time.Time) zap.Field {
-	if at.IsZero() {
-		return zap.Skip()
-	}
-	return zap.String(name, at.UTC().Format(time.RFC3339))
 }

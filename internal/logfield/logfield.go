@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Time returns a field with a time in RFC 3339, which people and other programs can read. (Caddy's encoders
-// write a [zap.Time] as Unix seconds.) The field is left out if the time is zero.
+// Time returns a field with a time in RFC 3339 and UTC, as in 2026-01-31T12:00:00Z, which people and other programs
+// can read. (Caddy writes a [zap.Time] as Unix seconds.) If the time is zero, the field is left out.
 func Time(name string, at time.Time) zap.Field {
 	if at.IsZero() {
 		return zap.Skip()
