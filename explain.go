@@ -25,7 +25,7 @@ import (
 // intermediates that it sends along. It signs nothing.
 func (h *Handler) explain(sent []*x509.Certificate, now time.Time) identity.Explanation {
 	var sites []identity.Site
-	for _, s := range h.server.Of(h) {
+	for _, s := range h.server.SitesOf(h) {
 		at := identity.Site{Name: s.String(), Asks: s.Asks(), Verifies: s.Verifies()}
 		if at.Verifies {
 			at.Authorities = s.ClientCAs()

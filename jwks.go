@@ -111,7 +111,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		}
 		j.sets = append(j.sets, ks.Set)
 	}
-	app.(*App).servers.Around(ctx).WarnOfJWKS(ctx.Logger())
+	app.(*App).servers.Of(ctx).WarnOfJWKS(ctx.Logger())
 	return nil
 }
 

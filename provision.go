@@ -64,7 +64,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.rewriter = newRewriter(profile.Headers())
-	h.server = h.app.servers.Around(ctx)
+	h.server = h.app.servers.Of(ctx)
 	h.server.WarnOfHandler(pool != nil, h.logger)
 	h.warnOfHeaders(profile.Headers())
 	profile.Warn(h.logger)

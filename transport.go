@@ -123,7 +123,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	metrics.refused(identity.TooLarge)
 	admitted.reason = string(identity.TooLarge)
-	return headersize.Refuse(req, refuseTooLarge(admitted.maxHeaderSize).Error()), nil
+	return headersize.ErrorResponse(req, refuseTooLarge(admitted.maxHeaderSize).Error()), nil
 }
 
 // hideClientAuth removes ES-Client-Authentication from the headers that reverse_proxy will log, of which ours

@@ -1,8 +1,8 @@
-// Package headersize counts the header lines of a request as a node does.
+// Package headersize counts the bytes of a request's header lines as a node does.
 //
-// Elasticsearch and OpenSearch read no more than http.max_header_size of them. They answer a request that
-// has more with 400, keep the connection open, and read nothing more from it: if the proxy sends another
-// client's request over that connection, it never gets an answer. So no node must get such a request.
+// Elasticsearch and OpenSearch read at most http.max_header_size bytes of them. A node answers a larger request with
+// 400, keeps the connection open, and reads nothing more from it. If the proxy then sends another client's request
+// over that connection, it never gets an answer. So no node must get such a request.
 package headersize
 
 import (
@@ -20,15 +20,15 @@ const (
 	minLimit = 4 << 10
 	maxLimit = 1 << 20
 
-	// proxySize is more than reverse_proxy adds to a request, apart from the client's Host: X-Forwarded-For,
-	// X-Forwarded-Proto, Via, the node's Host, the length and the encoding.
+	// proxySize is an upper limit for what reverse_proxy adds to a request, apart from the client's Host:
+	// X-Forwarded-For, X-Forwarded-Proto, Via, the node's Host, the length and the encoding.
 	proxySize = 768
 
-	// wireSize is more than net/http adds to a request: the length and the encoding.
+	// wireSize is an upper limit for what net/http adds to a request: the length and the encoding.
 	wireSize = 96
 )
 
-// Check checks the limit of a cluster, as the setting max_header_size has it.
+// Check checks the value of the setting max_header_size, the limit of a cluster.
 func Check(limit int) error {
 	if limit < minLimit || limit > maxLimit {
 		return fmt.Errorf("%d bytes: use what the cluster has in http.max_header_size, "+
@@ -49,7 +49,7 @@ func Lines(name string, values []string) int {
 	return size
 }
 
-// Request returns how many bytes of header lines a request has at most when net/http sends it.
+// Request returns an upper limit for the bytes of header lines that net/http sends for a request.
 func Request(r *http.Request) int {
 	size := Line("Host", r.Host) + wireSize
 	if r.Host == "" {
@@ -67,10 +67,10 @@ func Fits(size int, host string, limit int) bool {
 	return size+proxySize+2*len(host) <= limit
 }
 
-// Refuse returns the answer to a request that is too large for a node, in the form of Elasticsearch's own
-// errors. A transport answers so instead of the node: an error would count as the node's failure, and
-// reverse_proxy would try the next node.
-func Refuse(r *http.Request, reason string) *http.Response {
+// ErrorResponse returns a response for a request that is too large for a node, in the form of Elasticsearch's own
+// errors. A transport returns it in the place of the node's response. If it returned an error, reverse_proxy would
+// take that for a failure of the node, and try the next one.
+func ErrorResponse(r *http.Request, reason string) *http.Response {
 	const status = http.StatusRequestHeaderFieldsTooLarge
 	if r.Body != nil {
 		_ = r.Body.Close()

@@ -49,7 +49,7 @@ func TestTheAnswerIsLikeElasticsearchs(t *testing.T) {
 	body := &closer{Reader: strings.NewReader("{}")}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/", body)
 	require.NoError(t, err)
-	res := headersize.Refuse(r, "it is too large")
+	res := headersize.ErrorResponse(r, "it is too large")
 	answer, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())

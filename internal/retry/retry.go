@@ -1,11 +1,13 @@
-// Package retry sends a request once more that a node refused only because it does not know the key of the
-// token yet.
+// Package retry sends a request once more if a node may have refused it only because the node does not know the
+// key of the token yet.
 //
-// A node fetches the JWKS when it sees a token of a key that it does not know. If the fetch fails just then
-// (the replica that it asks is being killed, or a connection breaks), the node answers 401, and the next
-// token makes it fetch the JWKS again. No client can tell this 401 from that for a wrong token. So for the
-// first minute in which a node refuses a key, each request that it refuses is sent once more, after a
-// moment.
+// A node fetches the JWKS when it sees a token of a key that it does not know. If the fetch fails, because the
+// replica is being killed or the connection breaks, the node answers 401, as for a wrong token. The next token makes
+// it fetch the JWKS again. So each request that gets a 401 is sent once more after a moment, in the first minute in
+// which the node answers 401 to tokens of that key:
+//
+//	9:00:00.0  the first token of a new key; the fetch fails, and the node answers 401
+//	9:00:00.3  the same request again; the node fetches the JWKS, and answers 200
 package retry
 
 import (
@@ -47,13 +49,13 @@ func (t *Transport) Send(req *http.Request, node, kid string) (*http.Response, e
 	key := nodeKey{node, kid}
 	// An upgrade is not sent twice: nobody knows what the node has begun.
 	if kid == "" || req.Header["Upgrade"] != nil || !t.nodes.mayNotKnow(key) {
-		return t.send(req, node)
+		return t.roundTrip(req, node)
 	}
 
 	again := *req
 	again.Header = req.Header.Clone()
 	kept := keepBody(req)
-	res, err := t.send(req, node)
+	res, err := t.roundTrip(req, node)
 	if err != nil {
 		return nil, err
 	}
@@ -68,17 +70,17 @@ func (t *Transport) Send(req *http.Request, node, kid string) (*http.Response, e
 	}
 	again.Body = body
 	t.retried()
-	if res, err = t.send(&again, node); err != nil {
+	if res, err = t.roundTrip(&again, node); err != nil {
 		return nil, err
 	}
 	t.nodes.answered(key, res.StatusCode, time.Now())
 	return res, nil
 }
 
-func (t *Transport) send(req *http.Request, node string) (*http.Response, error) {
+func (t *Transport) roundTrip(req *http.Request, node string) (*http.Response, error) {
 	res, err := t.next.RoundTrip(req)
 	if err != nil && req.Context().Err() == nil {
-		t.nodes.forget(node) // it may be starting anew, and will know no key
+		t.nodes.forget(node) // it may be restarting, and then it knows no key
 	}
 	return res, err
 }
@@ -101,28 +103,28 @@ type nodeKey struct{ node, kid string }
 type knowledge struct {
 	mu sync.RWMutex
 
-	// refused has the time of the first 401 of a node to a key. The time is zero once the node has accepted
-	// the key, or has refused it for so long that asking once more makes no sense.
-	refused map[nodeKey]time.Time
+	// first401 has the time of a node's first 401 to a token of a key. The time is zero if there is no reason to
+	// send a request once more: the node has accepted the key, or has answered 401 for longer than learningTime.
+	first401 map[nodeKey]time.Time
 }
 
 // mayNotKnow reports whether a node may not know a key yet.
 func (k *knowledge) mayNotKnow(key nodeKey) bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	first, ok := k.refused[key]
+	first, ok := k.first401[key]
 	return !ok || !first.IsZero()
 }
 
 // answered remembers the status of a node's answer to a token of a key, and reports whether to ask the node
 // once more.
 func (k *knowledge) answered(key nodeKey, status int, now time.Time) (again bool) {
-	if !judged(status) {
+	if !sawToken(status) {
 		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	first, ok := k.refused[key]
+	first, ok := k.first401[key]
 	switch {
 	case status != http.StatusUnauthorized:
 		first = time.Time{}
@@ -135,16 +137,16 @@ func (k *knowledge) answered(key nodeKey, status int, now time.Time) (again bool
 			first = time.Time{}
 		}
 	}
-	if k.refused == nil || len(k.refused) >= maxRemembered {
-		k.refused = make(map[nodeKey]time.Time)
+	if k.first401 == nil || len(k.first401) >= maxRemembered {
+		k.first401 = make(map[nodeKey]time.Time)
 	}
-	k.refused[key] = first
+	k.first401[key] = first
 	return again
 }
 
-// judged reports whether a status says that the node has looked at the token. With other statuses, such as
-// 400 and 503, it may have refused the request before that.
-func judged(status int) bool {
+// sawToken reports whether a status says that the node has checked the token. With other statuses, such as 400 and
+// 503, it may have answered before that.
+func sawToken(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
 		return true
@@ -157,9 +159,9 @@ func judged(status int) bool {
 func (k *knowledge) forget(node string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for key := range k.refused {
+	for key := range k.first401 {
 		if key.node == node {
-			delete(k.refused, key)
+			delete(k.first401, key)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestANodeLearnsAKeyForAMinute(t *testing.T) {
 
 	for i := range 3 * maxRemembered {
 		k.answered(nodeKey{"es1:9200", fmt.Sprint(i)}, accepted, at(0))
-		require.LessOrEqual(t, len(k.refused), maxRemembered)
+		require.LessOrEqual(t, len(k.first401), maxRemembered)
 	}
 }
 

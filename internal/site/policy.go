@@ -9,13 +9,17 @@ import (
 )
 
 // policyIndex finds the connection policy for a server name, as Caddy does in a handshake: the first one
-// that matches. To ask every policy about every site would cost the square of their number.
+// that matches. (With a thousand sites, asking every policy about every site would take a million comparisons.)
 type policyIndex struct {
 	policies []namedPolicy
 	byName   map[string]int // the first policy for a name or wildcard, in lower case
-	odd      []int          // policies with a name that only Caddy knows how to compare
-	fallback Site           // of the first policy without names, or of none; it comes after the policies above
-	unknown  bool           // the policy after these has a matcher other than the name, so it may or may not match
+	odd      []int          // policies with a name that is not plain (see isPlainName)
+
+	// What comes after these policies: either a policy for every name, or none, which is the zero Site; or, if
+	// unknown is set, a policy with other matchers, of which nobody can tell before the handshake whether it
+	// matches.
+	fallback Site
+	unknown  bool
 }
 
 // namedPolicy is a policy for some server names.
@@ -145,8 +149,8 @@ func (p namedPolicy) matches(host string) bool {
 	return p.names.Match(&tls.ClientHelloInfo{ServerName: host})
 }
 
-// wildcardsFor returns a name and the wildcards that Caddy accepts for it: those with its first label
-// replaced, its first two labels, and so on. For a.b.c these are *.b.c, *.*.c and *.*.*.
+// wildcardsFor returns a name and the wildcards that Caddy accepts for it. A wildcard has an asterisk for the first
+// label, for the first two labels, and so on: for a.b.c they are *.b.c, *.*.c and *.*.*.
 func wildcardsFor(name string) []string {
 	names := []string{name}
 	labels := strings.Split(name, ".")
@@ -159,8 +163,9 @@ func wildcardsFor(name string) []string {
 	return names
 }
 
-// isPlainName reports whether Caddy compares a name, in lower case, byte by byte: it is ASCII, is no address
-// in brackets, and has no placeholder. A wildcard is plain too.
+// isPlainName reports whether Caddy compares a name in lower case byte by byte. Such a name has only letters and
+// digits of ASCII, hyphens, dots, underscores and asterisks. Caddy must compare others, such as {env.HOST}, [::1]
+// and bücher.example.
 func isPlainName(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {

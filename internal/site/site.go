@@ -1,7 +1,6 @@
-// Package site looks at the server around a handler: which hosts it has, and what each asks of a client in
-// the TLS handshake. Nothing here decides about a request. It is for warnings while a configuration is
-// loaded, so that the operator hears of a mistake before the first client is refused, and for the
-// explanation of a certificate.
+// Package site reads the configuration of the server that a handler is in: which hosts the server has, and whether
+// each of them asks a client for a certificate. It warns of mistakes while the configuration is loaded, before the
+// first client is refused, and it is used to explain a certificate. It decides nothing about a request.
 package site
 
 import (
@@ -36,8 +35,8 @@ func (s Site) requires() bool {
 	return s.auth == tls.RequireAnyClientCert || s.auth == tls.RequireAndVerifyClientCert
 }
 
-// ClientCAs returns the authorities that a verifying site trusts; nil means those of the system. They are
-// there once Caddy has provisioned the server.
+// ClientCAs returns the authorities that the site trusts; nil means those of the system. The site must verify
+// certificates, and Caddy must have provisioned the server.
 func (s Site) ClientCAs() *x509.CertPool { return s.policy.TLSConfig.ClientCAs }
 
 func (s Site) String() string {
@@ -47,17 +46,16 @@ func (s Site) String() string {
 	return s.host
 }
 
-// Servers has the sites of each server of a configuration. All handlers of a server share them: a server
-// can have hundreds of sites with a handler in each, and if each handler looked at all sites, the work
-// would grow with the square of their number. The zero value is ready to use.
+// Servers has the servers of a configuration. All handlers of a server share one [Server], so the sites of a server
+// are found only once: it can have hundreds of sites with a handler in each. The zero value is ready to use.
 type Servers struct {
 	mu    sync.Mutex
 	known map[*caddyhttp.Server]*Server
 }
 
-// Around returns the server that a handler is being provisioned for. The result has no sites if there is
-// no such server, as in a test.
-func (s *Servers) Around(ctx caddy.Context) *Server {
+// Of returns the server that a handler is in. ctx is the context that the handler is provisioned with. If there is
+// no server, as in some tests, the result has no sites.
+func (s *Servers) Of(ctx caddy.Context) *Server {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
 		return new(Server)
@@ -126,8 +124,8 @@ func hostsOfRoute(route *caddyhttp.Route) []string {
 	return hosts
 }
 
-// WarnOfHandler warns if the sites refuse every client of a handler, or trust too many authorities.
-// ownTrustPool says that the handler verifies certificates itself.
+// WarnOfHandler warns if the handler would refuse every client because of how the sites are configured, or if the
+// sites trust too many authorities. ownTrustPool says that the handler verifies certificates itself.
 func (s *Server) WarnOfHandler(ownTrustPool bool, logger *zap.Logger) {
 	switch {
 	case len(s.sites) == 0:
@@ -160,8 +158,7 @@ func (s *Server) warnOfPublicAuthorities(logger *zap.Logger) {
 	}
 }
 
-// WarnOfJWKS warns if no site lets a client without a certificate in: nodes have none when they fetch the
-// JWKS.
+// WarnOfJWKS warns if every site requires a client certificate, because nodes have none when they fetch the JWKS.
 func (s *Server) WarnOfJWKS(logger *zap.Logger) {
 	if len(s.sites) == 0 || slices.ContainsFunc(s.sites, func(s Site) bool { return !s.requires() }) {
 		return

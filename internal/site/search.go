@@ -6,10 +6,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Of returns the sites whose routes have a handler in them, or all sites of the server if that cannot be
-// told. It needs the handlers of all routes, so it must not be called before Caddy has provisioned the
-// whole server.
-func (s *Server) Of(handler caddyhttp.MiddlewareHandler) []Site {
+// SitesOf returns the sites whose routes have a handler in them. If that cannot be told, it returns all sites of
+// the server. It must not be called before Caddy has provisioned the whole server, because the routes have no
+// handlers before that.
+func (s *Server) SitesOf(handler caddyhttp.MiddlewareHandler) []Site {
 	if len(s.sites) == 0 {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (s *Server) Of(handler caddyhttp.MiddlewareHandler) []Site {
 		sites = append(sites, site)
 	}
 	if search.everyHost {
-		sites = append(sites, s.open()...)
+		sites = append(sites, s.sitesForAnyRoute()...)
 	}
 	if len(sites) == 0 {
 		return s.sites
@@ -35,9 +35,9 @@ func (s *Server) Of(handler caddyhttp.MiddlewareHandler) []Site {
 	return sites
 }
 
-// open returns the sites that a route for every host can serve: those that have no terminal route, with
-// which Caddy stops looking for others.
-func (s *Server) open() []Site {
+// sitesForAnyRoute returns the sites that a route for every host can serve. These are the sites without a terminal
+// route: after a terminal route Caddy looks for no other.
+func (s *Server) sitesForAnyRoute() []Site {
 	closed := make(map[string]bool)
 	for i := range s.server.Routes {
 		if route := &s.server.Routes[i]; route.Terminal {
@@ -59,38 +59,39 @@ type hostSearch struct {
 	everyHost bool // the handler is in a route that matches every host
 }
 
-// routes searches some routes. hosts are those of the route around them; a route with hosts of its own
-// replaces them.
-func (p *hostSearch) routes(routes caddyhttp.RouteList, hosts []string) {
+// routes searches some routes. hosts are those of the route around them. A route that has hosts itself is for these
+// instead.
+func (search *hostSearch) routes(routes caddyhttp.RouteList, hosts []string) {
 	for i := range routes {
 		here := hosts
 		if own := hostsOfRoute(&routes[i]); len(own) > 0 {
 			here = own
 		}
 		for _, handler := range routes[i].Handlers {
-			p.visit(handler, here)
+			search.visit(handler, here)
 		}
 	}
 }
 
-// visit looks at a handler of a route for these hosts, and searches the routes that are inside it.
-func (p *hostSearch) visit(handler caddyhttp.MiddlewareHandler, hosts []string) {
+// visit compares a handler, in a route for these hosts, with the one that is searched for. It also searches the
+// routes inside the handler.
+func (search *hostSearch) visit(handler caddyhttp.MiddlewareHandler, hosts []string) {
 	switch h := handler.(type) {
 	case *caddyhttp.Subroute:
-		p.routes(h.Routes, hosts)
+		search.routes(h.Routes, hosts)
 		if h.Errors != nil {
-			p.routes(h.Errors.Routes, hosts)
+			search.routes(h.Errors.Routes, hosts)
 		}
 	case *caddyhttp.Invoke:
-		if route := p.server.NamedRoutes[h.Name]; route != nil && !p.invoked[h.Name] {
-			p.invoked[h.Name] = true
-			p.routes(caddyhttp.RouteList{*route}, hosts)
-			delete(p.invoked, h.Name)
+		if route := search.server.NamedRoutes[h.Name]; route != nil && !search.invoked[h.Name] {
+			search.invoked[h.Name] = true
+			search.routes(caddyhttp.RouteList{*route}, hosts)
+			delete(search.invoked, h.Name)
 		}
 	default:
-		if handler == p.handler {
-			p.hosts = append(p.hosts, hosts...)
-			p.everyHost = p.everyHost || len(hosts) == 0
+		if handler == search.handler {
+			search.hosts = append(search.hosts, hosts...)
+			search.everyHost = search.everyHost || len(hosts) == 0
 		}
 	}
 }
