@@ -29,11 +29,11 @@ func init() {
 //	GET  /elasticsearch_jwt/keys/<set>/jwks      its JWK Set (RFC 7517)
 //	POST /elasticsearch_jwt/keys/<set>/rotate    the next key signs as soon as every cache can know it
 //	POST /elasticsearch_jwt/keys/<set>/revoke    {"kid": "…", "now": false} or {"all": true}
-//	POST /elasticsearch_jwt/explain              who each handler takes the certificate in the body for (PEM or DER)
+//	POST /elasticsearch_jwt/explain              who each handler takes the certificate in the body (PEM or DER) for
 //
-// No answer has anything private in it.
+// No answer has a secret in it.
 type adminAPI struct {
-	running func() *App // the app of the configuration that runs, or nil
+	running func() *App // returns the app of the configuration that runs; nil if it has none
 }
 
 const (
@@ -50,13 +50,13 @@ func (*adminAPI) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// runningApp returns the app of the configuration that runs, or nil. Caddy makes a configuration the active
-// one when all its apps have started, and stops the one before after that. So while a configuration is
-// loaded, and after it has failed to start, this is the app of the one before.
+// runningApp returns the app of the configuration that runs; nil if it has none. Caddy makes a configuration the
+// active one when all its apps have started, and then stops the previous one. So while a configuration is loaded,
+// and if it fails to start, this is the app of the previous one.
 func runningApp() *App {
 	app, err := caddy.ActiveContext().AppIfConfigured("elasticsearch_jwt")
 	if err != nil {
-		return nil // it is not configured: an app that fails keeps its configuration from running
+		return nil // it is not configured: with an app that fails, the configuration would not run
 	}
 	return app.(*App)
 }
@@ -71,8 +71,8 @@ func (a *adminAPI) Routes() []caddy.AdminRoute {
 	}
 }
 
-// maxCertificates bounds the certificates to explain. It is more than a TLS handshake can have.
-const maxCertificates = 1 << 19
+// maxCertificatesSize is the largest body of a request to explain certificates. A TLS handshake cannot have more.
+const maxCertificatesSize = 1 << 19
 
 func (a *adminAPI) explain(w http.ResponseWriter, r *http.Request) error {
 	app, err := a.app()
@@ -80,7 +80,7 @@ func (a *adminAPI) explain(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
 	}
 	return post(w, r, func() (any, error) {
-		content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCertificates))
+		content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCertificatesSize))
 		if err != nil {
 			return nil, badRequest(fmt.Errorf("reading the certificate: %w", err))
 		}
@@ -96,7 +96,7 @@ func (a *adminAPI) explain(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// revokeRequest is the body of a revocation.
+// revokeRequest is the body of a request to revoke a key, or all keys.
 type revokeRequest struct {
 	KeyID string `json:"kid,omitempty"`
 	Now   bool   `json:"now,omitempty"`
@@ -184,11 +184,11 @@ func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *signingSet) 
 	})
 }
 
-// changeTimeout bounds a rotation or a revocation. Meanwhile nobody else reads or changes the keys of the set,
-// which must not wait for ever for a storage that does not answer.
+// changeTimeout is how long a rotation or a revocation may take. Nobody else can read or change the keys of the set
+// during that time, and they must not wait forever for a storage that does not answer.
 const changeTimeout = time.Minute
 
-// change changes the keys of a set. It goes on to its end even if the client that asked for it has gone.
+// change changes the keys of a set. It goes on even if the client that asked for it closes the connection.
 func change(w http.ResponseWriter, r *http.Request, do func(context.Context) (keys.Rotation, error)) error {
 	return post(w, r, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
@@ -222,8 +222,8 @@ func respond(w http.ResponseWriter, r *http.Request, method string, answer func(
 	case errors.Is(err, keyset.ErrNotRotator), errors.Is(err, keys.ErrKeyState), errors.Is(err, errNotPublic):
 		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: err}
 	case err != nil:
-		if refused, ok := errors.AsType[caddy.APIError](err); ok {
-			return refused
+		if apiError, ok := errors.AsType[caddy.APIError](err); ok {
+			return apiError
 		}
 		return caddy.APIError{HTTPStatus: http.StatusInternalServerError, Err: err}
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
-	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/file" // the sources of keys are modules of their own
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/file" // each key source is a Caddy module
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/kms"
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/secret"
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/keys/storage"
@@ -39,40 +39,42 @@ func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// defaultKeySet is the set that is used where no other is named.
+// defaultKeySet is the name of the key set that handlers use if they name none.
 const defaultKeySet = "default"
 
-// App owns the key sets that the elasticsearch_jwt handlers sign with and that the
-// elasticsearch_jwks handlers publish.
+// App owns the key sets. The elasticsearch_jwt handlers sign with them, and the elasticsearch_jwks handlers publish
+// them.
 type App struct {
-	// The key sets, by name. A name has lowercase letters, digits, hyphens and underscores.
-	// The set "default" is used where no other is named; if it is not configured, it is of
-	// the source `storage` with that source's defaults.
+	// The key sets, by name. A name has at most 64 lowercase letters, digits, hyphens and
+	// underscores, and begins with a letter or a digit. Each set has a source, such as `storage`.
+	// A handler that names no set uses the set "default". If that is not configured, its source
+	// is `storage` with the defaults of that source.
 	KeysRaw map[string]json.RawMessage `json:"keys,omitempty" caddy:"namespace=elasticsearch_jwt.keys inline_key=source"`
 
-	// How many different clients' tokens are remembered for each key set, and how many
-	// certificates for each handler. What does not fit costs a signature again. Default: 100000.
+	// How many tokens are remembered for each key set, and how many certificates for each handler.
+	// There is one token for each client. A token that is not remembered must be signed again. It
+	// must be positive. Default: 100000.
 	CacheSize int `json:"cache_size,omitempty"`
 
-	ctx       caddy.Context
-	logger    *zap.Logger
-	sets      map[string]*signingSet
-	stateKeys []string
-	files     []*identity.Files
-	events    *caddyevents.App
-	metrics   keyset.Metrics
-	cancel    context.CancelFunc
+	ctx      caddy.Context
+	logger   *zap.Logger
+	sets     map[string]*signingSet
+	stateIDs []string // in keySetStates
+	files    []*identity.Files
+	events   *caddyevents.App
+	metrics  keyset.Metrics
+	cancel   context.CancelFunc // ends what Start has begun
 
-	servers site.Servers // that the modules of the configuration are in
+	servers site.Servers // that the handlers of the configuration are in
+	stopped atomic.Bool  // the configuration has ended
 
 	mu       sync.Mutex
 	handlers []*Handler
-	watchers []watch.Watched
-	stopped  atomic.Bool // nothing is watched any more
-	started  bool        // Caddy has: the events app takes no more subscriptions
-	pending  []func()
+	watched  []watch.Watched
+	started  bool     // Caddy has started all apps, so that the events app knows its subscribers
+	pending  []func() // send the events that were emitted before that
 
-	running sync.WaitGroup
+	running sync.WaitGroup // the goroutines that Start has begun
 }
 
 // CaddyModule returns the Caddy module information.
@@ -85,15 +87,16 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // checkKeySetName checks that a name can be a folder in every storage, and a part of a URL.
 func checkKeySetName(name string) error {
-	if !keySetName.MatchString(name) {
-		return fmt.Errorf("key set %q: a name begins with a lowercase letter or a digit, and has hyphens and underscores beside those, 64 characters at most", name)
+	if !keySetNamePattern.MatchString(name) {
+		return fmt.Errorf("key set %q: a name begins with a lowercase letter or a digit, "+
+			"and has hyphens and underscores beside those, 64 characters at most", name)
 	}
 	return nil
 }
 
-var keySetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var keySetNamePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
-// Provision loads the key sources. It makes no keys: that is for Start.
+// Provision loads the key sources. It makes no keys; Start does.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.logger = ctx.Logger()
@@ -130,19 +133,19 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if !ok {
 			return fmt.Errorf("key set %s: %T is no source of keys", name, module)
 		}
-		a.addSet(name, source)
+		a.addKeySet(name, source)
 	}
 	return nil
 }
 
-func (a *App) addSet(name string, source keys.Source) {
+func (a *App) addKeySet(name string, source keys.Source) {
 	if named, ok := source.(keys.Named); ok {
 		named.SetName(name)
 	}
-	key := stateKey(name, source, a.ctx.Storage())
-	loaded, _ := setStates.LoadOrStore(key, newSetState(a.CacheSize))
-	state := loaded.(*setState)
-	a.stateKeys = append(a.stateKeys, key)
+	id := keySetStateID(name, source, a.ctx.Storage())
+	loaded, _ := keySetStates.LoadOrStore(id, newKeySetState(a.CacheSize))
+	state := loaded.(*keySetState)
+	a.stateIDs = append(a.stateIDs, id)
 	a.sets[name] = &signingSet{signer: state.signer, Set: keyset.New(keyset.Config{
 		Name:       name,
 		Source:     source,
@@ -153,34 +156,36 @@ func (a *App) addSet(name string, source keys.Source) {
 	}, state.State)}
 }
 
-// signingSet is a key set with what makes its tokens.
+// signingSet is a key set with the signer of its tokens.
 type signingSet struct {
 	*keyset.Set
 	signer *signer
 }
 
-// setState is what of a set outlives a configuration: its keys, and the tokens that they signed.
-type setState struct {
+// keySetState is the part of a key set that outlives a configuration: its keys, and the tokens that they signed.
+type keySetState struct {
 	*keyset.State
 	signer *signer
 }
 
-// setStates are those of all configurations that run, by what makes them the same.
-var setStates = caddy.NewUsagePool()
+// keySetStates has the states of all configurations in this process, by keySetStateID. For a moment during a reload
+// there are two configurations, and the new one takes over the states of the old one.
+var keySetStates = caddy.NewUsagePool()
 
-func newSetState(cacheSize int) *setState {
+func newKeySetState(cacheSize int) *keySetState {
 	state := keyset.NewState()
-	return &setState{state, newSigner(cacheSize, state.Wait, func(alg jose.SignatureAlgorithm, took time.Duration, err error) {
+	observe := func(alg jose.SignatureAlgorithm, took time.Duration, err error) {
 		if err != nil {
 			state.SignatureFailed()
 		}
 		observeSignature(alg, took, err)
-	})}
+	}
+	return &keySetState{state, newSigner(cacheSize, state.Wait, observe)}
 }
 
-// emit tells the subscribers of Caddy's events. Its events are elasticsearch_jwt.key_created,
-// .key_signing, .key_revoked, .key_retired and .key_failed, with the set's name and, but for the
-// last, the kid.
+// emit sends an event to the subscribers of Caddy's events app. The events are elasticsearch_jwt.key_created,
+// elasticsearch_jwt.key_signing, elasticsearch_jwt.key_revoked, elasticsearch_jwt.key_retired and
+// elasticsearch_jwt.key_failed. Each has the name of the key set. All but the last have the kid.
 func (a *App) emit(event string, data map[string]any) {
 	send := func() {
 		if a.events.ShouldEmit(event) {
@@ -189,8 +194,7 @@ func (a *App) emit(event string, data map[string]any) {
 	}
 	a.mu.Lock()
 	if !a.started {
-		// The apps start in no particular order, and the events app may not know its
-		// subscribers yet.
+		// Apps start in any order, so the events app may not know its subscribers yet.
 		a.pending = append(a.pending, send)
 		a.mu.Unlock()
 		return
@@ -199,7 +203,7 @@ func (a *App) emit(event string, data map[string]any) {
 	send()
 }
 
-// startedHandler sends the events that happened before Caddy had started.
+// startedHandler sends the pending events when Caddy has started.
 type startedHandler struct{ app *App }
 
 // Handle implements [caddyevents.Handler].
@@ -214,15 +218,15 @@ func (s startedHandler) Handle(context.Context, caddy.Event) error {
 	return nil
 }
 
-// watch looks at something for changes while the configuration runs.
+// watch has something checked for changes as long as the configuration runs.
 func (a *App) watch(w watch.Watched) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.watchers = append(a.watchers, w)
+	a.watched = append(a.watched, w)
 }
 
-// keepFiles watches what handlers read, and closes it with the configuration.
-func (a *App) keepFiles(files *identity.Files) {
+// watchFiles watches the files that a handler reads, and closes them when the configuration ends.
+func (a *App) watchFiles(files *identity.Files) {
 	for _, w := range files.Watched() {
 		a.watch(w)
 	}
@@ -231,8 +235,8 @@ func (a *App) keepFiles(files *identity.Files) {
 	a.files = append(a.files, files)
 }
 
-// addDefaultSet adds the set that is used where no other is named.
-func (a *App) addDefaultSet() error {
+// addDefaultKeySet adds the set that handlers use if they name none.
+func (a *App) addDefaultKeySet() error {
 	module, err := a.ctx.LoadModuleByID(keySources+".storage", nil)
 	if err != nil {
 		return err
@@ -241,30 +245,31 @@ func (a *App) addDefaultSet() error {
 	if !ok {
 		return fmt.Errorf("%T is no source of keys", module)
 	}
-	a.addSet(defaultKeySet, source)
+	a.addKeySet(defaultKeySet, source)
 	return nil
 }
 
-// stateKey tells whether a set of another configuration in this process is the same one: it has the same
-// name, on the same storage, and keys from the same place. What these are called can have a password in it:
-// only the hash is kept.
-func stateKey(name string, source keys.Source, storage certmagic.Storage) string {
+// keySetStateID returns what identifies the state of a key set. Sets of two configurations share one state if they
+// have the same name, the same storage, and a source with the same origin. All of that can have a password in it, so
+// the ID is a hash.
+func keySetStateID(name string, source keys.Source, storage certmagic.Storage) string {
 	where, err := json.Marshal(storage)
 	if err != nil || string(where) == "{}" {
-		where = fmt.Appendf(nil, "%p", storage) // cannot be compared: each configuration has its own
+		where = fmt.Appendf(nil, "%p", storage) // it has no JSON to compare: no other configuration shares the state
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %T %q", name, caddy.GetModuleID(source), source.Origin(), storage, where))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %T %q",
+		name, caddy.GetModuleID(source), source.Origin(), storage, where))
 	return hex.EncodeToString(sum[:])
 }
 
-// keySet returns the set of a name. The default set is there whenever it is asked for, which
-// is before Start.
+// keySet returns the set of a name. If the default set is not configured, keySet adds it. It must not be called
+// after Start.
 func (a *App) keySet(name string) (*signingSet, error) {
 	if ks, ok := a.sets[name]; ok {
 		return ks, nil
 	}
 	if name == defaultKeySet {
-		if err := a.addDefaultSet(); err != nil {
+		if err := a.addDefaultKeySet(); err != nil {
 			return nil, fmt.Errorf("key set %s: %w", name, err)
 		}
 		return a.sets[name], nil
@@ -272,7 +277,7 @@ func (a *App) keySet(name string) (*signingSet, error) {
 	return nil, setting.In("keys", errUnknownKeySet(name, maps.Keys(a.sets)))
 }
 
-// keySets are the sets without what makes their tokens.
+// keySets returns the key sets without their signers.
 func (a *App) keySets() iter.Seq[*keyset.Set] {
 	return func(yield func(*keyset.Set) bool) {
 		for _, set := range a.sets {
@@ -288,32 +293,35 @@ func errUnknownKeySet(name string, known iter.Seq[string]) error {
 	if name != defaultKeySet && !slices.Contains(names, defaultKeySet) {
 		names = append(names, defaultKeySet)
 	}
-	return fmt.Errorf("there is no key set %q: configure it in the global option elasticsearch_jwt with `keys %s storage`, or use one of %s", name, name, strings.Join(names, ", "))
+	return fmt.Errorf("there is no key set %q: configure it in the global option elasticsearch_jwt "+
+		"with `keys %s storage`, or use one of %s", name, name, strings.Join(names, ", "))
 }
 
-// Start begins to load and make keys. It does not wait for them: a storage that is out of
-// reach must not keep the other sites of this server from being served.
+// Start begins to load and make keys. It does not wait for them, so that Caddy serves its other sites even if the
+// storage is out of reach.
 func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
-	for _, w := range a.watchers {
+	for _, w := range a.watched {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
 	a.metrics.Expose(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
 		ks.signer.slots.Resize(a.CacheSize)
 		if ks.Signs() && !ks.Published() && ks.Source.Public() {
-			ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: unless another server does, no cluster can verify the tokens")
+			ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: " +
+				"unless another server does, no cluster can verify the tokens")
 		}
 		if !ks.Signs() && !ks.Published() {
-			ks.Logger.Warn("nothing uses these keys: name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
+			ks.Logger.Warn("nothing uses these keys: " +
+				"name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
 		}
 		a.running.Go(func() { ks.Run(ctx) })
 	}
 	return nil
 }
 
-// Stop ends what Start began.
+// Stop ends what Start has begun, and waits for it for a few seconds.
 func (a *App) Stop() error {
 	if a.cancel == nil {
 		return nil
@@ -333,17 +341,17 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup lets go of the state that the next configuration may still use.
+// Cleanup gives up the states of the key sets, which another configuration may still use, and closes the files.
 func (a *App) Cleanup() error {
 	var errs []error
-	for _, key := range a.stateKeys {
-		_, err := setStates.Delete(key)
+	for _, id := range a.stateIDs {
+		_, err := keySetStates.Delete(id)
 		errs = append(errs, err)
 	}
 	for _, files := range a.files {
 		errs = append(errs, files.Close())
 	}
-	a.stateKeys, a.files = nil, nil
+	a.stateIDs, a.files = nil, nil
 	return errors.Join(errs...)
 }
 

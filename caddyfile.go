@@ -54,7 +54,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("elasticsearch_jwt takes no %q: write its settings in a block", d.Val())
 	}
-	return setting.ParseBlock(d, map[string]func(*caddyfile.Dispenser) error{
+	return setting.ParseBlock(d, setting.Parsers{
 		"keys": a.unmarshalKeys,
 		"cache_size": func(d *caddyfile.Dispenser) error {
 			if err := setting.ParseInt(d, &a.CacheSize); err != nil {
@@ -71,7 +71,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	var name, source string
 	if !d.Args(&name, &source) {
-		return d.Errf("write `keys <name> <source> { … }`, where the source is one of %s", strings.Join(setting.ModuleNames(keySources), ", "))
+		return d.Errf("write `keys <name> <source> { … }`, where the source is one of %s",
+			strings.Join(setting.ModuleNames(keySources), ", "))
 	}
 	if _, ok := a.KeysRaw[name]; ok {
 		return d.Errf("the key set %s is there twice: give each set a name of its own", name)
@@ -94,13 +95,16 @@ func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseHandlerDirective parses elasticsearch_jwt. It refuses a matcher.
+// parseHandlerDirective parses the directive elasticsearch_jwt. A matcher is an error: see [Handler].
 func parseHandlerDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive
 	if matcher, ok, err := h.MatcherToken(); err != nil {
 		return nil, err
 	} else if ok && matcher != nil {
-		return nil, h.Errf("elasticsearch_jwt takes no matcher, since what it does not match would reach Elasticsearch with the headers that the client chose: for a part of a site, put it into a handle block together with its reverse_proxy, as in `handle %s { … }`", h.Val())
+		return nil, h.Errf("elasticsearch_jwt takes no matcher, "+
+			"since what it does not match would reach Elasticsearch with the headers that the client chose: "+
+			"for a part of a site, put it into a handle block together with its reverse_proxy, "+
+			"as in `handle %s { … }`", h.Val())
 	} else if ok {
 		h.Delete() // "*"
 	}
@@ -130,7 +134,7 @@ func parseJWKSDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, er
 	return h.NewRoute(nil, jwks), nil
 }
 
-// checkKeySets looks key sets up in the global option.
+// checkKeySets checks that the global option has these key sets.
 func checkKeySets(h httpcaddyfile.Helper, names ...string) error {
 	known, err := configuredKeySets(h)
 	if err != nil {
@@ -144,10 +148,11 @@ func checkKeySets(h httpcaddyfile.Helper, names ...string) error {
 	return nil
 }
 
-// configuredKeySets are the key sets of the global option, which is decoded once for all directives.
+// configuredKeySets returns the key sets of the global option. It decodes the option once for all directives of a
+// Caddyfile.
 func configuredKeySets(h httpcaddyfile.Helper) (map[string]json.RawMessage, error) {
-	const memo = "elasticsearch_jwt.key_sets"
-	if known, ok := h.State[memo].(map[string]json.RawMessage); ok {
+	const stateKey = "elasticsearch_jwt.key_sets"
+	if known, ok := h.State[stateKey].(map[string]json.RawMessage); ok {
 		return known, nil
 	}
 	var app App
@@ -157,7 +162,7 @@ func configuredKeySets(h httpcaddyfile.Helper) (map[string]json.RawMessage, erro
 		}
 	}
 	if h.State != nil {
-		h.State[memo] = app.KeysRaw
+		h.State[stateKey] = app.KeysRaw
 	}
 	return app.KeysRaw, nil
 }
@@ -213,7 +218,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 		return func(d *caddyfile.Dispenser) error { return setting.ParseStrings(d, field) }
 	}
 	lines := setting.NewLines(d)
-	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(setting.Parsers{
 		"issuer":           text(&h.Issuer),
 		"audience":         texts(&h.Audience),
 		"keys":             text(&h.Keys),
@@ -245,7 +250,8 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 		"max_header_size":  func(d *caddyfile.Dispenser) error { return setting.ParseSize(d, &h.MaxHeaderSize) },
 
 		"required_claim_list": h.unmarshalClaim,
-	}), "audience", "groups", "group_pattern", "claim", "claim_list", "required_claim", "required_claim_list", "deny", "crl", "header")
+	}), "audience", "groups", "group_pattern", "claim", "claim_list", "required_claim", "required_claim_list",
+		"deny", "crl", "header")
 	if err != nil {
 		return nil, err
 	}
@@ -255,8 +261,8 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 	return lines, nil
 }
 
-// check finds what is wrong with the handler's settings. It is what Provision does, but without
-// the variables and files of the machine that will run it.
+// check returns what is wrong with the handler's settings. Provision checks the same, and also the variables and
+// files, which the machine that adapts a Caddyfile may not have.
 func (h *Handler) check() error {
 	if err := h.checkWords(); err != nil {
 		return err
@@ -266,10 +272,10 @@ func (h *Handler) check() error {
 	return err
 }
 
-// Namespaces of the modules that a setting can name.
+// The namespaces of the modules that settings can name.
 const (
-	keySources     = "elasticsearch_jwt.keys"
-	trustPoolKinds = "tls.ca_pool.source"
+	keySources       = "elasticsearch_jwt.keys"
+	trustPoolSources = "tls.ca_pool.source"
 )
 
 func (h *Handler) unmarshalTrustPool(d *caddyfile.Dispenser) error {
@@ -277,10 +283,10 @@ func (h *Handler) unmarshalTrustPool(d *caddyfile.Dispenser) error {
 		return d.Err("write `trust_pool file clients-ca.pem`, or another source of authorities")
 	}
 	source := d.Val()
-	if strings.ContainsAny(source, "./") && !slices.Contains(setting.ModuleNames(trustPoolKinds), source) {
+	if strings.ContainsAny(source, "./") && !slices.Contains(setting.ModuleNames(trustPoolSources), source) {
 		return d.Errf("trust_pool %s: a file is written as `trust_pool file %[1]s`", source)
 	}
-	unmarshaled, err := setting.UnmarshalModule(d, trustPoolKinds, source)
+	unmarshaled, err := setting.UnmarshalModule(d, trustPoolSources, source)
 	if err != nil {
 		return fmt.Errorf("trust_pool: %w", err)
 	}
@@ -300,14 +306,15 @@ func (h *Handler) unmarshalUsernamePattern(d *caddyfile.Dispenser) error {
 	return setting.ParseString(d, &h.UsernamePattern)
 }
 
+// unmarshalClaim parses one of the four settings for a claim.
 func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
-	setting := d.Val()
+	kind := d.Val() // claim, claim_list, required_claim or required_claim_list
 	args := d.RemainingArgs()
 	if len(args) < 2 {
-		return d.Errf("write `%[1]s <name> <value>`, as in `%[1]s email {cert.san.email}`", setting)
+		return d.Errf("write `%[1]s <name> <value>`, as in `%[1]s email {cert.san.email}`", kind)
 	}
 	name, values := args[0], args[1:]
-	if strings.HasPrefix(setting, "required_") {
+	if strings.HasPrefix(kind, "required_") {
 		h.RequiredClaims = append(h.RequiredClaims, name)
 	}
 	if _, ok := h.Claims[name]; ok {
@@ -316,7 +323,7 @@ func (h *Handler) unmarshalClaim(d *caddyfile.Dispenser) error {
 	if h.Claims == nil {
 		h.Claims = make(map[string]any)
 	}
-	if len(values) == 1 && !strings.HasSuffix(setting, "_list") {
+	if len(values) == 1 && !strings.HasSuffix(kind, "_list") {
 		h.Claims[name] = values[0]
 	} else {
 		h.Claims[name] = values

@@ -40,7 +40,7 @@ minute.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(keysCommand(), jwksCommand(), rotateCommand(), revokeCommand(),
 				generateCommand(), explainCommand())
-			// Without these, cobra prints the help for a command that does not exist, and succeeds.
+			// Without these, cobra takes a command that does not exist for a success, and prints the help.
 			cmd.FParseErrWhitelist.UnknownFlags = true
 			cmd.Args = cobra.ArbitraryArgs
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -64,7 +64,7 @@ func unknownCommand(name string, commands []*cobra.Command) error {
 	return fmt.Errorf("unknown command %q: use one of %s", name, strings.Join(known, ", "))
 }
 
-// adminClient asks the admin API of a running Caddy.
+// adminClient sends requests to the admin API of a running Caddy.
 type adminClient struct {
 	address, config, adapter string
 }
@@ -96,14 +96,14 @@ func (c *adminClient) ask(method, path string, body, answer any) error {
 	}
 	res, err := caddycmd.AdminAPIRequest(address, method, adminBase+path, headers, encoded)
 	if err != nil {
-		return explainAdminError(address, err)
+		return adminError(address, err)
 	}
 	defer res.Body.Close()
 	return json.NewDecoder(res.Body).Decode(answer)
 }
 
-// explainAdminError returns what Caddy has said, or else that no Caddy has answered.
-func explainAdminError(address string, err error) error {
+// adminError returns the error that Caddy has answered with, or says that there was no answer.
+func adminError(address string, err error) error {
 	_, text, answered := strings.Cut(err.Error(), "caddy responded with error: ")
 	if !answered {
 		return fmt.Errorf("asking the admin API at %s: "+
@@ -139,7 +139,7 @@ func keysCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), sets)
 			}
-			return printSets(cmd.OutOrStdout(), sets)
+			return printKeySets(cmd.OutOrStdout(), sets)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON instead of a table")
@@ -160,7 +160,7 @@ in the JWKS from the day its predecessor began to sign.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var jwks json.RawMessage
-			if err := client.ask(http.MethodGet, "/keys/"+setArgument(args)+"/jwks", nil, &jwks); err != nil {
+			if err := client.ask(http.MethodGet, "/keys/"+keySetArgument(args)+"/jwks", nil, &jwks); err != nil {
 				return err
 			}
 			return printJSON(cmd.OutOrStdout(), jwks)
@@ -186,7 +186,7 @@ key up because somebody else may have it, use 'revoke'.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var rotation keys.Rotation
-			if err := client.ask(http.MethodPost, "/keys/"+setArgument(args)+"/rotate", nil, &rotation); err != nil {
+			if err := client.ask(http.MethodPost, "/keys/"+keySetArgument(args)+"/rotate", nil, &rotation); err != nil {
 				return err
 			}
 			if asJSON {
@@ -305,14 +305,14 @@ func generateKeyFile(name, algorithm string, size int) (kid string, err error) {
 	}
 	_, err = file.Write(append(jwk, '\n'))
 	if err := errors.Join(err, file.Close()); err != nil {
-		_ = os.Remove(name) // half a key is of no use to anybody
+		_ = os.Remove(name) // it may have only a part of the key
 		return "", fmt.Errorf("writing the key file: %w", err)
 	}
 	return key.ID, nil
 }
 
-// setArgument returns the key set of a command's arguments, as a part of a URL.
-func setArgument(args []string) string {
+// keySetArgument returns the key set that a command's arguments name, as a part of a URL.
+func keySetArgument(args []string) string {
 	if len(args) == 1 {
 		return url.PathEscape(args[0])
 	}
@@ -325,14 +325,14 @@ func printJSON(w io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
-func printSets(w io.Writer, sets []keyset.Status) error {
+func printKeySets(w io.Writer, sets []keyset.Status) error {
 	for i, set := range sets {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s (%s)", set.Name, set.Source)
 		if !set.NextRotation.IsZero() {
-			fmt.Fprintf(w, ", next rotation %s", local(set.NextRotation))
+			fmt.Fprintf(w, ", next rotation %s", localTime(set.NextRotation))
 		}
 		fmt.Fprintln(w)
 		if set.Problem != "" {
@@ -350,9 +350,10 @@ func printSets(w io.Writer, sets []keyset.Status) error {
 			}
 			state := key.State
 			if state == keyset.StateSigning && !key.Revoked.IsZero() {
-				state += " until it is revoked at " + local(key.Revoked)
+				state += " until it is revoked at " + localTime(key.Revoked)
 			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", kid, key.Algorithm, state, local(key.SignsFrom), local(key.Retires))
+			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n",
+				kid, key.Algorithm, state, localTime(key.SignsFrom), localTime(key.Retires))
 		}
 		if err := table.Flush(); err != nil {
 			return err
@@ -366,7 +367,7 @@ func printRotation(w io.Writer, r keys.Rotation) {
 	for _, kid := range r.Revoked {
 		fmt.Fprintf(w, "revoked  %s\n", kid)
 	}
-	fmt.Fprintf(w, "signing  %s from %s\n", r.Signing, local(r.At))
+	fmt.Fprintf(w, "signing  %s from %s\n", r.Signing, localTime(r.At))
 	if r.At.After(time.Now().Add(time.Second)) {
 		fmt.Fprintln(w, "         (not before every replica and every cache of the JWKS can know it)")
 	}
@@ -378,18 +379,18 @@ of the old key stay good until they expire.
 		return
 	}
 	if r.Fresh != r.Signing {
-		fmt.Fprintf(w, "fresh    %s signs from %s\n", r.Fresh, local(r.FreshFrom))
+		fmt.Fprintf(w, "fresh    %s signs from %s\n", r.Fresh, localTime(r.FreshFrom))
 	}
 	fmt.Fprintf(w, `
 The revoked keys leave the JWKS at %s. Elasticsearch and OpenSearch go on taking their
 tokens until they read the JWKS again, which the first token of the fresh key makes each node
 do: on its first request after %s. Until some client sends a request, a node that
 nobody uses still takes them.
-`, local(r.Withdrawn), local(r.FreshFrom))
+`, localTime(r.Withdrawn), localTime(r.FreshFrom))
 }
 
-// local formats a time in the local time zone.
-func local(t time.Time) string {
+// localTime formats a time in the local time zone.
+func localTime(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}

@@ -21,10 +21,10 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	own, ok := ownCredentials(r.Header)
 	size := h.rewriter.strip(r)
 	if !ok {
-		return h.refuse(r, refuseNoCredentials(), nil)
+		return h.serveError(r, refuseNoCredentials(), nil)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.refuse(r, refuseCredentialAPI(), nil)
+		return h.serveError(r, refuseCredentialAPI(), nil)
 	}
 	admitted := &admission{maxHeaderSize: h.MaxHeaderSize}
 	defer func() {
@@ -33,10 +33,10 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	}()
 	size += own.set(r.Header)
 	if err := h.fits(size, r); err != nil {
-		return h.refuse(r, err, nil)
+		return h.serveError(r, err, nil)
 	}
 	if h.app.signed(own.token68) {
-		return h.refuse(r, refuseReplayedToken(), nil)
+		return h.serveError(r, refuseReplayedToken(), nil)
 	}
 	caddyhttp.SetVar(r.Context(), authenticatedVar, admitted)
 	metrics.ownCredentials.Inc()
@@ -149,8 +149,8 @@ func (a *App) issues(issuer string) bool {
 
 // knownKey reports whether a token was signed by a key of any set of this process.
 func knownKey(sent token.Unverified) (known bool) {
-	setStates.Range(func(_, state any) bool {
-		s, ok := state.(*setState)
+	keySetStates.Range(func(_, state any) bool {
+		s, ok := state.(*keySetState)
 		if !ok {
 			return true
 		}

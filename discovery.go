@@ -13,8 +13,8 @@ import (
 // discoveryPath is where clients look for an OpenID Provider document (OpenID Connect Discovery 1.0 section 4).
 const discoveryPath = "/.well-known/openid-configuration"
 
-// openIDConfiguration is an OpenID Provider document (OpenID Connect Discovery 1.0 section 3). It has the
-// members that are required, although nobody can ask this provider for a token.
+// openIDConfiguration is an OpenID Provider document (OpenID Connect Discovery 1.0 section 3). It has the members that
+// the standard requires, although this provider gives a token to nobody who asks for one.
 type openIDConfiguration struct {
 	Issuer                 string                    `json:"issuer"`
 	AuthorizationEndpoint  string                    `json:"authorization_endpoint"`
@@ -44,7 +44,7 @@ func renderDiscovery(issuer, jwksPath string, algorithms []jose.SignatureAlgorit
 	return &jwksDocument{body: body, etag: etag(body)}, nil
 }
 
-// checkDiscoveryIssuer checks that clients who know only the issuer will find the document and the JWKS.
+// checkDiscoveryIssuer checks that a client can find the document with only the issuer.
 func checkDiscoveryIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {

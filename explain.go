@@ -21,8 +21,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
-// explain says what the handler would make of a client with this certificate, followed by the
-// intermediates that it sends along. It signs nothing.
+// explain returns who the handler takes a client for, or why it refuses the client. sent has the client's
+// certificate and the intermediate certificates that it sends with it. explain signs nothing.
 func (h *Handler) explain(sent []*x509.Certificate, now time.Time) identity.Explanation {
 	var sites []identity.Site
 	for _, s := range h.server.SitesOf(h) {
@@ -51,7 +51,7 @@ func parseCertificates(content []byte) ([]*x509.Certificate, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			continue // such as a private key in the same file
+			continue // it may be a private key in the same file
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -91,8 +91,8 @@ func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]identity.Expl
 
 var errNoHandler = errors.New("the configuration has no elasticsearch_jwt handler")
 
-// register makes a handler known to the app, for explain.
-func (a *App) register(h *Handler) {
+// registerHandler adds a handler to those that explain asks.
+func (a *App) registerHandler(h *Handler) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.handlers = append(a.handlers, h)
@@ -122,7 +122,7 @@ running it, and needs no Caddy that runs.`,
 			if err != nil {
 				return fmt.Errorf("reading the certificate: %w", err)
 			}
-			certs, err := parseCertificates(content) // and not what else is in the file, such as a private key
+			certs, err := parseCertificates(content) // so that no private key in the file is sent
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
@@ -159,7 +159,8 @@ running it, and needs no Caddy that runs.`,
 	return cmd
 }
 
-// explainOffline provisions a configuration, as `caddy validate` does, and asks its handlers.
+// explainOffline explains a certificate with a configuration that does not run. It provisions the configuration, as
+// `caddy validate` does.
 func explainOffline(file, adapter string, certs []*x509.Certificate) ([]identity.Explanation, error) {
 	config, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {

@@ -28,28 +28,30 @@ func init() {
 	caddy.RegisterModule(new(JWKS))
 }
 
-// JWKS serves the public keys of key sets as a JWK Set (RFC 7517 section 5), for the
-// pkc_jwkset_path of Elasticsearch's JWT realm and the jwks_uri of OpenSearch. What is asked
-// for elsewhere goes to the next handler.
+// JWKS serves the public keys of key sets as a JWK Set (RFC 7517 section 5). The URL is for the setting
+// pkc_jwkset_path of Elasticsearch's JWT realm, and for jwks_uri of OpenSearch. Requests for other paths go to the
+// next handler.
 //
-// The answer comes from memory and is the same to the byte until a key comes or goes: a
-// cluster takes any other byte for new keys, and flushes its token cache. When there is no key
-// to show, the answer is 503: an empty set would wipe the cluster's keys.
+// The answer comes from memory. It stays the same to the byte until a key is added or removed, because a cluster
+// takes any changed byte for new keys, and drops its cache of tokens. If there is no key to publish, the answer is
+// 503, because an empty set would remove the keys that the cluster has.
 type JWKS struct {
-	// The key sets to publish. Default: the set "default".
+	// The names of the key sets to publish. Each must have public keys. Default: the set "default".
 	Keys []string `json:"keys,omitempty"`
 
-	// The path to answer on. Default: /.well-known/jwks.json.
+	// The path to answer on. It begins with a slash, and is not a pattern.
+	// Default: /.well-known/jwks.json.
 	Path string `json:"path,omitempty"`
 
-	// How long a cache may keep the answer (Cache-Control and Expires). Default: 1m. At most
-	// 24h: a new key does not sign before every cache must have let go of the old answer.
+	// How long an HTTP cache may keep the answer, as Cache-Control and Expires say (RFC 9111). A
+	// new key signs only when every cache has dropped the old answer. At least 1s, at most 24h.
+	// Default: 1m.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
-	// The issuer, an https URL without a path on this site, for which to serve an OpenID
-	// Provider document at /.well-known/openid-configuration (OpenID Connect Discovery 1.0):
-	// for the openid_connect_url of OpenSearch, and other readers that find the JWKS by it.
-	// Default: none.
+	// The issuer for which to serve an OpenID Provider document (OpenID Connect Discovery 1.0) at
+	// /.well-known/openid-configuration. It is an https URL of this site, without a path. The
+	// setting openid_connect_url of OpenSearch and other clients find the JWKS with it.
+	// Default: none, and no such document.
 	OpenIDConfiguration string `json:"openid_configuration,omitempty"`
 
 	sets         []*keyset.Set
@@ -57,19 +59,24 @@ type JWKS struct {
 	document     atomic.Pointer[jwksDocument]
 }
 
-// jwksDocument is a rendered JWK Set.
+// jwksDocument is a rendered JWK Set, or a rendered OpenID Provider document.
 type jwksDocument struct {
-	body       []byte
-	etag       string
-	schedules  []*keyset.Schedule
+	body []byte
+	etag string
+
+	// Only a JWK Set has these.
+	schedules  []*keyset.Schedule // of the key sets, which it was rendered from
 	algorithms []jose.SignatureAlgorithm
-	until      time.Time // when it is no longer right, or zero
-	discovery  *jwksDocument
+	expires    time.Time     // when the keys are others; the zero time if that is not known
+	discovery  *jwksDocument // the OpenID Provider document, if there is one
 }
 
 const (
 	defaultJWKSPath = "/.well-known/jwks.json"
-	maxJWKSWait     = 3 * time.Second
+
+	// maxKeysWait is how long a request waits for the first keys. A node of Elasticsearch fetches the JWKS when
+	// it starts, and waits five seconds for it. Without an answer it does not start.
+	maxKeysWait = 3 * time.Second
 )
 
 // CaddyModule returns the Caddy module information.
@@ -104,7 +111,9 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 			return err
 		}
 		if !ks.Source.Public() {
-			return fmt.Errorf("the key set %s is a shared secret, which is never published: give it to the cluster with `elasticsearch-keystore add xpack.security.authc.realms.jwt.<realm>.hmac_key`, and take it out of elasticsearch_jwks", name)
+			return fmt.Errorf("the key set %s is a shared secret, which is never published: give it to the cluster with "+
+				"`elasticsearch-keystore add xpack.security.authc.realms.jwt.<realm>.hmac_key`, "+
+				"and take it out of elasticsearch_jwks", name)
 		}
 		if err := ks.PublishFor(time.Duration(j.MaxAge)); err != nil {
 			return setting.In("max_age", err)
@@ -115,6 +124,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 	return nil
 }
 
+// check returns what is wrong with the settings.
 func (j *JWKS) check() error {
 	for i, name := range j.Keys {
 		if slices.Contains(j.Keys[:i], name) {
@@ -122,10 +132,12 @@ func (j *JWKS) check() error {
 		}
 	}
 	if j.Path != "" && (!strings.HasPrefix(j.Path, "/") || strings.ContainsAny(j.Path, "*?#{}")) {
-		return setting.In("path", fmt.Errorf("%q: write one path that begins with a slash, such as %s", j.Path, defaultJWKSPath))
+		return setting.In("path",
+			fmt.Errorf("%q: write one path that begins with a slash, such as %s", j.Path, defaultJWKSPath))
 	}
 	if age := time.Duration(j.MaxAge); age != 0 && (age < time.Second || age > timing.MaxMaxAge) {
-		return setting.In("max_age", fmt.Errorf("use 1s to %s, not %s", setting.ShortDuration(timing.MaxMaxAge), setting.ShortDuration(age)))
+		return setting.In("max_age", fmt.Errorf("use 1s to %s, not %s",
+			setting.ShortDuration(timing.MaxMaxAge), setting.ShortDuration(age)))
 	}
 	if j.OpenIDConfiguration != "" {
 		if err := checkDiscoveryIssuer(j.OpenIDConfiguration); err != nil {
@@ -147,12 +159,13 @@ func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		metrics.jwks.methodNotAllowed.Inc()
 		w.Header().Set("Allow", "GET, HEAD")
-		return caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("a JWKS is read with GET or HEAD, not with %q", r.Method))
+		return caddyhttp.Error(http.StatusMethodNotAllowed,
+			fmt.Errorf("a JWKS is read with GET or HEAD, not with %q", r.Method))
 	}
 	if r.ProtoMajor == 1 {
-		// The next fetch is at the next rotation. If a node kept the connection until then, a Caddy
-		// that reloads or ends at that moment would close it under the fetch, and the node would
-		// refuse the clients who wait for the keys, although a balancer has others to ask.
+		// The node must not keep the connection until its next fetch, which is at the next rotation. If
+		// Caddy reloads or ends at that moment, it closes the connection, and the fetch fails. The node
+		// would then refuse clients, although the load balancer has other replicas to ask.
 		w.Header().Set("Connection", "close")
 	}
 	now := time.Now()
@@ -184,12 +197,12 @@ func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 }
 
 // errNoPublicKey says that there is nothing to publish.
-var errNoPublicKey = errors.New("no public key to show yet: see the log of elasticsearch_jwt for why the keys could not be loaded or made")
+var errNoPublicKey = errors.New("no public key to show yet: " +
+	"see the log of elasticsearch_jwt for why the keys could not be loaded or made")
 
-// awaitKeys waits for the first keys of the sets, for as long as a node may wait: Elasticsearch
-// asks when it starts, does not start without an answer, and waits five seconds for it.
+// awaitKeys waits for the first keys of all sets, for at most maxKeysWait.
 func (j *JWKS) awaitKeys(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, maxJWKSWait)
+	ctx, cancel := context.WithTimeout(ctx, maxKeysWait)
 	defer cancel()
 	for _, ks := range j.sets {
 		if _, err := ks.State.Wait(ctx); err != nil {
@@ -198,7 +211,7 @@ func (j *JWKS) awaitKeys(ctx context.Context) {
 	}
 }
 
-// current returns the document for an instant, and renders it if the keys have changed.
+// current returns the JWK Set as it is at a point in time. It renders it if the keys have changed.
 func (j *JWKS) current(now time.Time) (*jwksDocument, error) {
 	if doc := j.document.Load(); doc != nil && j.isCurrent(doc, now) {
 		return doc, nil
@@ -216,21 +229,24 @@ func (j *JWKS) current(now time.Time) (*jwksDocument, error) {
 	return doc, nil
 }
 
-// renderJWKS renders the public keys of the sets as of an instant.
+// renderJWKS renders the keys that the sets publish at a point in time.
 func renderJWKS(sets []*keyset.Set, now time.Time) (*jwksDocument, error) {
 	doc := &jwksDocument{}
 	set := jose.JSONWebKeySet{}
 	for _, ks := range sets {
 		current := ks.State.Current()
 		if current == nil {
-			// Without this set's keys the document would look as if they were gone.
+			// A document without the keys of this set would remove them from the cluster.
 			return nil, errNoPublicKey
 		}
 		doc.schedules = append(doc.schedules, current)
-		doc.until = timing.EarliestAfter(now, doc.until, current.NextJWKSChange(now))
+		doc.expires = timing.EarliestAfter(now, doc.expires, current.NextJWKSChange(now))
 		for _, key := range current.Published(now) {
-			if slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == key.ID && k.Algorithm == key.Public.Algorithm }) {
-				continue // two sets can hold one key
+			same := func(k jose.JSONWebKey) bool {
+				return k.KeyID == key.ID && k.Algorithm == key.Public.Algorithm
+			}
+			if slices.ContainsFunc(set.Keys, same) {
+				continue // two sets can have the same key
 			}
 			set.Keys = append(set.Keys, *key.Public)
 			if !slices.Contains(doc.algorithms, key.Algorithm) {
@@ -256,13 +272,14 @@ func etag(body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }
 
+// isCurrent reports whether the keys of a document are still those that the sets publish.
 func (j *JWKS) isCurrent(doc *jwksDocument, now time.Time) bool {
 	for i, ks := range j.sets {
 		if ks.State.Current() != doc.schedules[i] {
 			return false
 		}
 	}
-	return !timing.Reached(doc.until, now)
+	return !timing.Reached(doc.expires, now)
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens:
@@ -281,10 +298,11 @@ func (j *JWKS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (j *JWKS) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 	d.Next() // the directive
 	if d.NextArg() {
-		return nil, d.Errf("elasticsearch_jwks takes no %q: write its settings in a block, among them the path to answer on, as in `path %s`", d.Val(), defaultJWKSPath)
+		return nil, d.Errf("elasticsearch_jwks takes no %q: write its settings in a block, "+
+			"among them the path to answer on, as in `path %s`", d.Val(), defaultJWKSPath)
 	}
 	lines := setting.NewLines(d)
-	err := setting.ParseBlock(d, lines.Record(map[string]func(*caddyfile.Dispenser) error{
+	err := setting.ParseBlock(d, lines.Record(setting.Parsers{
 		"keys":    func(d *caddyfile.Dispenser) error { return setting.ParseStrings(d, &j.Keys) },
 		"path":    func(d *caddyfile.Dispenser) error { return setting.ParseString(d, &j.Path) },
 		"max_age": func(d *caddyfile.Dispenser) error { return setting.ParseDuration(d, &j.MaxAge) },

@@ -112,8 +112,8 @@ func observeSignature(alg jose.SignatureAlgorithm, took time.Duration, err error
 // countCachedClients counts the clients whose tokens are remembered, over all key sets of the process.
 func countCachedClients() float64 {
 	n := 0
-	setStates.Range(func(_, state any) bool {
-		if s, ok := state.(*setState); ok {
+	keySetStates.Range(func(_, state any) bool {
+		if s, ok := state.(*keySetState); ok {
 			n += s.signer.slots.Len()
 		}
 		return true
@@ -140,7 +140,7 @@ func (m watchMetrics) Collect(ch chan<- prometheus.Metric) {
 	m.app.mu.Lock()
 	defer m.app.mu.Unlock()
 	unusable := make(map[string]float64)
-	for _, w := range m.app.watchers {
+	for _, w := range m.app.watched {
 		setting, usable := w.State()
 		if usable {
 			unusable[setting] += 0 // a setting without trouble is shown too, as zero

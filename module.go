@@ -209,7 +209,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	now := time.Now()
 	if !hasPath(r) {
 		h.rewriter.strip(r) // handle_errors gets the request, and can have a reverse_proxy
-		return h.refuse(r, refuseNoPath(), nil)
+		return h.serveError(r, refuseNoPath(), nil)
 	}
 	if h.optional && identity.HasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
@@ -218,16 +218,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now)
 	if err != nil {
-		return h.refuse(r, err, nil)
+		return h.serveError(r, err, nil)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.refuse(r, refuseCredentialAPI(), client)
+		return h.serveError(r, refuseCredentialAPI(), client)
 	}
 	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
 	if t == nil {
 		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, notAfter, h.auditor(client))
 		if err != nil {
-			return h.refuse(r, refuseNoKey(err), client)
+			return h.serveError(r, refuseNoKey(err), client)
 		}
 	}
 	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
@@ -237,7 +237,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		size += setSharedSecret(r.Header, h.secret.Get())
 	}
 	if err := h.fits(size, r); err != nil {
-		return h.refuse(r, err, client)
+		return h.serveError(r, err, client)
 	}
 	announce(r, admitted)
 	metrics.authenticated.Inc()

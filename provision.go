@@ -59,7 +59,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.app.keepFiles(files)
+	h.app.watchFiles(files)
 	if h.identifier, err = identity.New(profile, files, pool, h.app.CacheSize); err != nil {
 		return err
 	}
@@ -68,11 +68,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.server.WarnOfHandler(pool != nil, h.logger)
 	h.warnOfHeaders(profile.Headers())
 	profile.Warn(h.logger)
-	h.app.register(h)
+	h.app.registerHandler(h)
 	return nil
 }
 
-// checkWords checks the settings that are one of two words.
+// checkWords checks the settings whose value is one of two words.
 func (h *Handler) checkWords() error {
 	switch h.Certificate {
 	case "", certificateRequired, certificateOptional:
@@ -87,7 +87,7 @@ func (h *Handler) checkWords() error {
 	return nil
 }
 
-// settings returns the settings that decide about identities, with their defaults.
+// settings returns the settings that decide who a client is. Empty ones have their defaults.
 func (h *Handler) settings() identity.Settings {
 	s := identity.Settings{
 		Issuer:          h.Issuer,
@@ -118,23 +118,23 @@ func (h *Handler) settings() identity.Settings {
 	return s
 }
 
-// setDefaults fills in the fields that are empty.
-func (h *Handler) setDefaults(decide *identity.Settings) {
+// setDefaults fills in the fields that are empty. settings has the defaults of those that decide who a client is.
+func (h *Handler) setDefaults(settings *identity.Settings) {
 	setting.SetDefault(&h.Keys, defaultKeySet)
 	setting.SetDefault(&h.Certificate, certificateRequired)
 	setting.SetDefault(&h.CredentialAPIs, credentialAPIsAllow)
-	h.TokenType = decide.TokenType
-	h.Lifetime = caddy.Duration(decide.Lifetime)
-	h.NameCharacters = decide.NameCharacters
-	h.PrincipalClaim = decide.PrincipalClaim
-	h.AudienceClaim = decide.AudienceClaim
-	h.GroupsClaim = decide.GroupsClaim
-	h.CRLStale = decide.CRLStale
-	h.MaxHeaderSize = decide.MaxHeaderSize
+	h.TokenType = settings.TokenType
+	h.Lifetime = caddy.Duration(settings.Lifetime)
+	h.NameCharacters = settings.NameCharacters
+	h.PrincipalClaim = settings.PrincipalClaim
+	h.AudienceClaim = settings.AudienceClaim
+	h.GroupsClaim = settings.GroupsClaim
+	h.CRLStale = settings.CRLStale
+	h.MaxHeaderSize = settings.MaxHeaderSize
 }
 
-// loadTrustPool loads the handler's own trust pool, or returns nil if it has none. A configured pool must not
-// be empty or missing: crypto/x509 would trust the authorities of the system instead.
+// loadTrustPool loads the trust pool of the handler; it returns nil if none is configured. A configured pool must not
+// be empty, because crypto/x509 would then trust the authorities of the system.
 func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
 	if h.TrustPoolRaw == nil {
 		return nil, nil
@@ -153,7 +153,7 @@ func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
 	return pool, nil
 }
 
-// warnOfHeaders warns of headers with a token that Caddy's own log lines print.
+// warnOfHeaders warns of headers that have a token, and that Caddy does not hide in its logs.
 func (h *Handler) warnOfHeaders(headers []identity.Header) {
 	for _, t := range headers {
 		if t.HasToken() && t.Name != "Authorization" && t.Name != "Proxy-Authorization" && t.Name != "Cookie" {
@@ -163,6 +163,7 @@ func (h *Handler) warnOfHeaders(headers []identity.Header) {
 	}
 }
 
+// provisionSecret reads the shared secret, if one is configured, and warns that Caddy's logs may have it.
 func (h *Handler) provisionSecret() error {
 	if h.SharedSecret == "" {
 		return nil
@@ -173,7 +174,7 @@ func (h *Handler) provisionSecret() error {
 	}
 	h.app.watch(h.secret)
 	h.logger.Warn("reverse_proxy prints the header Es-Client-Authentication, which has the shared_secret, " +
-		"in some of its log lines; write the shared_secret into `transport elasticsearch_jwt { … }` instead, or filter it out: " +
-		"log { format filter { wrap json fields { request>headers>Es-Client-Authentication delete } } }")
+		"in some of its log lines; write the shared_secret into `transport elasticsearch_jwt { … }` instead, " +
+		"or filter it out: log { format filter { wrap json fields { request>headers>Es-Client-Authentication delete } } }")
 	return nil
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
-// Refusal is the error of a request that was not let through: its reason, and what to do.
+// Refusal is the error of a request that was refused. It has the reason, and says what to do.
 type Refusal = identity.Refusal
 
-// This file has the refusals of a request, whoever it is from. Those of a certificate are in
-// internal/identity.
+// The functions refuse… each make one refusal. Here are those that do not depend on the certificate; the others are
+// in internal/identity/refusals.go.
 
 func refuseNoPath() *Refusal {
 	return identity.Refuse(identity.NoPath, "the request's target is not a path: "+
@@ -48,13 +48,13 @@ func refuseTooLarge(limit int) *Refusal {
 		"if http.max_header_size is larger, say so with max_header_size", limit)
 }
 
-// refuseNoKey hides from the client why there is no token; the log has it.
+// refuseNoKey keeps err from the client. The log has it.
 func refuseNoKey(err error) *Refusal {
 	return identity.Refuse(identity.NoKey, "there is no key to sign with right now: "+
 		"try again, or see the log of elasticsearch_jwt").From(err)
 }
 
-// The refusals of a client whose connection was upgraded while it was let in.
+// The refusals that end an upgraded connection, such as one for WebSocket.
 
 func refuseEndedConfiguration() *Refusal {
 	return identity.Refuse(identity.Unverified, "the configuration that let the client in has ended: connect anew")
@@ -65,10 +65,11 @@ func refuseOtherClient() *Refusal {
 		"than when the connection was opened: connect anew")
 }
 
-// refuse returns the error that ends a request, after it has told the metrics, the log and handle_errors why.
-func (h *Handler) refuse(r *http.Request, err error, client *identity.Client) error {
+// serveError ends a request with an error, which is most often a [Refusal]. It counts the refusal, logs it, sets the
+// placeholder {http.elasticsearch_jwt.reason} for handle_errors, and returns the error for Caddy.
+func (h *Handler) serveError(r *http.Request, err error, client *identity.Client) error {
 	if ended := r.Context().Err(); ended != nil {
-		return caddyhttp.Error(statusClientClosedRequest, ended) // nobody is waiting for the answer
+		return caddyhttp.Error(statusClientClosedRequest, ended) // the client has gone
 	}
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
@@ -79,21 +80,22 @@ func (h *Handler) refuse(r *http.Request, err error, client *identity.Client) er
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
 	}
-	h.warn(r, refusal)
+	h.logRefusal(r, refusal)
 	return caddyhttp.Error(identity.Reason(refusal.Reason).Status(), refusal)
 }
 
-// statusClientClosedRequest is the status that Caddy logs for a client that has gone.
+// statusClientClosedRequest is the status that Caddy logs for a request whose client has gone.
 const statusClientClosedRequest = 499
 
-// warnings remembers when clients were warned of, so that the log is not flooded.
+// warnings remembers when a refusal was last logged, so that refusals do not flood the log.
 type warnings struct {
 	mu   sync.Mutex
 	last map[string]time.Time // the last warning for each reason
 }
 
-// due reports whether to log a warning for a reason now: once a minute. That a client has no certificate is
-// logged only once, because any scanner causes it; once is enough to find a mistake in the configuration.
+// due reports whether to log a refusal for this reason now. It is logged once a minute. That a client has no
+// certificate is logged only once, because any port scanner causes it. Once is enough to find a mistake in the
+// configuration.
 func (w *warnings) due(reason string, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,8 +110,8 @@ func (w *warnings) due(reason string, now time.Time) bool {
 	return true
 }
 
-// warn logs a refusal now and then, because it is often the operator who can do something about it.
-func (h *Handler) warn(r *http.Request, refusal *Refusal) {
+// logRefusal logs a refusal if that is due, because often only the operator can do something about it.
+func (h *Handler) logRefusal(r *http.Request, refusal *Refusal) {
 	if !h.warnings.due(refusal.Reason, time.Now()) {
 		return
 	}

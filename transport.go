@@ -30,9 +30,8 @@ const (
 	// *admission, for the transport.
 	authenticatedVar = "elasticsearch_jwt.client"
 
-	// idleConnsPerHost is how many idle connections to a node are kept. The requests of all clients come in
-	// bursts: a connection that is not kept is closed, and opened again for the next burst, with a TLS
-	// handshake.
+	// idleConnsPerHost is how many idle connections to a node are kept. Requests come in bursts. A connection
+	// that is not kept after a burst costs a TLS handshake in the next one.
 	idleConnsPerHost = 512
 )
 
@@ -57,8 +56,9 @@ func setSharedSecret(h http.Header, secret string) (size int) {
 type Transport struct {
 	reverseproxy.HTTPTransport
 
-	// The realm's client_authentication.shared_secret, sent as ES-Client-Authentication. It
-	// is a {file.*} or {env.*} placeholder; a changed file is noticed.
+	// The client_authentication.shared_secret of the realm, which is sent in the header
+	// ES-Client-Authentication. It must be a {file.*} or {env.*} placeholder. A changed file is
+	// noticed. Default: none.
 	SharedSecret string `json:"shared_secret,omitempty"`
 
 	secret *watch.Setting[string]
@@ -126,9 +126,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return headersize.ErrorResponse(req, refuseTooLarge(admitted.maxHeaderSize).Error()), nil
 }
 
-// hideClientAuth removes ES-Client-Authentication from the headers that reverse_proxy will log, of which ours
-// are a copy. reverse_proxy may send the same request to another node if this attempt fails, so the removed
-// header is kept, and set in the copy for that attempt.
+// hideClientAuth removes the client's own ES-Client-Authentication from the headers that reverse_proxy will log. ours
+// are a copy of them, which is sent, and keeps it. If the attempt fails, reverse_proxy may send the request to
+// another node, so hideClientAuth remembers the header and puts it into the copy for the next attempt.
 func (a *admission) hideClientAuth(logged, ours http.Header) {
 	if values, ok := logged[clientAuthHeader]; ok {
 		a.clientAuth = values
@@ -138,8 +138,8 @@ func (a *admission) hideClientAuth(logged, ours http.Header) {
 	}
 }
 
-// isHeaderListTooLarge reports whether an error says that the headers have more than a node with HTTP/2 reads
-// (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 section 6.5.2). The error has no type or name of its own.
+// isHeaderListTooLarge reports whether an error says that the headers are larger than a node reads over HTTP/2
+// (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 section 6.5.2). The error of net/http has no type, so its text must do.
 func isHeaderListTooLarge(err error) bool {
 	return strings.Contains(err.Error(), "request header list larger than peer's advertised limit")
 }

@@ -50,7 +50,7 @@ func (h *Handler) serveUpgraded(
 		return err
 	}
 	if err != nil {
-		return h.refuse(r, refusal, admitted.client) // it had not been upgraded yet
+		return h.serveError(r, refusal, admitted.client) // it had not been upgraded yet
 	}
 	logDecision(r, &admission{client: admitted.client, kid: admitted.kid, reason: refusal.Reason})
 	h.logger.Warn("an upgraded connection was ended: its client is no longer let in",
