@@ -109,7 +109,8 @@ func (s *postgresStorage) Unlock(ctx context.Context, name string) error {
 
 func (s *postgresStorage) Store(ctx context.Context, key string, value []byte) error {
 	hang()
-	_, err := s.do(ctx, `INSERT INTO objects VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
+	_, err := s.do(ctx,
+		`INSERT INTO objects VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
 	return err
 }
 

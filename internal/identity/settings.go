@@ -113,7 +113,8 @@ func (s *Settings) check() error {
 	}
 	if s.Lifetime < timing.MinLifetime || s.Lifetime > timing.MaxLifetime {
 		return setting.In("lifetime", fmt.Errorf("use %s to %s, not %s",
-			setting.ShortDuration(timing.MinLifetime), setting.ShortDuration(timing.MaxLifetime), setting.ShortDuration(s.Lifetime)))
+			setting.ShortDuration(timing.MinLifetime), setting.ShortDuration(timing.MaxLifetime),
+			setting.ShortDuration(s.Lifetime)))
 	}
 	if s.CRLStale != crlStaleRefuse && s.CRLStale != crlStaleAllow {
 		return setting.In("crl_stale", fmt.Errorf("%q: use refuse or allow", s.CRLStale))
