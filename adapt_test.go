@@ -30,7 +30,8 @@ func TestCaddyfilesAdaptTo(t *testing.T) {
 			require.True(t, found, "no line of hyphens")
 
 			var got string
-			config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+			config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile),
+				map[string]any{"filename": "Caddyfile"})
 			if err != nil {
 				got = err.Error() + "\n"
 			} else {

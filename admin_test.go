@@ -45,7 +45,10 @@ func newAdministered(t testing.TB, caddyfile string) *administered {
 		"{{secret}}", writeFile(t, "secret", []byte(hmacSecret)),
 	), admin}
 	eventually(t, func() bool {
-		return !slices.ContainsFunc(a.sets(), func(set esjwt.SetStatus) bool { return len(set.Keys) == 0 && set.Problem == "" })
+		return !slices.ContainsFunc(a.sets(), func(set esjwt.SetStatus) bool {
+			return len(set.Keys) == 0 &&
+				set.Problem == ""
+		})
 	}, "the keys of every set, or why they are not there")
 	return a
 }
@@ -121,7 +124,10 @@ func TestTheAdminAPIListsTheKeysOfEverySet(t *testing.T) {
 
 func TestTheAdminAPIShowsNothingPrivate(t *testing.T) {
 	a := newAdministered(t, manySources)
-	for _, path := range []string{"", "/default", "/default/jwks", "/files", "/files/jwks", "/hsm", "/hsm/jwks", "/shared", "/shared/jwks"} {
+	for _, path := range []string{
+		"", "/default", "/default/jwks", "/files", "/files/jwks", "/hsm", "/hsm/jwks", "/shared",
+		"/shared/jwks",
+	} {
 		_, _, body := a.request(http.MethodGet, "/elasticsearch_jwt/keys"+path, "")
 		requireNothingOf(t, []byte(hmacSecret), body)
 		require.NotContains(t, body, base64.RawURLEncoding.EncodeToString(rsaKey().D.Bytes())[:40])
@@ -168,7 +174,8 @@ func TestTheAdminAPIRotates(t *testing.T) {
 	for _, set := range []string{"files", "hsm", "shared"} {
 		status, _, body = a.request(http.MethodPost, "/elasticsearch_jwt/keys/"+set+"/rotate", "")
 		require.Equal(t, http.StatusConflict, status)
-		require.Contains(t, body, "its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
+		require.Contains(t, body,
+			"its keys are not Caddy's to make: change the file, the secret or the key in the KMS instead")
 	}
 }
 
@@ -194,17 +201,36 @@ func TestTheAdminAPIRefusesWhatItDoesNotKnow(t *testing.T) {
 		status             int
 		complaint          string
 	}{
-		"another set":                {http.MethodGet, "/other", "", http.StatusNotFound, `there is no key set \"other\": configure it in the global option`},
-		"another path":               {http.MethodGet, "/default/other", "", http.StatusNotFound, "there is nothing at /elasticsearch_jwt/keys/default/other"},
-		"a deeper path":              {http.MethodGet, "/default/jwks/x", "", http.StatusNotFound, "there is nothing at"},
-		"the list is read":           {http.MethodPost, "", "", http.StatusMethodNotAllowed, "use GET here, not POST"},
-		"a set is read":              {http.MethodDelete, "/default", "", http.StatusMethodNotAllowed, "use GET here, not DELETE"},
-		"a JWKS is read":             {http.MethodPut, "/default/jwks", "", http.StatusMethodNotAllowed, "use GET here, not PUT"},
-		"a rotation is asked for":    {http.MethodGet, "/default/rotate", "", http.StatusMethodNotAllowed, "use POST here, not GET"},
-		"a revocation is asked for":  {http.MethodGet, "/default/revoke", "", http.StatusMethodNotAllowed, "use POST here, not GET"},
-		"a revocation of nothing":    {http.MethodPost, "/default/revoke", "{}", http.StatusBadRequest, "write {"},
-		"a revocation of no key":     {http.MethodPost, "/default/revoke", `{"kid":"x"}`, http.StatusConflict, "nothing was changed: the set default has no key"},
-		"a revocation that is a lot": {http.MethodPost, "/default/revoke", `{"kid":"` + strings.Repeat("x", 1<<17) + `"}`, http.StatusBadRequest, "write {"},
+		"another set": {
+			http.MethodGet, "/other", "", http.StatusNotFound,
+			`there is no key set \"other\": configure it in the global option`,
+		},
+		"another path": {
+			http.MethodGet, "/default/other", "", http.StatusNotFound,
+			"there is nothing at /elasticsearch_jwt/keys/default/other",
+		},
+		"a deeper path":    {http.MethodGet, "/default/jwks/x", "", http.StatusNotFound, "there is nothing at"},
+		"the list is read": {http.MethodPost, "", "", http.StatusMethodNotAllowed, "use GET here, not POST"},
+		"a set is read": {
+			http.MethodDelete, "/default", "", http.StatusMethodNotAllowed, "use GET here, not DELETE",
+		},
+		"a JWKS is read": {
+			http.MethodPut, "/default/jwks", "", http.StatusMethodNotAllowed, "use GET here, not PUT",
+		},
+		"a rotation is asked for": {
+			http.MethodGet, "/default/rotate", "", http.StatusMethodNotAllowed, "use POST here, not GET",
+		},
+		"a revocation is asked for": {
+			http.MethodGet, "/default/revoke", "", http.StatusMethodNotAllowed, "use POST here, not GET",
+		},
+		"a revocation of nothing": {http.MethodPost, "/default/revoke", "{}", http.StatusBadRequest, "write {"},
+		"a revocation of no key": {
+			http.MethodPost, "/default/revoke", `{"kid":"x"}`, http.StatusConflict,
+			"nothing was changed: the set default has no key",
+		},
+		"a revocation that is a lot": {
+			http.MethodPost, "/default/revoke", `{"kid":"` + strings.Repeat("x", 1<<17) + `"}`, http.StatusBadRequest, "write {",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, header, body := a.request(c.method, "/elasticsearch_jwt/keys"+c.path, c.body)

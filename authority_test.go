@@ -201,7 +201,9 @@ func revocationList(t testing.TB, a *authority, nextUpdate time.Time, revoked ..
 }
 
 // revocationListFrom is one with a thisUpdate.
-func revocationListFrom(t testing.TB, a *authority, thisUpdate, nextUpdate time.Time, revoked ...*x509.Certificate) []byte {
+func revocationListFrom(
+	t testing.TB, a *authority, thisUpdate, nextUpdate time.Time, revoked ...*x509.Certificate,
+) []byte {
 	t.Helper()
 	template := &x509.RevocationList{Number: nextSerial(), ThisUpdate: thisUpdate, NextUpdate: nextUpdate}
 	for _, cert := range revoked {

@@ -59,7 +59,8 @@ func columns(t testing.TB, out, first string) []string {
 func TestKeysPrintsATableForPeople(t *testing.T) {
 	a := newAdministered(t, manySources)
 	out := a.command("keys")
-	require.Equal(t, []string{"KID", "ALGORITHM", "STATE", "SIGNS", "FROM", "LEAVES", "THE", "JWKS"}, columns(t, out, "KID"))
+	require.Equal(t, []string{"KID", "ALGORITHM", "STATE", "SIGNS", "FROM", "LEAVES", "THE", "JWKS"},
+		columns(t, out, "KID"))
 	for _, set := range a.sets() {
 		require.Contains(t, out, set.Name+" ("+set.Source+")")
 		for _, key := range set.Keys {
@@ -174,18 +175,38 @@ func TestACommandThatCannotBeDoneSaysWhy(t *testing.T) {
 		args      []string
 		complaint string
 	}{
-		"a set that is not there":           {[]string{"keys", "other", "--address", a.admin}, `there is no key set "other": configure it`},
-		"a set with a path in it":           {[]string{"keys", "../../config", "--address", a.admin}, "there is no"},
-		"the JWKS of a secret":              {[]string{"jwks", "shared", "--address", a.admin}, "the key set shared is a shared secret: it has no public key"},
-		"a set that is not Caddy's":         {[]string{"rotate", "files", "--address", a.admin}, "its keys are not Caddy's to make"},
-		"a key that is not there":           {[]string{"revoke", "xyz", "--address", a.admin}, `has no key "xyz": it has `},
-		"no key":                            {[]string{"revoke", "--address", a.admin}, "name the kid of the key to revoke, which `caddy elasticsearch-jwt keys` lists; or write --all"},
-		"a key and all":                     {[]string{"revoke", "xyz", "--all", "--address", a.admin}, "name the kid of the key to revoke"},
-		"a kid with a hyphen":               {[]string{"revoke", "-xyz", "--address", a.admin}, "as in `revoke --now -- -xyz`"},
-		"a command that is mistyped":        {[]string{"rotat", "--address", a.admin}, `unknown command "rotat": did you mean rotate?`},
-		"a command that is none":            {[]string{"sign"}, `unknown command "sign": use one of `},
-		"two sets":                          {[]string{"rotate", "one", "two", "--address", a.admin}, "accepts at most 1 arg"},
-		"a Caddy that does not run":         {[]string{"keys", "--address", nobody}, "asking the admin API at " + nobody + ": is Caddy running, and is its admin endpoint on?"},
+		"a set that is not there": {
+			[]string{"keys", "other", "--address", a.admin}, `there is no key set "other": configure it`,
+		},
+		"a set with a path in it": {[]string{"keys", "../../config", "--address", a.admin}, "there is no"},
+		"the JWKS of a secret": {
+			[]string{"jwks", "shared", "--address", a.admin}, "the key set shared is a shared secret: it has no public key",
+		},
+		"a set that is not Caddy's": {
+			[]string{"rotate", "files", "--address", a.admin}, "its keys are not Caddy's to make",
+		},
+		"a key that is not there": {[]string{"revoke", "xyz", "--address", a.admin}, `has no key "xyz": it has `},
+		"no key": {
+			[]string{"revoke", "--address", a.admin},
+			"name the kid of the key to revoke, which `caddy elasticsearch-jwt keys` lists; or write --all",
+		},
+		"a key and all": {
+			[]string{"revoke", "xyz", "--all", "--address", a.admin}, "name the kid of the key to revoke",
+		},
+		"a kid with a hyphen": {
+			[]string{"revoke", "-xyz", "--address", a.admin}, "as in `revoke --now -- -xyz`",
+		},
+		"a command that is mistyped": {
+			[]string{"rotat", "--address", a.admin}, `unknown command "rotat": did you mean rotate?`,
+		},
+		"a command that is none": {[]string{"sign"}, `unknown command "sign": use one of `},
+		"two sets": {
+			[]string{"rotate", "one", "two", "--address", a.admin}, "accepts at most 1 arg",
+		},
+		"a Caddy that does not run": {
+			[]string{"keys", "--address", nobody}, "asking the admin API at " + nobody +
+				": is Caddy running, and is its admin endpoint on?",
+		},
 		"an address that is none":           {[]string{"keys", "--address", "a b c:x"}, "invalid admin address"},
 		"a configuration that is not there": {[]string{"keys", "--config", "/no/such/Caddyfile"}, "/no/such/Caddyfile"},
 	} {
@@ -263,7 +284,9 @@ func TestGenerateNeverOverwrites(t *testing.T) {
 		"an algorithm of secrets":    {[]string{"-o", there + "2", "--algorithm", "HS256"}, "use one of RS256"},
 		"an unknown algorithm":       {[]string{"-o", there + "2", "--algorithm", "EdDSA"}, "use one of RS256"},
 		"a small key":                {[]string{"-o", there + "2", "--key-size", "1024"}, "use 2048, 3072 or 4096, not 1024"},
-		"a size of a curve":          {[]string{"-o", there + "2", "--algorithm", "ES256", "--key-size", "384"}, "the curve of ES256 has one size"},
+		"a size of a curve": {
+			[]string{"-o", there + "2", "--algorithm", "ES256", "--key-size", "384"}, "the curve of ES256 has one size",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := command(t, append([]string{"generate"}, c.args...)...)

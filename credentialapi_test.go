@@ -15,13 +15,20 @@ func TestCredentialsThatOutliveACertificateAreNotMade(t *testing.T) {
 	const host = " HTTP/1.1\r\nHost: " + site + "\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 	refused := []string{
 		"POST /_security/api_key", "PUT /_security/api_key", "PATCH /_security/api_key", "post /_security/api_key",
-		"POST /_security/api_key/", "POST //_security//api_key", "POST /_security/api_key?pretty&wait", "POST /_security/./api_key",
-		"POST /x/../_security/api_key", "POST /_security/x/../api_key", "POST /%5fsecurity/api%5Fkey", "POST /_security%2Fapi_key",
-		"POST /_security/api%255fkey", "POST /_security/api_key;a=b", "POST /_Security/Api_Key", "POST /_security/api_key%20", "POST /_security/api_key%00",
+		"POST /_security/api_key/", "POST //_security//api_key", "POST /_security/api_key?pretty&wait",
+		"POST /_security/./api_key",
+		"POST /x/../_security/api_key", "POST /_security/x/../api_key", "POST /%5fsecurity/api%5Fkey",
+		"POST /_security%2Fapi_key",
+		"POST /_security/api%255fkey", "POST /_security/api_key;a=b", "POST /_Security/Api_Key", "POST /_security/api_key%20",
+		"POST /_security/api_key%00",
 		"POST https://" + site + "/_security/api_key", "POST /_security/api_key/grant",
-		"POST /_security/oauth2/token", "GET /_security/enroll/kibana", "POST /_plugins/_security/api/generateonbehalfoftoken",
+		"POST /_security/oauth2/token", "GET /_security/enroll/kibana",
+		"POST /_plugins/_security/api/generateonbehalfoftoken",
 	}
-	through := []string{"GET /_security/api_key", "DELETE /_security/api_key", "POST /_security/api_key/_query", "POST /logs/_search", "POST /_security/user/_has_privileges"}
+	through := []string{
+		"GET /_security/api_key", "DELETE /_security/api_key", "POST /_security/api_key/_query",
+		"POST /logs/_search", "POST /_security/user/_has_privileges",
+	}
 
 	t.Run("refuse", func(t *testing.T) {
 		s := newSceneOf(t, ownPool, "{{settings}}", "certificate optional\ncredential_apis refuse")

@@ -416,7 +416,8 @@ func TestTheManualHasEveryMemberOfAnAnswer(t *testing.T) {
 	require.True(t, found)
 	require.ElementsMatch(t, members[esjwt.SetStatus](), page{set.title, inSet}.firstSpans())
 	require.ElementsMatch(t, members[esjwt.KeyStatus](), page{set.title, inKey}.firstSpans())
-	_, rotation, found := strings.Cut(readPage(t, "docs/keys.md").text, "With `--json`, `rotate` and `revoke` print one object")
+	_, rotation, found := strings.Cut(readPage(t, "docs/keys.md").text,
+		"With `--json`, `rotate` and `revoke` print one object")
 	require.True(t, found)
 	rotation, _, _ = strings.Cut(rotation, "\n## ")
 	require.ElementsMatch(t, members[keys.Rotation](), page{"docs/keys.md", rotation}.firstSpans())

@@ -15,19 +15,27 @@ import (
 // the connection (Netty's HttpExpectationFailedEvent; Netty4HttpContentSizeHandler of Elasticsearch). That
 // is the body: a request of the client's own making that nobody has looked at.
 func TestNoExpectationReachesANode(t *testing.T) {
-	s := newSceneOf(t, strings.Replace(minimal, "auto_https", "servers {\n\t\tprotocols h1 h2 h3\n\t}\n\tauto_https", 1), "{{settings}}", optional)
+	s := newSceneOf(t, strings.Replace(minimal, "auto_https", "servers {\n\t\tprotocols h1 h2 h3\n\t}\n\tauto_https", 1),
+		"{{settings}}", optional)
 	for who, certs := range map[string][]tls.Certificate{"a client": {s.clients.client("alice")}, "nobody": nil} {
-		quic := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: s.server.pool(), ServerName: site, GetClientCertificate: present(certs)}}
+		quic := &http3.Transport{TLSClientConfig: &tls.Config{
+			RootCAs: s.server.pool(), ServerName: site,
+			GetClientCertificate: present(certs),
+		}}
 		t.Cleanup(func() { quic.Close() })
 		one := s.httpClient(certs...)
 		one.Transport.(*http.Transport).ForceAttemptHTTP2 = false
-		for protocol, client := range map[string]*http.Client{"HTTP/1.1": one, "HTTP/2.0": s.httpClient(certs...), "HTTP/3.0": {Transport: quic}} {
+		for protocol, client := range map[string]*http.Client{
+			"HTTP/1.1": one, "HTTP/2.0": s.httpClient(certs...),
+			"HTTP/3.0": {Transport: quic},
+		} {
 			host := site
 			if client.Transport == quic {
 				host = s.address
 			}
 			for _, expectation := range []string{"100-continue", "100-Continue", "nothing", "100-continue, nothing", ""} {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+host+"/", strings.NewReader("GET / HTTP/1.1\r\n\r\n"))
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+host+"/",
+					strings.NewReader("GET / HTTP/1.1\r\n\r\n"))
 				require.NoError(t, err)
 				req.Host = site
 				req.Header["Expect"] = []string{expectation}

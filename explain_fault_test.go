@@ -27,7 +27,8 @@ func explainAll(t *testing.T, caddyfile string, certs ...[]byte) []explained {
 	for _, cert := range certs {
 		file.Write(pemOf(cert))
 	}
-	out, err := command(t, "explain", writeFile(t, "client.pem", file.Bytes()), "--json", "--config", writeFile(t, "Caddyfile", []byte(caddyfile)))
+	out, err := command(t, "explain", writeFile(t, "client.pem", file.Bytes()), "--json", "--config",
+		writeFile(t, "Caddyfile", []byte(caddyfile)))
 	var explanations []explained
 	require.NoError(t, json.Unmarshal([]byte(out), &explanations), "%s %v", out, err)
 	return explanations
@@ -57,20 +58,31 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 		return sub
 	}
 	sameName := newAuthority(t, "clients authority")
-	critical := []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}}}
-	serversOnly := below(x509.Certificate{KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	past := below(x509.Certificate{NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC)})
+	critical := []pkix.Extension{{
+		Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true,
+		Value: []byte{5, 0},
+	}}
+	serversOnly := below(x509.Certificate{
+		KeyUsage:    x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	past := below(x509.Certificate{
+		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:  time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC),
+	})
 	odd := below(x509.Certificate{ExtraExtensions: critical})
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	require.NoError(t, err)
 	onP224, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
 	}, ca.cert, p224.Public(), ca.key)
 	require.NoError(t, err)
 	withRSA := func(bits int) []byte { // nobody has its private key
 		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 		der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-			SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-time.Hour),
+			NotAfter: time.Now().Add(time.Hour),
 		}, ca.cert, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, ca.key)
 		require.NoError(t, err)
 		return der
@@ -85,11 +97,21 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 		reason        string
 	}{
 		"expired": {
-			certs:  [][]byte{issued(ca, x509.Certificate{NotAfter: time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC), NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)})},
+			certs: [][]byte{
+				issued(ca, x509.Certificate{
+					NotAfter:  time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC),
+					NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
+				}),
+			},
 			reason: "expired", cause: "the client's certificate expired at 2021-02-03T04:05:06Z",
 		},
 		"not valid yet": {
-			certs:  [][]byte{issued(ca, x509.Certificate{NotBefore: time.Date(2090, 2, 3, 4, 5, 6, 0, time.UTC), NotAfter: time.Date(2091, 1, 1, 0, 0, 0, 0, time.UTC)})},
+			certs: [][]byte{
+				issued(ca, x509.Certificate{
+					NotBefore: time.Date(2090, 2, 3, 4, 5, 6, 0, time.UTC),
+					NotAfter:  time.Date(2091, 1, 1, 0, 0, 0, 0, time.UTC),
+				}),
+			},
 			reason: "expired", cause: "the client's certificate is not valid before 2090-02-03T04:05:06Z",
 		},
 		"an intermediate expired": {
@@ -98,7 +120,8 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 		},
 		"of an authority that is not in the pool": {
 			certs:  [][]byte{issued(others, x509.Certificate{})},
-			reason: "unverified", cause: `was issued by "CN=another authority", which is neither among the intermediates that were sent nor in the trust_pool, which has "CN=clients authority"`,
+			reason: "unverified", cause: `was issued by "CN=another authority", which is neither among the intermediates that ` +
+				`were sent nor in the trust_pool, which has "CN=clients authority"`,
 		},
 		"of an authority with the same name": {
 			certs:  [][]byte{issued(sameName, x509.Certificate{})},
@@ -107,29 +130,49 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 		// vault and cert-manager issue intermediates for servers; the client's own extended key usage is right.
 		"an intermediate for servers": {
 			certs:  [][]byte{issued(serversOnly, x509.Certificate{}), serversOnly.cert.Raw},
-			reason: "unverified", advice: "an intermediate in the client's chain is not for client authentication", not: "the client's certificate is not for",
-			cause: `the intermediate "CN=issuing authority" is not for client authentication: its extended key usage must include clientAuth`,
+			reason: "unverified", advice: "an intermediate in the client's chain is not for client authentication",
+			not: "the client's certificate is not for",
+			cause: `the intermediate "CN=issuing authority" is not for client authentication: its extended key usage must ` +
+				`include clientAuth`,
 		},
 		"for servers": {
 			certs:  [][]byte{issued(ca, x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})},
-			reason: "unverified", advice: "the client's certificate is not for client authentication", cause: "the client's certificate is not for client authentication",
+			reason: "unverified", advice: "the client's certificate is not for client authentication",
+			cause: "the client's certificate is not for client authentication",
 		},
 		"a critical extension": {
 			certs:  [][]byte{issued(ca, x509.Certificate{ExtraExtensions: critical})},
-			reason: "unverified", advice: "critical extension", cause: "the client's certificate has the critical extension 1.3.6.1.4.1.99999.1, which Go does not know",
+			reason: "unverified", advice: "critical extension",
+			cause: "the client's certificate has the critical extension 1.3.6.1.4.1.99999.1, which Go does not know",
 		},
 		"a critical extension of an intermediate": {
 			certs:  [][]byte{issued(odd, x509.Certificate{}), odd.cert.Raw},
-			reason: "unverified", cause: `the intermediate "CN=issuing authority" has the critical extension 1.3.6.1.4.1.99999.1`,
+			reason: "unverified", cause: `the intermediate "CN=issuing authority" has the critical extension ` +
+				`1.3.6.1.4.1.99999.1`,
 		},
-		"a key on P-224":    {certs: [][]byte{onP224}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "on the curve P-224"},
-		"a key for RSA-PSS": {certs: [][]byte{derOf(t, pss)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "RSA-PSS alone"},
+		"a key on P-224": {
+			certs: [][]byte{onP224}, reason: "unverified", advice: "no client can use the certificate in TLS",
+			cause: "on the curve P-224",
+		},
+		"a key for RSA-PSS": {
+			certs: [][]byte{derOf(t, pss)}, reason: "unverified", advice: "no client can use the certificate in TLS",
+			cause: "RSA-PSS alone",
+		},
 		// CVE-2023-29409: crypto/tls ends the handshake, also for one that is only sent along.
-		"a large RSA key":                    {certs: [][]byte{withRSA(8193)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "has 8193 bits"},
-		"a large RSA key of an intermediate": {certs: [][]byte{issued(ca, x509.Certificate{}), withRSA(8193)}, reason: "unverified", advice: "no client can use", cause: `the intermediate "CN=alice" has 8193 bits`},
-		"a small RSA key":                    {certs: [][]byte{withRSA(1023)}, reason: "unverified", advice: "no client can use the certificate in TLS", cause: "has 1023 bits"},
-		"an RSA key of the largest size":     {certs: [][]byte{withRSA(8192)}},
-		"nothing is the matter":              {certs: [][]byte{issued(ca, x509.Certificate{})}},
+		"a large RSA key": {
+			certs: [][]byte{withRSA(8193)}, reason: "unverified", advice: "no client can use the certificate in TLS",
+			cause: "has 8193 bits",
+		},
+		"a large RSA key of an intermediate": {
+			certs: [][]byte{issued(ca, x509.Certificate{}), withRSA(8193)}, reason: "unverified", advice: "no client can use",
+			cause: `the intermediate "CN=alice" has 8193 bits`,
+		},
+		"a small RSA key": {
+			certs: [][]byte{withRSA(1023)}, reason: "unverified", advice: "no client can use the certificate in TLS",
+			cause: "has 1023 bits",
+		},
+		"an RSA key of the largest size": {certs: [][]byte{withRSA(8192)}},
+		"nothing is the matter":          {certs: [][]byte{issued(ca, x509.Certificate{})}},
 	}
 	certFile, keyFile := others.server("in.example.org")
 	for name, tt := range tests {
@@ -138,7 +181,8 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 			"own pool":    "mode request\n}\n}\nelasticsearch_jwt {\ntrust_pool file " + ca.file() + "\n",
 		} {
 			t.Run(name+", "+where, func(t *testing.T) {
-				e := explainAll(t, "{\nadmin off\nstorage file_system "+t.TempDir()+"\nauto_https off\n}\nhttps://in.example.org {\ntls "+certFile+" "+keyFile+
+				e := explainAll(t, "{\nadmin off\nstorage file_system "+t.TempDir()+
+					"\nauto_https off\n}\nhttps://in.example.org {\ntls "+certFile+" "+keyFile+
 					" {\nclient_auth {\n"+caddyfile+"issuer i\naudience a\n}\nreverse_proxy localhost:9200\n}\n", tt.certs...)[0]
 				require.Equal(t, tt.reason, e.Reason)
 				require.Contains(t, e.Cause, tt.cause)
@@ -165,7 +209,8 @@ func TestAnExplanationAsksAboutTheSiteOfEachHandler(t *testing.T) {
 	a, b := newAuthority(t, "authority of a"), newAuthority(t, "authority of b")
 	certFile, keyFile := a.server("a.example.org", "b.example.org", "c.example.org")
 	siteOf := func(name, clientAuth, content string) string {
-		return "https://" + name + ".example.org {\ntls " + certFile + " " + keyFile + " {\n" + clientAuth + "}\n" + content + "}\n"
+		return "https://" + name + ".example.org {\ntls " + certFile + " " + keyFile + " {\n" + clientAuth + "}\n" + content +
+			"}\n"
 	}
 	jwt := func(issuer string) string {
 		return "elasticsearch_jwt {\nissuer " + issuer + "\naudience a\n}\nreverse_proxy localhost:9200\n"
@@ -177,7 +222,8 @@ func TestAnExplanationAsksAboutTheSiteOfEachHandler(t *testing.T) {
 		"&(shared) {\nroute {\n" + jwt("named") + "}\n}\n" +
 		siteOf("a", trusting(a), "handle /x/* {\n"+jwt("a")+"}\n") +
 		siteOf("b", trusting(b), "handle {\nroute {\n"+jwt("b")+"}\n}\nhandle /n/* {\ninvoke shared\n}\n") +
-		siteOf("c", "", "handle {\n"+strings.Replace(jwt("c"), "audience a", "audience a\ntrust_pool file "+a.file(), 1)+"}\n")
+		siteOf("c", "", "handle {\n"+strings.Replace(jwt("c"), "audience a", "audience a\ntrust_pool file "+a.file(), 1)+
+			"}\n")
 	byIssuer := map[string]explained{}
 	for _, e := range explainAll(t, caddyfile, a.client("alice").Certificate[0]) {
 		byIssuer[e.Issuer] = e

@@ -32,9 +32,11 @@ type explainedClaim struct {
 // is nobody.
 func TestTheAdminAPIExplainsACertificate(t *testing.T) {
 	admin := freeAddress(t)
-	s := newSceneOf(t, strings.Replace(ownPool, "admin off", "admin "+admin, 1), "{{settings}}", "groups {cert.o} staff\nclaim email {cert.san.email}\nclaim kind client")
+	s := newSceneOf(t, strings.Replace(ownPool, "admin off", "admin "+admin, 1), "{{settings}}",
+		"groups {cert.o} staff\nclaim email {cert.san.email}\nclaim kind client")
 	explain := func(body []byte) (int, string) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+admin+"/elasticsearch_jwt/explain", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+admin+"/elasticsearch_jwt/explain",
+			bytes.NewReader(body))
 		require.NoError(t, err)
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
@@ -56,7 +58,8 @@ func TestTheAdminAPIExplainsACertificate(t *testing.T) {
 	require.Empty(t, e.Reason)
 	require.Equal(t, "alice", e.Principal)
 	require.Equal(t, []string{"analysts", "staff"}, e.Groups)
-	require.Equal(t, e, one(append([]byte("\ufeff"), pemOf(s.clients.client("alice", "analysts").Certificate[0])...)), "a byte order mark is no part of it")
+	require.Equal(t, e, one(append([]byte("\ufeff"), pemOf(s.clients.client("alice", "analysts").Certificate[0])...)),
+		"a byte order mark is no part of it")
 	require.Equal(t, []explainedClaim{
 		{Name: "iss", Value: "https://es.example.com", From: "issuer"},
 		{Name: "aud", Value: []any{"https://elasticsearch.example.com:9200"}, From: "audience"},
@@ -102,29 +105,57 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 		principal, reason, trust  string
 		cause, advice             string
 	}{
-		"client_auth takes it":               {verifying, "", alice, "alice", "", "client_auth of in.example.org", "", ""},
-		"client_auth does not":               {verifying, "", bob, "", "unverified", "client_auth of in.example.org, which ends the handshake", "", "trust_pool of client_auth"},
-		"client_auth verifies nothing":       {unverifying, "", alice, "", "unverified", "no client_auth of in.example.org verifies", "", "mode verify_if_given"},
-		"an intermediate is not in the file": {verifying, "", file(pemOf(carol)), "", "unverified", "", "", "send the intermediates along"},
-		"a certificate in DER":               {verifying, "", file(clients.client("alice").Certificate[0]), "alice", "", "", "", ""},
-		"an intermediate is in the file":     {verifying, "", file(pemOf(carol), pemOf(issuing.cert.Raw)), "carol", "", "", "", ""},
-		"the handler verifies":               {unverifying, "trust_pool file {{clients}}", alice, "alice", "", "own trust_pool", "", ""},
-		"the handler does not take it":       {unverifying, "trust_pool file {{clients}}", bob, "", "unverified", "own trust_pool", "signed by unknown authority", "trust_pool of elasticsearch_jwt"},
+		"client_auth takes it": {verifying, "", alice, "alice", "", "client_auth of in.example.org", "", ""},
+		"client_auth does not": {
+			verifying, "", bob, "", "unverified", "client_auth of in.example.org, which ends the handshake", "",
+			"trust_pool of client_auth",
+		},
+		"client_auth verifies nothing": {
+			unverifying, "", alice, "", "unverified", "no client_auth of in.example.org verifies", "", "mode verify_if_given",
+		},
+		"an intermediate is not in the file": {
+			verifying, "", file(pemOf(carol)), "", "unverified", "", "", "send the intermediates along",
+		},
+		"a certificate in DER": {
+			verifying, "", file(clients.client("alice").Certificate[0]), "alice", "", "", "", "",
+		},
+		"an intermediate is in the file": {
+			verifying, "", file(pemOf(carol), pemOf(issuing.cert.Raw)), "carol", "", "", "", "",
+		},
+		"the handler verifies": {
+			unverifying, "trust_pool file {{clients}}", alice, "alice", "", "own trust_pool", "", "",
+		},
+		"the handler does not take it": {
+			unverifying, "trust_pool file {{clients}}", bob, "", "unverified", "own trust_pool", "signed by unknown authority",
+			"trust_pool of elasticsearch_jwt",
+		},
 		"a handler of two sites": {
-			head + site("in.example.org, https://any.example.org", "mode verify_if_given\ntrust_pool file {{clients}}"), "", alice,
+			head + site("in.example.org, https://any.example.org", "mode verify_if_given\ntrust_pool file {{clients}}"), "",
+			alice,
 			"alice", "", "client_auth of any.example.org, in.example.org", "", "",
 		},
-		"a principal that it lacks":      {verifying, "principal {cert.uid}", alice, "", "no_principal", "", "principal {cert.uid}", "choose another principal"},
-		"a group that looks like a name": {verifying, "groups {cert.san.dns} a={cert.cn},b", alice, "", "invalid_group", "", "groups a={cert.cn},b", "looks like a distinguished name"},
-		"a group that has no value":      {verifying, "groups x-{cert.dc}\nclaim n 1\nrequired_claim unit {cert.ou}", alice, "", "no_claim", "", "", "the claim unit"},
-		"a deny list":                    {verifying, "deny " + denied, alice, "", "revoked", "", "deny " + denied, "denied by its subject"},
-		"an old revocation list":         {verifying, "crl " + old, alice, "", "revoked", "", "crl " + old, "crl_stale allow"},
+		"a principal that it lacks": {
+			verifying, "principal {cert.uid}", alice, "", "no_principal", "", "principal {cert.uid}", "choose another principal",
+		},
+		"a group that looks like a name": {
+			verifying, "groups {cert.san.dns} a={cert.cn},b", alice, "", "invalid_group", "", "groups a={cert.cn},b",
+			"looks like a distinguished name",
+		},
+		"a group that has no value": {
+			verifying, "groups x-{cert.dc}\nclaim n 1\nrequired_claim unit {cert.ou}", alice, "", "no_claim", "", "",
+			"the claim unit",
+		},
+		"a deny list": {
+			verifying, "deny " + denied, alice, "", "revoked", "", "deny " + denied, "denied by its subject",
+		},
+		"an old revocation list": {verifying, "crl " + old, alice, "", "revoked", "", "crl " + old, "crl_stale allow"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			certFile, keyFile := others.server("in.example.org", "beside.example.org")
 			config := writeFile(t, "Caddyfile", []byte(strings.NewReplacer(
-				"{{tls}}", certFile+" "+keyFile, "{{storage}}", t.TempDir(), "{{clients}}", clients.file(), "{{others}}", others.file(),
+				"{{tls}}", certFile+" "+keyFile, "{{storage}}", t.TempDir(), "{{clients}}", clients.file(), "{{others}}",
+				others.file(),
 			).Replace(strings.ReplaceAll(tt.caddyfile, "{{settings}}", tt.settings))))
 
 			out, err := command(t, "explain", tt.cert, "--json", "--config", config)

@@ -23,7 +23,8 @@ func TestAClientReachesTheUpstreamAsTheHolderOfItsCertificate(t *testing.T) {
 
 	iat, exp := token.claims["iat"].(float64), token.claims["exp"].(float64)
 	require.Equal(t, token.claims["nbf"], iat)
-	require.Equal(t, (10*time.Minute + time.Minute).Seconds(), exp-iat, "a lifetime, and a minute for clocks that run ahead")
+	require.Equal(t, (10*time.Minute + time.Minute).Seconds(), exp-iat,
+		"a lifetime, and a minute for clocks that run ahead")
 	now := float64(time.Now().Unix())
 	require.LessOrEqual(t, iat, now-60)
 	require.GreaterOrEqual(t, exp, now+5*60-1, "half a lifetime is left at least")

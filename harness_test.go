@@ -186,7 +186,8 @@ func (p *proxy) reload(caddyfile string, replacements ...string) {
 	var parsed map[string]any
 	require.NoError(p.t, json.Unmarshal(config, &parsed))
 	parsed["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{
-		"writer": map[string]any{"output": "test", "name": p.dir}, "level": "DEBUG", "encoder": map[string]any{"format": "json"},
+		"writer": map[string]any{"output": "test", "name": p.dir}, "level": "DEBUG",
+		"encoder": map[string]any{"format": "json"},
 		// At DEBUG each handshake is an event, which copies the TLS app as its Start left it. Over UDP the
 		// race detector sees no order between the two: it knows of none between who sends and who receives.
 		"exclude": []string{"events"},
@@ -346,7 +347,8 @@ var ecSite = withKeys("default storage {\n\t\t\talgorithm ES256\n\t\t}")
 // withKeys is the minimal site with key sets, as the Caddyfile's option has them.
 func withKeys(sets ...string) string {
 	return strings.NewReplacer(
-		"	auto_https disable_redirects\n", "	auto_https disable_redirects\n	elasticsearch_jwt {\n		keys "+strings.Join(sets, "\n		keys ")+"\n	}\n",
+		"	auto_https disable_redirects\n", "	auto_https disable_redirects\n	elasticsearch_jwt {\n		keys "+
+			strings.Join(sets, "\n		keys ")+"\n	}\n",
 		"		{{settings}}\n", "",
 	).Replace(minimal)
 }
@@ -485,10 +487,11 @@ const es256 = `{"source":"storage","algorithm":"ES256"}`
 func tokenOf(t testing.TB, h *esjwt.Handler, r *http.Request) string {
 	t.Helper()
 	var authorization string
-	err := h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		authorization = r.Header.Get("Authorization")
-		return nil
-	}))
+	err := h.ServeHTTP(httptest.NewRecorder(), r,
+		caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			authorization = r.Header.Get("Authorization")
+			return nil
+		}))
 	require.NoError(t, err)
 	return authorization
 }
@@ -497,11 +500,12 @@ func tokenOf(t testing.TB, h *esjwt.Handler, r *http.Request) string {
 // refusal.
 func identityOf(h *esjwt.Handler, r *http.Request) string {
 	var who string
-	err := h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		claims := unverifiedClaims(r.Header.Get("Authorization"))
-		who = fmt.Sprintf("%v %v", claims["sub"], claims["roles"])
-		return nil
-	}))
+	err := h.ServeHTTP(httptest.NewRecorder(), r,
+		caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			claims := unverifiedClaims(r.Header.Get("Authorization"))
+			who = fmt.Sprintf("%v %v", claims["sub"], claims["roles"])
+			return nil
+		}))
 	if refusal, ok := asRefusal(err); ok {
 		return "refused: " + refusal.Reason
 	}

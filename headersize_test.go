@@ -22,7 +22,9 @@ import (
 // withTransport is the minimal site with elasticsearch_jwt's transport to a node that speaks TLS, and more
 // settings of reverse_proxy.
 func withTransport(settings string) string {
-	return strings.Replace(minimal, "reverse_proxy {{upstream}}", "reverse_proxy https://{{upstream}} {\n\t\ttransport elasticsearch_jwt {\n\t\t\ttls_trust_pool file {{node-ca}}\n\t\t}\n"+settings+"\n\t}", 1)
+	return strings.Replace(minimal, "reverse_proxy {{upstream}}",
+		"reverse_proxy https://{{upstream}} {\n\t\ttransport elasticsearch_jwt {\n\t\t\ttls_trust_pool file {{node-ca}}\n"+
+			"\t\t}\n"+settings+"\n\t}", 1)
 }
 
 // roomy is a site on which Caddy itself reads more headers than it does by default, which is 16 KiB.
@@ -36,7 +38,10 @@ func nodeOf(t testing.TB, node *httptest.Server) []string {
 	node.StartTLS()
 	t.Cleanup(node.Close)
 	file := filepath.Join(t.TempDir(), "node-ca.pem")
-	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: node.Certificate().Raw}), 0o600))
+	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{
+		Type:  "CERTIFICATE",
+		Bytes: node.Certificate().Raw,
+	}), 0o600))
 	return []string{"{{upstream}}", strings.TrimPrefix(node.URL, "https://"), "{{node-ca}}", file}
 }
 
@@ -57,15 +62,20 @@ func TestNoNodeGetsMoreHeadersThanItReads(t *testing.T) {
 	const limit = 16 << 10
 	for name, caddyfile := range map[string]string{
 		"the http transport": minimal,
-		"ours":               strings.Replace(minimal, "reverse_proxy {{upstream}}", "reverse_proxy {{upstream}} {\n\t\ttransport elasticsearch_jwt\n\t}", 1),
+		"ours": strings.Replace(minimal, "reverse_proxy {{upstream}}",
+			"reverse_proxy {{upstream}} {\n\t\ttransport elasticsearch_jwt\n\t}", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSceneOf(t, roomy(caddyfile), "{{settings}}", "certificate optional\nheader X-Also {jwt}")
-			clients := map[string]*http.Client{"with a certificate": s.httpClient(s.clients.client("alice")), "without one": s.httpClient()}
+			clients := map[string]*http.Client{
+				"with a certificate": s.httpClient(s.clients.client("alice")),
+				"without one":        s.httpClient(),
+			}
 			for who, client := range clients {
 				largest, refused := 0, 0
 				for padding := limit - 4000; padding <= limit+100; padding += 50 {
-					a := s.get(client, "/", "Authorization", "Basic YWJj", "X-Padding", strings.Repeat("a", padding/2), "X-More", strings.Repeat("a", padding-padding/2))
+					a := s.get(client, "/", "Authorization", "Basic YWJj", "X-Padding", strings.Repeat("a", padding/2), "X-More",
+						strings.Repeat("a", padding-padding/2))
 					if a.StatusCode != http.StatusOK {
 						require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, a.StatusCode, who)
 						refused++
@@ -83,7 +93,8 @@ func TestNoNodeGetsMoreHeadersThanItReads(t *testing.T) {
 			for i := range cap(many) / 2 {
 				many = append(many, fmt.Sprintf("X-%d", i), "") // nothing in them, but 10 bytes each
 			}
-			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, s.get(clients["with a certificate"], "/", many...).StatusCode)
+			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge,
+				s.get(clients["with a certificate"], "/", many...).StatusCode)
 		})
 	}
 }
@@ -92,7 +103,8 @@ func TestNoNodeGetsMoreHeadersThanItReads(t *testing.T) {
 func TestTheTransportCountsWhatHeaderUpAdds(t *testing.T) {
 	var reached atomic.Int32
 	node := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
-	s := newSceneOf(t, withTransport("\t\tfail_duration 1m\n\t\tlb_retries 3\n\t\theader_up X-Added "+strings.Repeat("a", 8000)),
+	s := newSceneOf(t, withTransport("\t\tfail_duration 1m\n\t\tlb_retries 3\n\t\theader_up X-Added "+
+		strings.Repeat("a", 8000)),
 		append(nodeOf(t, node), "{{settings}}", "max_header_size 12KiB")...)
 	alice := s.httpClient(s.clients.client("alice"))
 	require.Equal(t, http.StatusOK, s.get(alice, "/").StatusCode)
@@ -115,7 +127,10 @@ func TestTheTransportCountsWhatHeaderUpAdds(t *testing.T) {
 // TestANodeThatSpeaksHTTP2SaysWhatItReads: OpenSearch announces a small limit, and Caddy's answer was an
 // empty 502, which clients take for a dead node.
 func TestANodeThatSpeaksHTTP2SaysWhatItReads(t *testing.T) {
-	node := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
+	node := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_,
+			_ = io.WriteString(w, r.Proto)
+	}))
 	node.EnableHTTP2 = true
 	node.Config.MaxHeaderBytes = 4 << 10
 	s := newSceneOf(t, withTransport(""), append(nodeOf(t, node), "{{settings}}", "")...)
@@ -136,31 +151,39 @@ func TestMaxHeaderSizeIsOfTheCluster(t *testing.T) {
 		"max_header_size 999999TB": "write a size such as 16KiB",
 		"max_header_size":          "takes exactly one value",
 	} {
-		_, err := tryAdapt(strings.NewReplacer("{{settings}}", setting, "{{site}}", "https://es.example.com", "{{tls}}", "a b", "{{storage}}", "s", "{{clients}}", "c", "{{upstream}}", "u:1").Replace(minimal))
+		_, err := tryAdapt(strings.NewReplacer("{{settings}}", setting, "{{site}}", "https://es.example.com", "{{tls}}",
+			"a b", "{{storage}}", "s", "{{clients}}", "c", "{{upstream}}", "u:1").Replace(minimal))
 		require.ErrorContains(t, err, want, setting)
 		require.ErrorContains(t, err, "Caddyfile:", setting)
 	}
 	s := newSceneOf(t, roomy(minimal), "{{settings}}", "max_header_size 64KiB")
 	alice := s.httpClient(s.clients.client("alice"))
 	require.Equal(t, http.StatusOK, s.get(alice, "/", "X-Own", strings.Repeat("a", 60_000)).StatusCode)
-	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, s.get(alice, "/", "X-Own", strings.Repeat("a", 65_000)).StatusCode)
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge,
+		s.get(alice, "/", "X-Own", strings.Repeat("a", 65_000)).StatusCode)
 	groups := make([]string, 900)
 	for i := range groups {
 		groups[i] = fmt.Sprintf("group number %d, with a long name", i)
 	}
-	require.Equal(t, http.StatusOK, s.get(s.httpClient(s.clients.client("bob", groups...)), "/").StatusCode, "a certificate has as much room")
+	require.Equal(t, http.StatusOK, s.get(s.httpClient(s.clients.client("bob", groups...)), "/").StatusCode,
+		"a certificate has as much room")
 }
 
 // TestAPooledConnectionIsNeverSpoiled is what fault and protection look like, with a node that does as
 // Elasticsearch does.
 func TestAPooledConnectionIsNeverSpoiled(t *testing.T) {
-	for name, settings := range map[string]string{"the http transport": "transport http", "ours": "transport elasticsearch_jwt"} {
+	for name, settings := range map[string]string{
+		"the http transport": "transport http",
+		"ours":               "transport elasticsearch_jwt",
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSceneOf(t, roomy(strings.Replace(minimal, "reverse_proxy {{upstream}}", "reverse_proxy {{upstream}} {\n\t\t"+settings+"\n\t}", 1)),
+			s := newSceneOf(t, roomy(strings.Replace(minimal, "reverse_proxy {{upstream}}", "reverse_proxy {{upstream}} {\n\t\t"+
+				settings+"\n\t}", 1)),
 				"{{settings}}", optional, "{{upstream}}", deafNode(t))
 			alice, nobody := s.httpClient(s.clients.client("alice")), s.httpClient(tls.Certificate{})
 			for range 10 {
-				require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, s.get(nobody, "/", "Authorization", "Basic YWJj", "X-Own", strings.Repeat("a", 16500)).StatusCode)
+				require.Equal(t, http.StatusRequestHeaderFieldsTooLarge,
+					s.get(nobody, "/", "Authorization", "Basic YWJj", "X-Own", strings.Repeat("a", 16500)).StatusCode)
 				require.Equal(t, http.StatusNoContent, s.get(alice, "/").StatusCode)
 			}
 		})
@@ -206,13 +229,18 @@ func TestALongHostCountsWhereverItIsSent(t *testing.T) {
 	const limit = 16 << 10
 	for name, transport := range map[string]string{"the http transport": "http", "ours": "elasticsearch_jwt"} {
 		t.Run(name, func(t *testing.T) {
-			caddyfile := strings.NewReplacer("{{site}} {", "https://:{{port}} {", "auto_https", "fallback_sni "+site+"\n\tauto_https",
-				"reverse_proxy {{upstream}}", "reverse_proxy {{upstream}} {\n\t\ttransport "+transport+"\n\t}").Replace(roomy(minimal))
+			caddyfile := strings.NewReplacer("{{site}} {", "https://:{{port}} {", "auto_https", "fallback_sni "+site+
+				"\n\tauto_https",
+				"reverse_proxy {{upstream}}", "reverse_proxy {{upstream}} {\n\t\ttransport "+transport+
+					"\n\t}").Replace(roomy(minimal))
 			s := newSceneOf(t, caddyfile, "{{settings}}", optional)
 			largest, refused := 0, 0
 			for length := 4000; length < 12_000; length += 250 {
 				host := strings.Repeat("a", length) + ".example.com"
-				client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: host}}}
+				client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+					InsecureSkipVerify: true,
+					ServerName:         host,
+				}}}
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.address+"/", nil)
 				require.NoError(t, err)
 				req.Host = host

@@ -48,7 +48,8 @@ func TestOnlyACertificateThatCanBeBelievedIsAnIdentity(t *testing.T) {
 		{"no certificate", nil, 401, "no_certificate"},
 		{"from another authority", new(others.client("alice")), 401, "unverified"},
 		{"expired", new(s.clients.issue(x509.Certificate{
-			Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour),
+			Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-2 * time.Hour),
+			NotAfter: time.Now().Add(-time.Hour),
 		})), 401, "expired"},
 		{"not valid yet", new(s.clients.issue(x509.Certificate{
 			Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(time.Hour),
@@ -57,7 +58,8 @@ func TestOnlyACertificateThatCanBeBelievedIsAnIdentity(t *testing.T) {
 			Subject: pkix.Name{CommonName: "alice"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		})), 401, "unverified"},
 		{"for an unknown use only", new(s.clients.issue(x509.Certificate{
-			Subject: pkix.Name{CommonName: "alice"}, ExtKeyUsage: []x509.ExtKeyUsage{}, UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 2, 3}},
+			Subject: pkix.Name{CommonName: "alice"}, ExtKeyUsage: []x509.ExtKeyUsage{},
+			UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 2, 3}},
 		})), 401, "unverified"},
 		{"for any use", new(s.clients.issue(x509.Certificate{
 			Subject: pkix.Name{CommonName: "alice"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
@@ -91,8 +93,13 @@ func TestOnlyACertificateThatCanBeBelievedIsAnIdentity(t *testing.T) {
 		})), 200, "bob []"},
 		{"with a comma in a group", new(s.clients.client("alice", "Acme, Inc.")), 200, "alice [Acme, Inc.]"},
 		{"with a group that a DN rule could match", new(s.clients.client("alice", "a,ou=y")), 403, "invalid_group"},
-		{"with a group that a DN rule could match, with a semicolon", new(s.clients.client("alice", "cn=a;ou=y")), 403, "invalid_group"},
-		{"with a group that is another spelling of a DN", new(s.clients.client("alice", `cn=\61dmins`)), 403, "invalid_group"},
+		{
+			"with a group that a DN rule could match, with a semicolon", new(s.clients.client("alice", "cn=a;ou=y")), 403,
+			"invalid_group",
+		},
+		{
+			"with a group that is another spelling of a DN", new(s.clients.client("alice", `cn=\61dmins`)), 403, "invalid_group",
+		},
 		{"with an empty group", new(s.clients.issue(x509.Certificate{
 			RawSubject: subject(t, rdn(oidO, utf8String, ""), rdn(oidCN, utf8String, "alice")),
 		})), 403, "invalid_group"},
@@ -128,7 +135,8 @@ func TestABadCertificateEndsTheHandshakeWhereTheTLSLayerVerifies(t *testing.T) {
 	for name, cert := range map[string]tls.Certificate{
 		"from another authority": others.client("alice"),
 		"expired": s.clients.issue(x509.Certificate{
-			Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour),
+			Subject: pkix.Name{CommonName: "alice"}, NotBefore: time.Now().Add(-2 * time.Hour),
+			NotAfter: time.Now().Add(-time.Hour),
 		}),
 		"for servers only": s.clients.issue(x509.Certificate{
 			Subject: pkix.Name{CommonName: "alice"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -147,7 +155,8 @@ func TestABadCertificateEndsTheHandshakeWhereTheTLSLayerVerifies(t *testing.T) {
 func TestACertificateThatNobodyVerifiedIsRefused(t *testing.T) {
 	for _, mode := range []string{"request", "require"} {
 		t.Run(mode, func(t *testing.T) {
-			s := newSceneOf(t, strings.Replace(ownPool, "mode request", "mode "+mode, 1), "trust_pool file {{clients}}", "", "{{settings}}", "")
+			s := newSceneOf(t, strings.Replace(ownPool, "mode request", "mode "+mode, 1), "trust_pool file {{clients}}", "",
+				"{{settings}}", "")
 			a := s.get(s.httpClient(s.clients.client("alice")), "/")
 			require.Equal(t, http.StatusUnauthorized, a.StatusCode)
 			require.Equal(t, "unverified", a.body)
@@ -224,7 +233,8 @@ func TestTheHostMustBeTheServerNameOfTheHandshake(t *testing.T) {
 	}
 
 	s := newSceneOf(t, twoSites, "{{others}}", others.file(), "{{settings}}", "")
-	require.Equal(t, 421, request(s, others.client("admin"), "other.example.com", site), "verified by the other site's authorities")
+	require.Equal(t, 421, request(s, others.client("admin"), "other.example.com", site),
+		"verified by the other site's authorities")
 	s.upstream.requireNone(t)
 	for _, host := range []string{site, "ES.example.com", site + ":8443"} {
 		require.Equal(t, 200, request(s, s.clients.client("alice"), site, host), host)
@@ -232,7 +242,8 @@ func TestTheHostMustBeTheServerNameOfTheHandshake(t *testing.T) {
 	}
 
 	s.load(twoSites, s.replacements("{{others}}", others.file(), "{{settings}}", "trust_pool file "+s.clients.file())...)
-	require.Equal(t, 401, request(s, others.client("admin"), "other.example.com", site), "the handler's own authorities decide")
+	require.Equal(t, 401, request(s, others.client("admin"), "other.example.com", site),
+		"the handler's own authorities decide")
 	s.upstream.requireNone(t)
 	require.Equal(t, 200, request(s, s.clients.client("alice"), site, site))
 }
@@ -279,9 +290,16 @@ func TestNoSpellingOfTheServerNameBorrowsAnotherSitesAuthorities(t *testing.T) {
 	for _, strict := range []string{"", "servers {\nstrict_sni_host insecure_off\n}"} {
 		for _, other := range []string{"*.example.com:{{port}}", ":{{port}}"} {
 			t.Run(strict+other, func(t *testing.T) {
-				s := newSceneOf(t, strings.NewReplacer("{{strict}}", strict, "{{other}}", other).Replace(twoSites), "{{others}}", others.file())
-				for _, sni := range []string{"e\u017f.example.com", "ES.example.com", "[es.example.com", "es.example.com]", "es.example.com.", "x.example.com"} {
-					for _, host := range []string{"es.example.com", "[es.example.com", "es.example.com]", "es.example.com.", "es.example.com.:443", "x.example.com.", "E\u017f.example.com"} {
+				s := newSceneOf(t, strings.NewReplacer("{{strict}}", strict, "{{other}}", other).Replace(twoSites), "{{others}}",
+					others.file())
+				for _, sni := range []string{
+					"e\u017f.example.com", "ES.example.com", "[es.example.com", "es.example.com]",
+					"es.example.com.", "x.example.com",
+				} {
+					for _, host := range []string{
+						"es.example.com", "[es.example.com", "es.example.com]", "es.example.com.",
+						"es.example.com.:443", "x.example.com.", "E\u017f.example.com",
+					} {
 						conn, err := tls.Dial("tcp", s.address, &tls.Config{
 							InsecureSkipVerify: true, ServerName: sni, NextProtos: []string{"http/1.1"},
 							GetClientCertificate: present([]tls.Certificate{admin}),
@@ -313,10 +331,12 @@ func TestAResumedSessionProvesNothing(t *testing.T) {
 	leaf := clients.client("alice").Leaf
 	h := newHandler(t, benchConfig, `{"source":"storage","algorithm":"ES256"}`)
 	tests := map[string]func(*tls.ConnectionState){
-		"resumed":                            func(c *tls.ConnectionState) { c.DidResume = true },
-		"before the handshake's end":         func(c *tls.ConnectionState) { c.HandshakeComplete = false },
-		"without a chain":                    func(c *tls.ConnectionState) { c.VerifiedChains = nil },
-		"with the chain of another":          func(c *tls.ConnectionState) { c.PeerCertificates = []*x509.Certificate{clients.client("eve").Leaf} },
+		"resumed":                    func(c *tls.ConnectionState) { c.DidResume = true },
+		"before the handshake's end": func(c *tls.ConnectionState) { c.HandshakeComplete = false },
+		"without a chain":            func(c *tls.ConnectionState) { c.VerifiedChains = nil },
+		"with the chain of another": func(c *tls.ConnectionState) {
+			c.PeerCertificates = []*x509.Certificate{clients.client("eve").Leaf}
+		},
 		"with an empty chain":                func(c *tls.ConnectionState) { c.VerifiedChains = [][]*x509.Certificate{{}} },
 		"with no server name":                func(c *tls.ConnectionState) { c.ServerName = "" },
 		"with no certificate, but one chain": func(c *tls.ConnectionState) { c.PeerCertificates = nil },
@@ -356,8 +376,15 @@ func TestNamesComeFromWhereTheConfigurationSays(t *testing.T) {
 		{"{cert.spiffe_id}", "{cert.uid}", "spiffe://example.org/ns/data/sa/ingest []"},
 		{"{cert.san.uri}", "staff", "spiffe://example.org/ns/data/sa/ingest [staff]"},
 		{"{cert.cn}@{cert.issuer.cn}", "{cert.o}", "carol@clients authority [analysts]"},
-		{"{cert.dn}", "{cert.dn_rfc2253}", "CN=carol, OU=east + OU=west, O=analysts, L=Berlin, ST=BE, C=DE [CN=carol,OU=east+OU=west,O=analysts,L=Berlin,ST=BE,C=DE]"},
-		{"{cert.dn_opensearch}", "{cert.issuer.dn_opensearch}", "CN=carol,OU=east+OU=west,O=analysts,L=Berlin,ST=BE,C=DE [CN=clients authority]"},
+		{
+			"{cert.dn}", "{cert.dn_rfc2253}",
+			"CN=carol, OU=east + OU=west, O=analysts, L=Berlin, ST=BE, C=DE " +
+				"[CN=carol,OU=east+OU=west,O=analysts,L=Berlin,ST=BE,C=DE]",
+		},
+		{
+			"{cert.dn_opensearch}", "{cert.issuer.dn_opensearch}",
+			"CN=carol,OU=east+OU=west,O=analysts,L=Berlin,ST=BE,C=DE [CN=clients authority]",
+		},
 		{`\{{cert.cn}\}`, "{cert.o}", "{carol} [analysts]"},
 		{"{cert.san.ip}", "{cert.o}", "refused: no_principal"},
 		{"{cert.ou}", "{cert.o}", "refused: no_principal"},
@@ -366,7 +393,8 @@ func TestNamesComeFromWhereTheConfigurationSays(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.principal+" "+tt.groups, func(t *testing.T) {
-			h := newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"principal":%q,"groups":[%q]}`, tt.principal, tt.groups), `{"source":"storage","algorithm":"ES256"}`)
+			h := newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"principal":%q,"groups":[%q]}`, tt.principal,
+				tt.groups), `{"source":"storage","algorithm":"ES256"}`)
 			require.Equal(t, tt.want, identityOf(h, referenceRequest(leaf, clients.cert)))
 		})
 	}
@@ -383,22 +411,27 @@ func TestOneKindOfAlternativeNameIsNeverAnother(t *testing.T) {
 		template  x509.Certificate
 		principal string // where somebody else would be found
 	}{
-		"an address in a DNS name":           {x509.Certificate{DNSNames: []string{"admin@example.org"}}, "{cert.san.email}"},
-		"a URI in a DNS name":                {x509.Certificate{DNSNames: []string{spiffe}}, "{cert.san.uri}"},
-		"a SPIFFE ID in a DNS name":          {x509.Certificate{DNSNames: []string{spiffe}}, "{cert.spiffe_id}"},
-		"a SPIFFE ID in an e-mail":           {x509.Certificate{EmailAddresses: []string{spiffe}}, "{cert.spiffe_id}"},
-		"an IP address in a DNS name":        {x509.Certificate{DNSNames: []string{"192.0.2.1"}}, "{cert.san.ip}"},
-		"a DNS name that is an address":      {x509.Certificate{IPAddresses: []net.IP{{192, 0, 2, 1}}}, "{cert.san.dns}"},
-		"an e-mail in a URI":                 {x509.Certificate{URIs: []*url.URL{mail}}, "{cert.san.email}"},
-		"a user principal name in an e-mail": {x509.Certificate{EmailAddresses: []string{"admin@example.org"}}, "{cert.san.upn}"},
-		"a common name in a DNS name":        {x509.Certificate{DNSNames: []string{"admin"}}, "{cert.cn}"},
-		"a DNS name in a common name":        {x509.Certificate{Subject: pkix.Name{CommonName: "admin.example.org"}}, "{cert.san.dns}"},
-		"an e-mail in the subject":           {x509.Certificate{EmailAddresses: []string{"admin@example.org"}}, "{cert.email}"},
-		"the authority's in the subject":     {x509.Certificate{Subject: pkix.Name{CommonName: "alice"}}, "{cert.issuer.o}"},
+		"an address in a DNS name":      {x509.Certificate{DNSNames: []string{"admin@example.org"}}, "{cert.san.email}"},
+		"a URI in a DNS name":           {x509.Certificate{DNSNames: []string{spiffe}}, "{cert.san.uri}"},
+		"a SPIFFE ID in a DNS name":     {x509.Certificate{DNSNames: []string{spiffe}}, "{cert.spiffe_id}"},
+		"a SPIFFE ID in an e-mail":      {x509.Certificate{EmailAddresses: []string{spiffe}}, "{cert.spiffe_id}"},
+		"an IP address in a DNS name":   {x509.Certificate{DNSNames: []string{"192.0.2.1"}}, "{cert.san.ip}"},
+		"a DNS name that is an address": {x509.Certificate{IPAddresses: []net.IP{{192, 0, 2, 1}}}, "{cert.san.dns}"},
+		"an e-mail in a URI":            {x509.Certificate{URIs: []*url.URL{mail}}, "{cert.san.email}"},
+		"a user principal name in an e-mail": {
+			x509.Certificate{EmailAddresses: []string{"admin@example.org"}}, "{cert.san.upn}",
+		},
+		"a common name in a DNS name": {x509.Certificate{DNSNames: []string{"admin"}}, "{cert.cn}"},
+		"a DNS name in a common name": {
+			x509.Certificate{Subject: pkix.Name{CommonName: "admin.example.org"}}, "{cert.san.dns}",
+		},
+		"an e-mail in the subject":       {x509.Certificate{EmailAddresses: []string{"admin@example.org"}}, "{cert.email}"},
+		"the authority's in the subject": {x509.Certificate{Subject: pkix.Name{CommonName: "alice"}}, "{cert.issuer.o}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := configured(t, `,"principal":"`+c.principal+`"`)
-			require.Equal(t, "refused: no_principal", identityOf(h, referenceRequest(clients.issue(c.template).Leaf, clients.cert)))
+			require.Equal(t, "refused: no_principal", identityOf(h,
+				referenceRequest(clients.issue(c.template).Leaf, clients.cert)))
 		})
 	}
 }
@@ -409,10 +442,12 @@ func TestACertificateWithoutASubjectHasNoDistinguishedName(t *testing.T) {
 	clients := newAuthority(t, "clients authority")
 	leaf := clients.issue(x509.Certificate{EmailAddresses: []string{"carol@example.org"}}).Leaf
 	for _, dn := range []string{"{cert.dn}", "{cert.dn_rfc2253}", "{cert.dn_opensearch}"} {
-		h := newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"principal":"{cert.san.email}","groups":[%q],"claims":{"dn":%[1]q}}`, dn), `{"source":"storage","algorithm":"ES256"}`)
+		h := newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"principal":"{cert.san.email}","groups":[%q],`+
+			`"claims":{"dn":%[1]q}}`, dn), `{"source":"storage","algorithm":"ES256"}`)
 		require.Equal(t, "carol@example.org []", identityOf(h, referenceRequest(leaf, clients.cert)))
 
-		h = newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"principal":%q}`, dn), `{"source":"storage","algorithm":"ES256"}`)
+		h = newHandler(t, fmt.Sprintf(`{"issuer":"i","audience":["a"],"principal":%q}`, dn),
+			`{"source":"storage","algorithm":"ES256"}`)
 		require.Equal(t, "refused: no_principal", identityOf(h, referenceRequest(leaf, clients.cert)))
 	}
 }

@@ -61,7 +61,8 @@ func BenchmarkBesideADeniedClient(b *testing.B) {
 	clients := newAuthority(b, "clients authority")
 	alice, bob, eve := clients.client("alice"), clients.client("bob"), clients.client("eve")
 	denied := clients.write("denied.txt", []byte("subject CN=eve\n"))
-	h := newHandler(b, benchConfigWith(`,"trust_pool":{"provider":"file","pem_files":["`+clients.file()+`"]},"deny":["`+denied+`"]`), es256)
+	h := newHandler(b, benchConfigWith(`,"trust_pool":{"provider":"file","pem_files":["`+clients.file()+`"]},"deny":["`+
+		denied+`"]`), es256)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := h.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 			_, err := io.WriteString(w, "hello")

@@ -30,7 +30,10 @@ func TestTheJWKSIsReadWithoutACertificateAndNothingElseIs(t *testing.T) {
 	require.Equal(t, http.StatusOK, a.StatusCode)
 	require.Len(t, s.jwks().Keys, 2, "the key that signs and its successor")
 
-	for _, path := range []string{"/", "/_search", jwksPath + "/", jwksPath + "x", "/.well-known/", "/x" + jwksPath, "/.well-known/JWKS.json"} {
+	for _, path := range []string{
+		"/", "/_search", jwksPath + "/", jwksPath + "x", "/.well-known/", "/x" + jwksPath,
+		"/.well-known/JWKS.json",
+	} {
 		require.Equal(t, http.StatusUnauthorized, s.get(anybody, path).StatusCode, path)
 	}
 	s.upstream.requireNone(t)
@@ -67,7 +70,10 @@ func TestTheJWKSTakesGETAndHEADOnly(t *testing.T) {
 	require.EqualValues(t, len(get.body), head.ContentLength)
 	require.Equal(t, get.Header.Get("ETag"), head.Header.Get("ETag"))
 
-	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, "PROPFIND"} {
+	for _, method := range []string{
+		http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodTrace, "PROPFIND",
+	} {
 		a := ask(method)
 		require.Equal(t, http.StatusMethodNotAllowed, a.StatusCode, method)
 		require.Equal(t, "GET, HEAD", a.Header.Get("Allow"), method)
@@ -77,7 +83,10 @@ func TestTheJWKSTakesGETAndHEADOnly(t *testing.T) {
 }
 
 func TestACacheMayKeepTheJWKSForMaxAge(t *testing.T) {
-	for settings, seconds := range map[string]int{"": 60, `"max_age":"5m"`: 300, `"max_age":"24h"`: 86400, `"max_age":"1s"`: 1} {
+	for settings, seconds := range map[string]int{
+		"": 60, `"max_age":"5m"`: 300, `"max_age":"24h"`: 86400,
+		`"max_age":"1s"`: 1,
+	} {
 		bubble.Test(t, func(t *testing.T) {
 			r := startReplica(t, replicaConfig{storage: newMemory().view(t).config(), jwks: settings})
 			synctest.Wait()
@@ -131,7 +140,9 @@ func TestTheJWKSIsTheSameToTheByteUntilAKeyComesOrGoes(t *testing.T) {
 		start := func() *replica {
 			return startReplica(t, replicaConfig{
 				storage: shared.view(t).config(),
-				keys:    map[string]string{"default": `{"source":"storage","algorithm":"ES256","rotate_every":"24h","retire_after":"1h"}`},
+				keys: map[string]string{
+					"default": `{"source":"storage","algorithm":"ES256","rotate_every":"24h","retire_after":"1h"}`,
+				},
 			})
 		}
 		r := start()
@@ -182,7 +193,9 @@ func TestEveryTokenNamesAKeyOfTheJWKS(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		o := startOperated(t, replicaConfig{
 			storage: newMemory().view(t).config(),
-			keys:    map[string]string{"default": `{"source":"storage","algorithm":"ES256","rotate_every":"6h","retire_after":"1h"}`},
+			keys: map[string]string{
+				"default": `{"source":"storage","algorithm":"ES256","rotate_every":"6h","retire_after":"1h"}`,
+			},
 		})
 		synctest.Wait()
 		signed := map[string]bool{}
@@ -240,12 +253,14 @@ func TestTheJWKSHasPublicMembersOnly(t *testing.T) {
 		require.Len(t, document["keys"], 8)
 		for _, key := range document["keys"] {
 			for member, value := range key {
-				require.Contains(t, []string{"kty", "alg", "use", "kid", "n", "e", "crv", "x", "y"}, member, "a member that need not be public")
+				require.Contains(t, []string{"kty", "alg", "use", "kid", "n", "e", "crv", "x", "y"}, member,
+					"a member that need not be public")
 				require.IsType(t, "", value)
 				require.NotEmpty(t, value)
 			}
 			require.Equal(t, "sig", key["use"])
-			require.Contains(t, []any{"PS384", "RS256", "ES256", "ES384", "ES512"}, key["alg"], "a key is for one algorithm (CVE-2016-10555, CVE-2024-37568)")
+			require.Contains(t, []any{"PS384", "RS256", "ES256", "ES384", "ES512"}, key["alg"],
+				"a key is for one algorithm (CVE-2016-10555, CVE-2024-37568)")
 			require.Len(t, key["kid"], 43, "the thumbprint, whatever the file calls the key")
 		}
 		require.Equal(t, "PS384", document["keys"][0]["alg"])
@@ -291,7 +306,10 @@ func TestAnotherPathAndQueriesThatCachesAdd(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		r := startReplica(t, replicaConfig{storage: newMemory().view(t).config(), jwks: `"path":"/keys"`})
 		synctest.Wait()
-		for path, status := range map[string]int{"/keys": 200, "/keys?v=1": 200, jwksPath: http.StatusTeapot, "/": http.StatusTeapot, "/keys/": http.StatusTeapot} {
+		for path, status := range map[string]int{
+			"/keys": 200, "/keys?v=1": 200, jwksPath: http.StatusTeapot,
+			"/": http.StatusTeapot, "/keys/": http.StatusTeapot,
+		} {
 			rec, err := r.ask(http.MethodGet, path)
 			require.NoError(t, err)
 			require.Equal(t, status, rec.Code, path)

@@ -205,18 +205,20 @@ func TestKeysThatElasticsearchWouldNotTakeAreRefused(t *testing.T) {
 		key       any
 		complaint string
 	}{
-		"a small RSA key":                    {jose.RS256, small, "Elasticsearch takes no RSA key under 2048"},
-		"an RSA key for ES256":               {jose.ES256, rsaKey(), "use RS256, RS384, RS512, PS256, PS384 or PS512"},
-		"an RSA key for HS256":               {jose.HS256, rsaKey(), "use RS256, RS384, RS512, PS256, PS384 or PS512"},
-		"a curve that JWS does not name":     {jose.ES256, ecKey(t, elliptic.P224()), "use P-256, P-384 or P-521"},
-		"another curve than the algorithm's": {jose.ES256, ecKey(t, elliptic.P384()), "curve P-384 signs with ES384, not with ES256"},
-		"an Edwards curve":                   {jose.EdDSA, edwards, "no EdDSA"},
-		"a public key":                       {jose.RS256, &rsaKey().PublicKey, "is not a private key"},
-		"a secret for RS256":                 {jose.RS256, make([]byte, 64), "use HS256, HS384, HS512"},
-		"31 bytes for HS256":                 {jose.HS256, make([]byte, 31), "has 31 bytes, but HS256 needs at least 32"},
-		"47 bytes for HS384":                 {jose.HS384, make([]byte, 47), "has 47 bytes, but HS384 needs at least 48"},
-		"63 bytes for HS512":                 {jose.HS512, make([]byte, 63), "has 63 bytes, but HS512 needs at least 64"},
-		"nothing":                            {jose.RS256, nil, "is not a private key"},
+		"a small RSA key":                {jose.RS256, small, "Elasticsearch takes no RSA key under 2048"},
+		"an RSA key for ES256":           {jose.ES256, rsaKey(), "use RS256, RS384, RS512, PS256, PS384 or PS512"},
+		"an RSA key for HS256":           {jose.HS256, rsaKey(), "use RS256, RS384, RS512, PS256, PS384 or PS512"},
+		"a curve that JWS does not name": {jose.ES256, ecKey(t, elliptic.P224()), "use P-256, P-384 or P-521"},
+		"another curve than the algorithm's": {
+			jose.ES256, ecKey(t, elliptic.P384()), "curve P-384 signs with ES384, not with ES256",
+		},
+		"an Edwards curve":   {jose.EdDSA, edwards, "no EdDSA"},
+		"a public key":       {jose.RS256, &rsaKey().PublicKey, "is not a private key"},
+		"a secret for RS256": {jose.RS256, make([]byte, 64), "use HS256, HS384, HS512"},
+		"31 bytes for HS256": {jose.HS256, make([]byte, 31), "has 31 bytes, but HS256 needs at least 32"},
+		"47 bytes for HS384": {jose.HS384, make([]byte, 47), "has 47 bytes, but HS384 needs at least 48"},
+		"63 bytes for HS512": {jose.HS512, make([]byte, 63), "has 63 bytes, but HS512 needs at least 64"},
+		"nothing":            {jose.RS256, nil, "is not a private key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := keys.NewKey(c.algorithm, c.key)
@@ -230,9 +232,13 @@ func TestWhatADeviceReturnsIsChecked(t *testing.T) {
 	key := ecKey(t, elliptic.P256())
 	other := ecKey(t, elliptic.P384())
 	for name, sign := range map[string]func(digest []byte) ([]byte, error){
-		"nothing":                   func([]byte) ([]byte, error) { return nil, nil },
-		"no ASN.1":                  func([]byte) ([]byte, error) { return make([]byte, 64), nil },
-		"a signature and more":      func(d []byte) ([]byte, error) { s, err := key.Sign(nil, d, crypto.SHA256); return append(s, 0), err },
+		"nothing":  func([]byte) ([]byte, error) { return nil, nil },
+		"no ASN.1": func([]byte) ([]byte, error) { return make([]byte, 64), nil },
+		"a signature and more": func(d []byte) ([]byte, error) {
+			s,
+				err := key.Sign(nil, d, crypto.SHA256)
+			return append(s, 0), err
+		},
 		"one of a longer curve":     func(d []byte) ([]byte, error) { return other.Sign(nil, d, crypto.SHA256) },
 		"an error":                  func([]byte) ([]byte, error) { return nil, io.ErrUnexpectedEOF },
 		"negative numbers in ASN.1": func([]byte) ([]byte, error) { return []byte{0x30, 6, 2, 1, 0xff, 2, 1, 0xff}, nil },
@@ -264,7 +270,8 @@ func (d device) Sign(random io.Reader, digest []byte, _ crypto.SignerOpts) ([]by
 
 // BenchmarkSign is a token's signature with each algorithm beside the bare primitive.
 func BenchmarkSign(b *testing.B) {
-	payload := []byte(`{"iss":"https://es.example.com","sub":"alice","aud":["https://elasticsearch.example.com:9200"],"roles":["analysts","readers","writers"],"iat":1763000000,"nbf":1763000000,"exp":1763000660}`)
+	payload := []byte(`{"iss":"https://es.example.com","sub":"alice","aud":["https://elasticsearch.example.com:9200"],` +
+		`"roles":["analysts","readers","writers"],"iat":1763000000,"nbf":1763000000,"exp":1763000660}`)
 	for _, c := range allAlgorithms(b) {
 		digest := c.digest("a token")
 		b.Run(string(c.name)+"/primitive", func(b *testing.B) {

@@ -141,7 +141,8 @@ func testARevocationIsTold(t *testing.T, revoke func(a *operated, kid string)) {
 // TestASubscriberHearsOfKeysFromTheFirstOn, also of those that were made before it could listen.
 func TestASubscriberHearsOfKeysFromTheFirstOn(t *testing.T) {
 	s := newSceneOf(t, strings.NewReplacer("{{settings}}", "",
-		"admin off", "admin off\nevents {\non elasticsearch_jwt.key_created test "+t.Name()+"\non elasticsearch_jwt.key_signing test "+t.Name()+"\n}",
+		"admin off", "admin off\nevents {\non elasticsearch_jwt.key_created test "+t.Name()+
+			"\non elasticsearch_jwt.key_signing test "+t.Name()+"\n}",
 	).Replace(minimal))
 	eventually(t, func() bool { return len(heard.of(t.Name())) == 3 }, "two keys, of which one signs")
 	kids := map[string]bool{}

@@ -53,13 +53,18 @@ func TestMetricsShowHowOldAKeyIsAndWhenItRotates(t *testing.T) {
 		start := time.Now()
 		shared := newMemory()
 		r := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":"2h"`)})
-		follower := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":"2h"`)})
+		follower := startReplica(t, replicaConfig{
+			storage: shared.view(t).config(),
+			keys:    storageKeys(`,"rotate_every":"2h"`),
+		})
 		settle() // one of them waits for the other's lock
 		for turn := range 5 {
 			for _, r := range []*replica{r, follower} {
 				m := r.keyMetrics()
-				require.InDelta(t, start.Add(time.Duration(max(0, turn-1))*2*time.Hour).Unix(), m["signing_key_created_timestamp_seconds default"], 60, "a successor, once its predecessor signed")
-				require.InDelta(t, start.Add(time.Duration(turn+1)*2*time.Hour).Unix(), m["next_rotation_timestamp_seconds default"], 60)
+				require.InDelta(t, start.Add(time.Duration(max(0, turn-1))*2*time.Hour).Unix(),
+					m["signing_key_created_timestamp_seconds default"], 60, "a successor, once its predecessor signed")
+				require.InDelta(t, start.Add(time.Duration(turn+1)*2*time.Hour).Unix(),
+					m["next_rotation_timestamp_seconds default"], 60)
 				require.InDelta(t, turn, m["key_rotations_total default"], 0)
 				require.InDelta(t, len(r.kids()), m["published_keys default"], 0)
 			}
@@ -79,9 +84,18 @@ func TestMetricsOfKeysWithoutATime(t *testing.T) {
 		keys string
 		want []string
 	}{
-		"a file":                   {fmt.Sprintf(`{"source":"file","files":[%q]}`, keyFile(t, rsaKey())), []string{"published_keys", "key_rotations_total"}},
-		"a secret":                 {fmt.Sprintf(`{"source":"secret","secret":"{file.%s}"}`, writeFile(t, "secret", []byte(strings.Repeat("s", 32)))), []string{"key_rotations_total"}},
-		"keys rotated by a person": {`{"source":"storage","algorithm":"ES256","rotate_every":-1}`, []string{"signing_key_created_timestamp_seconds", "published_keys", "key_rotations_total"}},
+		"a file": {
+			fmt.Sprintf(`{"source":"file","files":[%q]}`, keyFile(t, rsaKey())),
+			[]string{"published_keys", "key_rotations_total"},
+		},
+		"a secret": {
+			fmt.Sprintf(`{"source":"secret","secret":"{file.%s}"}`, writeFile(t, "secret", []byte(strings.Repeat("s", 32)))),
+			[]string{"key_rotations_total"},
+		},
+		"keys rotated by a person": {
+			`{"source":"storage","algorithm":"ES256","rotate_every":-1}`,
+			[]string{"signing_key_created_timestamp_seconds", "published_keys", "key_rotations_total"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -135,7 +149,8 @@ func TestMetricsCountFailuresOfKeysByReason(t *testing.T) {
 		fails("storage_unreachable", func(v *view) { v.failure = errors.New("gone") }, func(v *view) { v.failure = nil })
 		fails("lock", func(v *view) { v.readOnly = errors.New("read-only") }, func(v *view) { v.readOnly = nil })
 
-		fails("storage_not_writable", func(v *view) { v.full = errors.New("no space left on device") }, func(v *view) { v.full = nil })
+		fails("storage_not_writable", func(v *view) { v.full = errors.New("no space left on device") },
+			func(v *view) { v.full = nil })
 
 		hang := make(chan struct{})
 		fails("no_answer", func(v *view) { v.hang = hang }, func(v *view) { v.hang = nil; close(hang) })
@@ -194,7 +209,8 @@ func TestMetricsCountFailuresOfOtherSources(t *testing.T) {
 // TestMetricsOfAKeySetEndWithIt: they belong to the configuration, and what was counted goes on
 // over a reload.
 func TestMetricsOfAKeySetEndWithIt(t *testing.T) {
-	two := strings.Replace(meteredSite, "algorithm ES256\n\t\t}", "algorithm ES256\n\t\t}\n\t\tkeys other storage {\n\t\t\talgorithm ES256\n\t\t}", 1)
+	two := strings.Replace(meteredSite, "algorithm ES256\n\t\t}",
+		"algorithm ES256\n\t\t}\n\t\tkeys other storage {\n\t\t\talgorithm ES256\n\t\t}", 1)
 	require.NotEqual(t, meteredSite, two)
 	s := newSceneOf(t, two)
 	sets := func() []string {

@@ -66,7 +66,10 @@ func explicitSEC1(t testing.TB) []byte {
 		Version    int
 		Key        []byte
 		Parameters asn1.RawValue
-	}{1, []byte("correct horse battery staple"), asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: parameters}})
+	}{
+		1, []byte("correct horse battery staple"),
+		asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: parameters},
+	})
 	require.NoError(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
 }
@@ -119,38 +122,71 @@ func TestAKeyThatCannotBeUsedIsNamed(t *testing.T) {
 			[]string{"explicit EC parameters", "openssl pkey -in <file> -ec_param_enc named_curve -out <new file>"},
 		},
 		"an explicit curve in SEC 1": {explicitSEC1(t), []string{"explicit EC parameters"}},
-		"secp256k1":                  {pkcs8Of(t, oidEC, asn1.ObjectIdentifier{1, 3, 132, 0, 10}), []string{"its curve (1.3.132.0.10)", "use P-256, P-384 or P-521"}},
-		"a damaged key on P-256":     {pkcs8Of(t, oidEC, asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}), []string{"its PRIVATE KEY is damaged"}},
-		"a damaged RSA key":          {pkcs8Of(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, nil), []string{"its PRIVATE KEY is damaged"}},
-		"ML-DSA-65":                  {pkcs8Of(t, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}, nil), []string{"2.16.840.1.101.3.4.3.18", "RSA and ECDSA"}},
-		"OpenSSH's own form":         {pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: []byte("openssh-key-v1")}), []string{"ssh-keygen -p -m PKCS8"}},
-		"PEM in UTF-16":              {utf16LE(pkcs8(t, p256)), []string{"it is UTF-16", "save it as UTF-8"}},
-		"a JWK in UTF-16":            {utf16LE(jwk(t, p256, "")), []string{"it is UTF-16"}},
+		"secp256k1": {
+			pkcs8Of(t, oidEC, asn1.ObjectIdentifier{1, 3, 132, 0, 10}),
+			[]string{"its curve (1.3.132.0.10)", "use P-256, P-384 or P-521"},
+		},
+		"a damaged key on P-256": {
+			pkcs8Of(t, oidEC, asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}), []string{"its PRIVATE KEY is damaged"},
+		},
+		"a damaged RSA key": {
+			pkcs8Of(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, nil), []string{"its PRIVATE KEY is damaged"},
+		},
+		"ML-DSA-65": {
+			pkcs8Of(t, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}, nil),
+			[]string{"2.16.840.1.101.3.4.3.18", "RSA and ECDSA"},
+		},
+		"OpenSSH's own form": {
+			pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: []byte("openssh-key-v1")}),
+			[]string{"ssh-keygen -p -m PKCS8"},
+		},
+		"PEM in UTF-16":   {utf16LE(pkcs8(t, p256)), []string{"it is UTF-16", "save it as UTF-8"}},
+		"a JWK in UTF-16": {utf16LE(jwk(t, p256, "")), []string{"it is UTF-16"}},
 
 		// RFC 7517 sections 4.2 to 4.4.
-		"a JWK for encryption":            {withMembers(t, jwk(t, rs, ""), `"use":"enc"`), []string{`its "use" is not "sig"`, "elasticsearch-jwt generate"}},
-		"a JWK for encryption that signs": {withMembers(t, jwk(t, rs, "RS256"), `"use":"enc"`), []string{`its "use" is not "sig"`}},
-		"a JWK that only decrypts":        {withMembers(t, jwk(t, rs, ""), `"key_ops":["decrypt","unwrapKey"]`), []string{`do not have "sign"`}},
-		"a JWK for nothing":               {withMembers(t, jwk(t, rs, ""), `"key_ops":[]`), []string{`do not have "sign"`}},
+		"a JWK for encryption": {
+			withMembers(t, jwk(t, rs, ""), `"use":"enc"`), []string{`its "use" is not "sig"`, "elasticsearch-jwt generate"},
+		},
+		"a JWK for encryption that signs": {
+			withMembers(t, jwk(t, rs, "RS256"), `"use":"enc"`), []string{`its "use" is not "sig"`},
+		},
+		"a JWK that only decrypts": {
+			withMembers(t, jwk(t, rs, ""), `"key_ops":["decrypt","unwrapKey"]`), []string{`do not have "sign"`},
+		},
+		"a JWK for nothing": {withMembers(t, jwk(t, rs, ""), `"key_ops":[]`), []string{`do not have "sign"`}},
 		"a private JWK that only verifies": {
 			withMembers(t, jwk(t, rs, ""), `"key_ops":["verify"]`), []string{`do not have "sign"`},
 		},
 		"a public JWK that only encrypts": {
-			jwkSet(jwk(t, p256, ""), withMembers(t, jwk(t, rs.Public(), ""), `"key_ops":["encrypt"]`)), []string{`key 2 of its JWKS`, `do not have "verify"`},
+			jwkSet(jwk(t, p256, ""), withMembers(t, jwk(t, rs.Public(), ""), `"key_ops":["encrypt"]`)),
+			[]string{`key 2 of its JWKS`, `do not have "verify"`},
 		},
-		"a public JWK for encryption": {jwkSet(jwk(t, p256, ""), withMembers(t, jwk(t, rs.Public(), ""), `"use":"enc"`)), []string{`key 2 of its JWKS`, `its "use"`}},
-		"RSA-OAEP-256":                {jwk(t, rs, "RSA-OAEP-256"), []string{`its "alg" is one for encryption`}},
-		"RSA1_5":                      {jwk(t, rs, "RSA1_5"), []string{`its "alg" is one for encryption`}},
-		"ECDH-ES":                     {jwk(t, p256, "ECDH-ES+A128KW"), []string{`its "alg" is one for encryption`}},
+		"a public JWK for encryption": {
+			jwkSet(jwk(t, p256, ""), withMembers(t, jwk(t, rs.Public(), ""), `"use":"enc"`)),
+			[]string{`key 2 of its JWKS`, `its "use"`},
+		},
+		"RSA-OAEP-256": {jwk(t, rs, "RSA-OAEP-256"), []string{`its "alg" is one for encryption`}},
+		"RSA1_5":       {jwk(t, rs, "RSA1_5"), []string{`its "alg" is one for encryption`}},
+		"ECDH-ES":      {jwk(t, p256, "ECDH-ES+A128KW"), []string{`its "alg" is one for encryption`}},
 
 		// RFC 7518 sections 2 and 6.3.2. Tools that write numbers as JSON has them, or the base64 of PEM.
-		"a JWK with a number":         {edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":65537`), []string{"its JWK has something else than a string for \"e\""}},
-		"a JWK with padding":          {edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":"AQAB=="`), []string{`another encoding of "e" than base64url`}},
-		"a JWK in base64":             {edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":"A+/B"`), []string{`another encoding of "e" than base64url`}},
-		"a JWK of more than 2 primes": {withMembers(t, jwk(t, rs, ""), `"oth":[{"r":"Aw","d":"AQ","t":"AQ"}]`), []string{`more than two primes ("oth")`}},
-		"a JWK without primes":        {edited(jwk(t, rs, ""), `"p":`, `"x-p":`), []string{`has no primes ("p" and "q")`}},
-		"an indented PEM":             {[]byte("  " + strings.ReplaceAll(string(pkcs8(t, p256)), "\n", "\n  ")), []string{"begin without blanks"}},
-		"a PEM on one line":           {[]byte(strings.ReplaceAll(string(pkcs8(t, p256)), "\n", " ")), []string{"end with LF or CRLF"}},
+		"a JWK with a number": {
+			edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":65537`), []string{"its JWK has something else than a string for \"e\""},
+		},
+		"a JWK with padding": {
+			edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":"AQAB=="`), []string{`another encoding of "e" than base64url`},
+		},
+		"a JWK in base64": {
+			edited(jwk(t, rs, ""), `"e":"AQAB"`, `"e":"A+/B"`), []string{`another encoding of "e" than base64url`},
+		},
+		"a JWK of more than 2 primes": {
+			withMembers(t, jwk(t, rs, ""), `"oth":[{"r":"Aw","d":"AQ","t":"AQ"}]`), []string{`more than two primes ("oth")`},
+		},
+		"a JWK without primes": {edited(jwk(t, rs, ""), `"p":`, `"x-p":`), []string{`has no primes ("p" and "q")`}},
+		"an indented PEM": {
+			[]byte("  " + strings.ReplaceAll(string(pkcs8(t, p256)), "\n", "\n  ")), []string{"begin without blanks"},
+		},
+		"a PEM on one line": {[]byte(strings.ReplaceAll(string(pkcs8(t, p256)), "\n", " ")), []string{"end with LF or CRLF"}},
 
 		"an algorithm nobody knows": {jwk(t, p256, "ES255"), []string{`unknown algorithm "ES255"`}},
 	} {
@@ -193,14 +229,18 @@ func TestKeysAreReadAsPeopleHaveThem(t *testing.T) {
 func TestAFormerKeyIsPublishedByItsPublicHalf(t *testing.T) {
 	current, former, older := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P384()), rsaKey()
 	want := []string{"ES256 " + thumbprint(t, current), "ES384 " + thumbprint(t, former), "RS256 " + thumbprint(t, older)}
-	pkcs1Public := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&older.PublicKey)})
+	pkcs1Public := pem.EncodeToMemory(&pem.Block{
+		Type:  "RSA PUBLIC KEY",
+		Bytes: x509.MarshalPKCS1PublicKey(&older.PublicKey),
+	})
 	private, formers := pkcs8(t, current), slicesConcat(spki(t, former.Public()), pkcs1Public)
 	for name, files := range map[string][][]byte{
 		"a PEM file":                 {slicesConcat(private, formers)},
 		"with the former ones first": {slicesConcat(formers, private)},
 		"a file each":                {spki(t, former.Public()), private, spki(t, older.Public())},
 		"a JWKS": {jwkSet(
-			jwk(t, former.Public(), "ES384"), jwk(t, current, ""), withMembers(t, jwk(t, older.Public(), "RS256"), `"key_ops":["verify"],"use":"sig"`),
+			jwk(t, former.Public(), "ES384"), jwk(t, current, ""),
+			withMembers(t, jwk(t, older.Public(), "RS256"), `"key_ops":["verify"],"use":"sig"`),
 		)},
 		"of each kind": {jwkSet(jwk(t, former.Public(), "")), private, pkcs1Public},
 	} {

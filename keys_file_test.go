@@ -129,22 +129,38 @@ func TestPrivateKeysAreReadInEveryUsualForm(t *testing.T) {
 		settings string
 		want     []string
 	}{
-		"PKCS#1":                             {pkcs1(rs), "", []string{"RS256 " + rsID}},
-		"PKCS#8 with an RSA key":             {pkcs8(t, rs), "", []string{"RS256 " + rsID}},
-		"PKCS#8 with an EC key":              {pkcs8(t, p384), "", []string{"ES384 " + p384ID}},
-		"SEC 1":                              {sec1(t, p521), "", []string{"ES512 " + p521ID}},
-		"SEC 1 after its parameters":         {append(bytes.Clone(parameters), sec1(t, p256)...), "", []string{"ES256 " + p256ID}},
-		"PEM with text around it":            {slicesJoin("Bag Attributes\n    friendlyName: jwt\n", [][]byte{pkcs8(t, p256)}, "\nthe end\n"), "", []string{"ES256 " + p256ID}},
-		"PEM from Windows":                   {bytes.ReplaceAll(pkcs8(t, p256), []byte("\n"), []byte("\r\n")), "", []string{"ES256 " + p256ID}},
-		"several PEM keys":                   {slicesConcat(pkcs8(t, p256), pkcs1(rs), sec1(t, p384)), "", []string{"ES256 " + p256ID, "RS256 " + rsID, "ES384 " + p384ID}},
-		"a JWK":                              {jwk(t, p256, ""), "", []string{"ES256 " + p256ID}},
-		"a JWK that says its algorithm":      {jwk(t, rs, jose.PS512), "", []string{"PS512 " + rsID}},
-		"a JWKS":                             {jwkSet(jwk(t, rs, jose.RS384), jwk(t, p521, jose.ES512)), "", []string{"RS384 " + rsID, "ES512 " + p521ID}},
-		"white space around it":              {slicesJoin("\n\t ", [][]byte{jwk(t, p256, "")}, " \n"), "", []string{"ES256 " + p256ID}},
-		"the configured algorithm":           {pkcs1(rs), `,"algorithm":"PS256"`, []string{"PS256 " + rsID}},
-		"a JWK's algorithm goes first":       {jwk(t, rs, jose.RS512), `,"algorithm":"PS256"`, []string{"RS512 " + rsID}},
-		"a curve has but one":                {pkcs8(t, p384), `,"algorithm":"PS256"`, []string{"ES384 " + p384ID}},
-		"an RSA key after one for its curve": {slicesConcat(pkcs8(t, p384), pkcs8(t, rs)), `,"algorithm":"RS512"`, []string{"ES384 " + p384ID, "RS512 " + rsID}},
+		"PKCS#1":                 {pkcs1(rs), "", []string{"RS256 " + rsID}},
+		"PKCS#8 with an RSA key": {pkcs8(t, rs), "", []string{"RS256 " + rsID}},
+		"PKCS#8 with an EC key":  {pkcs8(t, p384), "", []string{"ES384 " + p384ID}},
+		"SEC 1":                  {sec1(t, p521), "", []string{"ES512 " + p521ID}},
+		"SEC 1 after its parameters": {
+			append(bytes.Clone(parameters), sec1(t, p256)...), "", []string{"ES256 " + p256ID},
+		},
+		"PEM with text around it": {
+			slicesJoin("Bag Attributes\n    friendlyName: jwt\n", [][]byte{pkcs8(t, p256)}, "\nthe end\n"), "",
+			[]string{"ES256 " + p256ID},
+		},
+		"PEM from Windows": {
+			bytes.ReplaceAll(pkcs8(t, p256), []byte("\n"), []byte("\r\n")), "", []string{"ES256 " + p256ID},
+		},
+		"several PEM keys": {
+			slicesConcat(pkcs8(t, p256), pkcs1(rs), sec1(t, p384)), "",
+			[]string{"ES256 " + p256ID, "RS256 " + rsID, "ES384 " + p384ID},
+		},
+		"a JWK":                         {jwk(t, p256, ""), "", []string{"ES256 " + p256ID}},
+		"a JWK that says its algorithm": {jwk(t, rs, jose.PS512), "", []string{"PS512 " + rsID}},
+		"a JWKS": {
+			jwkSet(jwk(t, rs, jose.RS384), jwk(t, p521, jose.ES512)), "", []string{"RS384 " + rsID, "ES512 " + p521ID},
+		},
+		"white space around it": {
+			slicesJoin("\n\t ", [][]byte{jwk(t, p256, "")}, " \n"), "", []string{"ES256 " + p256ID},
+		},
+		"the configured algorithm":     {pkcs1(rs), `,"algorithm":"PS256"`, []string{"PS256 " + rsID}},
+		"a JWK's algorithm goes first": {jwk(t, rs, jose.RS512), `,"algorithm":"PS256"`, []string{"RS512 " + rsID}},
+		"a curve has but one":          {pkcs8(t, p384), `,"algorithm":"PS256"`, []string{"ES384 " + p384ID}},
+		"an RSA key after one for its curve": {
+			slicesConcat(pkcs8(t, p384), pkcs8(t, rs)), `,"algorithm":"RS512"`, []string{"ES384 " + p384ID, "RS512 " + rsID},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +200,10 @@ func TestAFileWithoutUsableKeysIsRefusedWithoutShowingThem(t *testing.T) {
 	require.NoError(t, err)
 	short := shortRSAKey(t)
 	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: pkcs8(t, p256)})
-	legacy := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: pkcs8(t, p256)})
+	legacy := pem.EncodeToMemory(&pem.Block{
+		Type:    "RSA PRIVATE KEY",
+		Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: pkcs8(t, p256),
+	})
 	publicDER, err := x509.MarshalPKIXPublicKey(p256.Public())
 	require.NoError(t, err)
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: newAuthority(t, "a").cert.Raw})
@@ -202,37 +221,50 @@ func TestAFileWithoutUsableKeysIsRefusedWithoutShowingThem(t *testing.T) {
 		settings string
 		says     string
 	}{
-		"an empty file":                    {nil, "", "it is empty"},
-		"nothing but white space":          {[]byte(" \n"), "", "it is empty"},
-		"a text":                           {[]byte("correct horse battery staple, nothing more"), "", "it holds no private key: use PEM"},
-		"a key without its armour":         {[]byte(strings.Split(string(pkcs8(t, p256)), "\n")[1]), "", "it holds no private key: use PEM"},
-		"DER":                              {x509.MarshalPKCS1PrivateKey(rs), "", "it holds no private key: use PEM"},
-		"a truncated PEM":                  {pkcs1(rs)[:500], "", "damaged"},
-		"a key and a truncated one":        {slicesConcat(pkcs8(t, p256), pkcs1(rs)[:500]), "", "damaged"},
-		"a truncated key and a whole one":  {slicesConcat(pkcs1(rs)[:500], []byte("\n"), pkcs8(t, p256)), "", "damaged"},
-		"a PEM with other bytes":           {pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("correct horse battery staple")}), "", "its PRIVATE KEY is damaged"},
-		"an RSA key called EC":             {pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rs)}), "", "its EC PRIVATE KEY is damaged"},
+		"an empty file":           {nil, "", "it is empty"},
+		"nothing but white space": {[]byte(" \n"), "", "it is empty"},
+		"a text": {
+			[]byte("correct horse battery staple, nothing more"), "", "it holds no private key: use PEM",
+		},
+		"a key without its armour": {
+			[]byte(strings.Split(string(pkcs8(t, p256)), "\n")[1]), "", "it holds no private key: use PEM",
+		},
+		"DER":                             {x509.MarshalPKCS1PrivateKey(rs), "", "it holds no private key: use PEM"},
+		"a truncated PEM":                 {pkcs1(rs)[:500], "", "damaged"},
+		"a key and a truncated one":       {slicesConcat(pkcs8(t, p256), pkcs1(rs)[:500]), "", "damaged"},
+		"a truncated key and a whole one": {slicesConcat(pkcs1(rs)[:500], []byte("\n"), pkcs8(t, p256)), "", "damaged"},
+		"a PEM with other bytes": {
+			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("correct horse battery staple")}), "",
+			"its PRIVATE KEY is damaged",
+		},
+		"an RSA key called EC": {
+			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rs)}), "",
+			"its EC PRIVATE KEY is damaged",
+		},
 		"an encrypted key":                 {encrypted, "", "encrypted: decrypt it with `openssl pkey"},
 		"an encrypted key of the old kind": {legacy, "", "encrypted: decrypt it with `openssl pkey"},
-		"a public key":                     {pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}), "", "there are public keys alone, and one must sign"},
-		"a certificate":                    {certificate, "", `it holds a "CERTIFICATE", which is no private key`},
-		"a certificate after its key":      {slicesConcat(pkcs8(t, p256), certificate), "", `it holds a "CERTIFICATE"`},
-		"an Ed25519 key":                   {pkcs8(t, ed), "", "its key is of the kind ed25519: make one of RSA"},
-		"a curve that no realm takes":      {pkcs8(t, p224), "", "use P-256, P-384 or P-521"},
-		"an RSA key that is too short":     {pkcs1(short), "", "has 1024 bits: Elasticsearch takes no RSA key under 2048"},
-		"an algorithm of another kind":     {pkcs1(rs), `,"algorithm":"ES256"`, "an RSA key cannot sign with ES256: use RS256"},
-		"half a JSON":                      {jwk(t, p256, "")[:60], "", "it is not whole JSON"},
-		"JSON of something else":           {[]byte(`{"hello":"world"}`), "", "is not a valid JWK"},
-		"an empty JWKS":                    {[]byte(`{"keys":[]}`), "", "its JWKS is empty"},
-		"a public JWK":                     {jwk(t, p256.Public(), ""), "", "there are public keys alone, and one must sign"},
-		"a key and its own public half":    {jwkSet(jwk(t, p256, ""), jwk(t, p256.Public(), "")), "", "is there twice"},
-		"a secret as a JWK":                {jwk(t, []byte("correct horse battery staple"), ""), "", "is a shared secret"},
-		"a JWK for another algorithm":      {jwk(t, p256, jose.ES384), "", "signs with ES256, not with ES384"},
-		"a JWK for encryption":             {jwk(t, rs, "RSA-OAEP"), "", "its JWK is not for signatures"},
-		"a JWK without its modulus":        {edit(jwk(t, rs, ""), `"n":"`, `"m":"`), "", "is not a valid JWK"},
-		"a JWK of two keys":                {jwk(t, &mixed, ""), "", "private"},
-		"one key twice":                    {slicesConcat(pkcs8(t, p256), sec1(t, p256)), "", "is there twice"},
-		"more than a key file can be":      {bytes.Repeat([]byte("# nothing\n"), 200_000), "", "a key file has 1048576 at most"},
+		"a public key": {
+			pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}), "",
+			"there are public keys alone, and one must sign",
+		},
+		"a certificate":                 {certificate, "", `it holds a "CERTIFICATE", which is no private key`},
+		"a certificate after its key":   {slicesConcat(pkcs8(t, p256), certificate), "", `it holds a "CERTIFICATE"`},
+		"an Ed25519 key":                {pkcs8(t, ed), "", "its key is of the kind ed25519: make one of RSA"},
+		"a curve that no realm takes":   {pkcs8(t, p224), "", "use P-256, P-384 or P-521"},
+		"an RSA key that is too short":  {pkcs1(short), "", "has 1024 bits: Elasticsearch takes no RSA key under 2048"},
+		"an algorithm of another kind":  {pkcs1(rs), `,"algorithm":"ES256"`, "an RSA key cannot sign with ES256: use RS256"},
+		"half a JSON":                   {jwk(t, p256, "")[:60], "", "it is not whole JSON"},
+		"JSON of something else":        {[]byte(`{"hello":"world"}`), "", "is not a valid JWK"},
+		"an empty JWKS":                 {[]byte(`{"keys":[]}`), "", "its JWKS is empty"},
+		"a public JWK":                  {jwk(t, p256.Public(), ""), "", "there are public keys alone, and one must sign"},
+		"a key and its own public half": {jwkSet(jwk(t, p256, ""), jwk(t, p256.Public(), "")), "", "is there twice"},
+		"a secret as a JWK":             {jwk(t, []byte("correct horse battery staple"), ""), "", "is a shared secret"},
+		"a JWK for another algorithm":   {jwk(t, p256, jose.ES384), "", "signs with ES256, not with ES384"},
+		"a JWK for encryption":          {jwk(t, rs, "RSA-OAEP"), "", "its JWK is not for signatures"},
+		"a JWK without its modulus":     {edit(jwk(t, rs, ""), `"n":"`, `"m":"`), "", "is not a valid JWK"},
+		"a JWK of two keys":             {jwk(t, &mixed, ""), "", "private"},
+		"one key twice":                 {slicesConcat(pkcs8(t, p256), sec1(t, p256)), "", "is there twice"},
+		"more than a key file can be":   {bytes.Repeat([]byte("# nothing\n"), 200_000), "", "a key file has 1048576 at most"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

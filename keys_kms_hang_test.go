@@ -126,7 +126,10 @@ func TestALockedTokenIsUsedAgainOnceItIsUnlocked(t *testing.T) {
 
 // TestThePINOfAYubiKeyIsNotTriedToTheLast: it says how many tries are left, also of one.
 func TestThePINOfAYubiKeyIsNotTriedToTheLast(t *testing.T) {
-	for _, refusal := range []string{"verification failed (2 retries remaining)", "verification failed (1 retry remaining)"} {
+	for _, refusal := range []string{
+		"verification failed (2 retries remaining)",
+		"verification failed (1 retry remaining)",
+	} {
 		t.Run(refusal, func(t *testing.T) {
 			file := writeFile(t, "pin", []byte("wrong"))
 			bubble.Test(t, func(t *testing.T) {

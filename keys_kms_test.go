@@ -80,16 +80,21 @@ func TestAKMSIsNotAskedWhenValidating(t *testing.T) {
 
 func TestAMisconfiguredKMSIsFoundWhenValidating(t *testing.T) {
 	for name, c := range map[string]struct{ uri, settings, complaint string }{
-		"no URI":                      {``, ``, "the key's URI is missing"},
-		"no scheme":                   {`token=es;object=jwt`, ``, "it names no known kind of KMS"},
-		"an unknown scheme":           {`hunter2:token=es`, ``, "it names no known kind of KMS"},
-		"a kind that is not built in": {`pkcs11:token=es;object=jwt`, ``, "built without pkcs11: build it with `xcaddy build … --with go.step.sm/crypto/kms/pkcs11@v"},
-		"an algorithm of secrets":     {`softkms:path=key.pem`, `,"algorithm":"HS256"`, "use one of RS256"},
-		"a PIN in the clear":          {`fakekms:token=es?pin-value=hunter2`, ``, "uri: a secret in the configuration"},
-		"half a PIN in the clear":     {`fakekms:token=es?pin-value={env.PIN}hunter2`, ``, "uri: a secret in the configuration"},
-		"a PIN of the request":        {`fakekms:token=es?pin-value={http.request.header.X}`, ``, "uri: a secret in the configuration"},
-		"a management key":            {`fakekms:management-key=hunter2;slot-id=9c`, ``, "uri: a secret in the configuration"},
-		"an application's secret":     {`fakekms:client-secret=hunter2`, ``, "uri: a secret in the configuration"},
+		"no URI":            {``, ``, "the key's URI is missing"},
+		"no scheme":         {`token=es;object=jwt`, ``, "it names no known kind of KMS"},
+		"an unknown scheme": {`hunter2:token=es`, ``, "it names no known kind of KMS"},
+		"a kind that is not built in": {
+			`pkcs11:token=es;object=jwt`, ``,
+			"built without pkcs11: build it with `xcaddy build … --with go.step.sm/crypto/kms/pkcs11@v",
+		},
+		"an algorithm of secrets": {`softkms:path=key.pem`, `,"algorithm":"HS256"`, "use one of RS256"},
+		"a PIN in the clear":      {`fakekms:token=es?pin-value=hunter2`, ``, "uri: a secret in the configuration"},
+		"half a PIN in the clear": {`fakekms:token=es?pin-value={env.PIN}hunter2`, ``, "uri: a secret in the configuration"},
+		"a PIN of the request": {
+			`fakekms:token=es?pin-value={http.request.header.X}`, ``, "uri: a secret in the configuration",
+		},
+		"a management key":        {`fakekms:management-key=hunter2;slot-id=9c`, ``, "uri: a secret in the configuration"},
+		"an application's secret": {`fakekms:client-secret=hunter2`, ``, "uri: a secret in the configuration"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tryReplica(t, kmsKeys(t, c.uri, c.settings))
@@ -114,11 +119,15 @@ func TestAKeyOfTheWrongTypeIsNotSignedWith(t *testing.T) {
 		settings  string
 		complaint string
 	}{
-		"an Edwards curve":                   {edwards, ``, "no EdDSA"},
-		"a curve that JWS does not name":     {ecKey(t, elliptic.P224()), ``, "use P-256, P-384 or P-521"},
-		"an RSA key for ES256":               {rsaKey(), `,"algorithm":"ES256"`, "an RSA key cannot sign with ES256"},
-		"an ECDSA key for RS256":             {ecKey(t, elliptic.P256()), `,"algorithm":"RS256"`, "curve P-256 signs with ES256, not with RS256"},
-		"another curve than the algorithm's": {ecKey(t, elliptic.P384()), `,"algorithm":"ES256"`, "curve P-384 signs with ES384, not with ES256"},
+		"an Edwards curve":               {edwards, ``, "no EdDSA"},
+		"a curve that JWS does not name": {ecKey(t, elliptic.P224()), ``, "use P-256, P-384 or P-521"},
+		"an RSA key for ES256":           {rsaKey(), `,"algorithm":"ES256"`, "an RSA key cannot sign with ES256"},
+		"an ECDSA key for RS256": {
+			ecKey(t, elliptic.P256()), `,"algorithm":"RS256"`, "curve P-256 signs with ES256, not with RS256",
+		},
+		"another curve than the algorithm's": {
+			ecKey(t, elliptic.P384()), `,"algorithm":"ES256"`, "curve P-384 signs with ES384, not with ES256",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -352,8 +361,10 @@ func TestAKMSThatHangsIsLeftBehind(t *testing.T) {
 		"it was asked for the key": {false, func(source *keykms.Keys, _ keys.Answer) {
 			_, _ = source.Keys(context.Background(), keys.Needs{})
 		}},
-		"it was asked for a signature": {true, func(_ *keykms.Keys, answer keys.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) }},
-		"it is only asked to end":      {true, func(*keykms.Keys, keys.Answer) {}},
+		"it was asked for a signature": {
+			true, func(_ *keykms.Keys, answer keys.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) },
+		},
+		"it is only asked to end": {true, func(*keykms.Keys, keys.Answer) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -442,7 +453,8 @@ type fakeKMSs struct{ sync.Map }
 var fakes = &fakeKMSs{}
 
 func init() {
-	apiv1.Register("fakekms", func(_ context.Context, opts apiv1.Options) (apiv1.KeyManager, error) { return fakes.open(opts.URI) })
+	apiv1.Register("fakekms",
+		func(_ context.Context, opts apiv1.Options) (apiv1.KeyManager, error) { return fakes.open(opts.URI) })
 }
 
 func (f *fakeKMSs) add(t testing.TB, key crypto.Signer) *fakeKMS {

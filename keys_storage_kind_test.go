@@ -50,7 +50,8 @@ func TestAChangedAlgorithmIsToldWithTheTimeItTakes(t *testing.T) {
 		return lines
 	}
 	es := func(algorithm, every string) map[string]string {
-		return map[string]string{"default": `{"source":"storage","algorithm":"` + algorithm + `","rotate_every":` + every + `}`}
+		return map[string]string{"default": `{"source":"storage","algorithm":"` + algorithm + `","rotate_every":` + every +
+			`}`}
 	}
 	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
@@ -98,11 +99,15 @@ func TestTheSizeOfAnRSAKeyIsPartOfWhatIsConfigured(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		for i, size := range []string{"2048", "2048", "3072"} {
-			r := startReplica(t, replicaConfig{storage: shared.view(t).config(), keys: map[string]string{"default": `{"source":"storage","key_size":` + size + `}`}})
+			r := startReplica(t, replicaConfig{
+				storage: shared.view(t).config(),
+				keys:    map[string]string{"default": `{"source":"storage","key_size":` + size + `}`},
+			})
 			r.signs()
 			synctest.Wait()
 			r.stop()
-			require.Equal(t, i == 2, strings.Contains(r.logs.String(), `"signing":"RS256 with 2048 bits","configured":"RS256 with 3072 bits"`))
+			require.Equal(t, i == 2, strings.Contains(r.logs.String(),
+				`"signing":"RS256 with 2048 bits","configured":"RS256 with 3072 bits"`))
 		}
 	})
 }

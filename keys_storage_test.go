@@ -124,7 +124,10 @@ func TestBrokenLocksDoNoHarm(t *testing.T) {
 		for range count {
 			v := shared.view(t)
 			v.set(func(v *view) { v.brokenLock = true })
-			cluster = append(cluster, newReplica(t, replicaConfig{storage: v.config(), keys: storageKeys(`,"rotate_every":"2h"`)}))
+			cluster = append(cluster, newReplica(t, replicaConfig{
+				storage: v.config(),
+				keys:    storageKeys(`,"rotate_every":"2h"`),
+			}))
 		}
 		for _, r := range cluster {
 			r.start()
@@ -190,7 +193,8 @@ func TestSetsDoNotShareKeys(t *testing.T) {
 		synctest.Wait()
 		authorization, err := r.authorization()
 		require.NoError(t, err)
-		jws, err := jose.ParseSignedCompact(strings.TrimPrefix(authorization, "Bearer "), []jose.SignatureAlgorithm{jose.ES256})
+		jws, err := jose.ParseSignedCompact(strings.TrimPrefix(authorization, "Bearer "),
+			[]jose.SignatureAlgorithm{jose.ES256})
 		require.NoError(t, err)
 		inner := r.published()
 		_, err = jws.Verify(&inner)

@@ -25,8 +25,10 @@ func TestTwoHandlersInOneChainWriteOneMember(t *testing.T) {
 		second, member string
 		status         int
 	}{
-		"both let it in":        {"", `"elasticsearch_jwt":{"kid":`, http.StatusOK},
-		"the second refuses it": {"required_claim uid {cert.uid}", `"elasticsearch_jwt":{"reason":"no_claim"}`, http.StatusForbidden},
+		"both let it in": {"", `"elasticsearch_jwt":{"kid":`, http.StatusOK},
+		"the second refuses it": {
+			"required_claim uid {cert.uid}", `"elasticsearch_jwt":{"reason":"no_claim"}`, http.StatusForbidden,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSceneOf(t, two, "{{settings}}", "", "{{second}}", tt.second)
@@ -52,7 +54,8 @@ func TestInstantsInTheLogCanBeRead(t *testing.T) {
 	s.get(s.httpClient(s.clients.client("alice")), "/")
 	s.load(strings.Replace(ecSite, "{{settings}}", "", 1), s.replacements()...)
 	s.get(s.httpClient(s.clients.client("alice")), "/")
-	eventually(t, func() bool { return strings.Contains(s.logs.String(), "algorithm and size that are configured") }, "a warning")
+	eventually(t, func() bool { return strings.Contains(s.logs.String(), "algorithm and size that are configured") },
+		"a warning")
 	ours := 0
 	for line := range strings.Lines(s.logs.String()) {
 		if !strings.Contains(line, "elasticsearch_jwt") {

@@ -124,7 +124,10 @@ func TestNoClientCanAddAMetric(t *testing.T) {
 		for _, label := range values.FindAllStringSubmatch(sample, -1) {
 			switch label[1] {
 			case "result":
-				require.Contains(t, []string{"authenticated", "own_credentials", "refused", "served", "unavailable", "method_not_allowed"}, label[2])
+				require.Contains(t, []string{
+					"authenticated", "own_credentials", "refused", "served", "unavailable",
+					"method_not_allowed",
+				}, label[2])
 			case "reason":
 				require.Regexp(t, `^[a-z_]*$`, label[2])
 			case "algorithm":

@@ -26,36 +26,80 @@ func TestNamesThatMeanSomethingElseAreRefused(t *testing.T) {
 		safe     string
 		any      string
 	}{
-		"everybody's indices":           {"", one(oidCN, "*"), "refused: invalid_name", "* []"},
-		"a bare filter":                 {"", one(oidCN, `x"}},{"match_all":{}},{"term":{"a":"b`), "refused: invalid_name", `x"}},{"match_all":{}},{"term":{"a":"b []`},
-		"another template":              {"", one(oidCN, "${attr.jwt.team}"), "refused: invalid_name", "${attr.jwt.team} []"},
-		"a regular expression":          {"", one(oidCN, "/.+/"), "refused: invalid_name", "/.+/ []"},
-		"a backslash":                   {"", one(oidCN, `CORP\alice`), "refused: invalid_name", `CORP\alice []`},
-		"a blank name":                  {"", one(oidCN, "  "), "refused: invalid_name", "   []"},
-		"a blank at the end":            {"", one(oidCN, "alice "), "refused: invalid_name", "alice  []"},
-		"a direction override":          {"", one(oidCN, "ali\u202ece"), "refused: invalid_name", "ali\u202ece []"},
-		"a space without width":         {"", one(oidCN, "alice\u200b"), "refused: invalid_name", "alice\u200b []"},
-		"a group of another roles list": {"", append(one(oidO, `x","hr`), one(oidCN, "eve")...), "refused: invalid_group", `eve [x","hr]`},
-		"a folded group":                {"", append(one(oidO, "\u017ftaff"), one(oidCN, "eve")...), "refused: invalid_group", "eve [\u017ftaff]"},
-		"a dotless group":               {"", append(one(oidO, "adm\u0131ns"), one(oidCN, "eve")...), "refused: invalid_group", "eve [adm\u0131ns]"},
-		"a folded user is another one":  {"", one(oidCN, "\u017faskia"), "\u017faskia []", "\u017faskia []"},
-		"an invisible group":            {"", append(one(oidO, "staff\u00ad"), one(oidCN, "eve")...), "refused: invalid_group", "eve [staff\u00ad]"},
-		"a group by a pattern":          {`,"group_patterns":["O=([^,]*)"]`, append(one(oidO, "*"), one(oidCN, "eve")...), "refused: invalid_group", "eve [*]"},
-		"a group in longer text":        {`,"groups":["team-{cert.o}"]`, append(one(oidO, "*"), one(oidCN, "eve")...), "refused: invalid_group", "eve [team-*]"},
-		"a claim":                       {`,"claims":{"team":"{cert.ou}"}`, append(one(oidOU, `a"b`), one(oidCN, "eve")...), "refused: invalid_name", "eve []"},
-		"one of a claim's values":       {`,"claims":{"team":["x","{cert.ou}"]}`, append(one(oidOU, "{{x}}"), one(oidCN, "eve")...), "refused: invalid_name", "eve []"},
-		"a header":                      {`,"headers":{"X-Team":"{cert.ou}"}`, append(one(oidOU, "$x"), one(oidCN, "eve")...), "refused: invalid_name", "eve []"},
-		"two values of a header":        {`,"headers":{"X-Proxy-Roles":"{cert.ou}"}`, append(one(oidOU, "staff,admins"), one(oidCN, "eve")...), "refused: invalid_name", "eve []"},
-		"a whole name in a header":      {`,"headers":{"X-DN":"{cert.dn}"}`, append(one(oidOU, "a,b"), one(oidCN, "eve")...), "eve []", "eve []"},
-		"what a whole name quotes":      {`,"groups":["{cert.dn}"]`, one(oidCN, `eve "<\>" `), "refused: invalid_name", `eve "<\>"  [CN="eve \"<\\>\" "]`},
-		"a folded whole name":           {`,"claims":{"dn":"{cert.dn}"}`, one(oidCN, "adm\u0131n"), "refused: invalid_name", "adm\u0131n []"},
-		"a template in a whole name":    {`,"principal":"{cert.dn_opensearch}"`, one(oidCN, "${attr.jwt.team}"), "refused: invalid_name", "CN=${attr.jwt.team} []"},
-		"a folded subject of a file":    {`,"role_mapping":"` + mapping + `"`, one(oidCN, "ADM\u0130N"), "refused: invalid_group", "ADM\u0130N [admins]"},
-		"text of the configuration":     {`,"principal":"<{cert.cn}|*","groups":["a\\{b\"","x y "],"claims":{"x":"*"}`, one(oidCN, "alice"), `<alice|* [a{b" x y ]`, `<alice|* [a{b" x y ]`},
+		"everybody's indices": {"", one(oidCN, "*"), "refused: invalid_name", "* []"},
+		"a bare filter": {
+			"", one(oidCN, `x"}},{"match_all":{}},{"term":{"a":"b`), "refused: invalid_name",
+			`x"}},{"match_all":{}},{"term":{"a":"b []`,
+		},
+		"another template":      {"", one(oidCN, "${attr.jwt.team}"), "refused: invalid_name", "${attr.jwt.team} []"},
+		"a regular expression":  {"", one(oidCN, "/.+/"), "refused: invalid_name", "/.+/ []"},
+		"a backslash":           {"", one(oidCN, `CORP\alice`), "refused: invalid_name", `CORP\alice []`},
+		"a blank name":          {"", one(oidCN, "  "), "refused: invalid_name", "   []"},
+		"a blank at the end":    {"", one(oidCN, "alice "), "refused: invalid_name", "alice  []"},
+		"a direction override":  {"", one(oidCN, "ali\u202ece"), "refused: invalid_name", "ali\u202ece []"},
+		"a space without width": {"", one(oidCN, "alice\u200b"), "refused: invalid_name", "alice\u200b []"},
+		"a group of another roles list": {
+			"", append(one(oidO, `x","hr`), one(oidCN, "eve")...), "refused: invalid_group", `eve [x","hr]`,
+		},
+		"a folded group": {
+			"", append(one(oidO, "\u017ftaff"), one(oidCN, "eve")...), "refused: invalid_group", "eve [\u017ftaff]",
+		},
+		"a dotless group": {
+			"", append(one(oidO, "adm\u0131ns"), one(oidCN, "eve")...), "refused: invalid_group", "eve [adm\u0131ns]",
+		},
+		"a folded user is another one": {"", one(oidCN, "\u017faskia"), "\u017faskia []", "\u017faskia []"},
+		"an invisible group": {
+			"", append(one(oidO, "staff\u00ad"), one(oidCN, "eve")...), "refused: invalid_group", "eve [staff\u00ad]",
+		},
+		"a group by a pattern": {
+			`,"group_patterns":["O=([^,]*)"]`, append(one(oidO, "*"), one(oidCN, "eve")...), "refused: invalid_group", "eve [*]",
+		},
+		"a group in longer text": {
+			`,"groups":["team-{cert.o}"]`, append(one(oidO, "*"), one(oidCN, "eve")...), "refused: invalid_group",
+			"eve [team-*]",
+		},
+		"a claim": {
+			`,"claims":{"team":"{cert.ou}"}`, append(one(oidOU, `a"b`), one(oidCN, "eve")...), "refused: invalid_name", "eve []",
+		},
+		"one of a claim's values": {
+			`,"claims":{"team":["x","{cert.ou}"]}`, append(one(oidOU, "{{x}}"), one(oidCN, "eve")...), "refused: invalid_name",
+			"eve []",
+		},
+		"a header": {
+			`,"headers":{"X-Team":"{cert.ou}"}`, append(one(oidOU, "$x"), one(oidCN, "eve")...), "refused: invalid_name",
+			"eve []",
+		},
+		"two values of a header": {
+			`,"headers":{"X-Proxy-Roles":"{cert.ou}"}`, append(one(oidOU, "staff,admins"), one(oidCN, "eve")...),
+			"refused: invalid_name", "eve []",
+		},
+		"a whole name in a header": {
+			`,"headers":{"X-DN":"{cert.dn}"}`, append(one(oidOU, "a,b"), one(oidCN, "eve")...), "eve []", "eve []",
+		},
+		"what a whole name quotes": {
+			`,"groups":["{cert.dn}"]`, one(oidCN, `eve "<\>" `), "refused: invalid_name", `eve "<\>"  [CN="eve \"<\\>\" "]`,
+		},
+		"a folded whole name": {
+			`,"claims":{"dn":"{cert.dn}"}`, one(oidCN, "adm\u0131n"), "refused: invalid_name", "adm\u0131n []",
+		},
+		"a template in a whole name": {
+			`,"principal":"{cert.dn_opensearch}"`, one(oidCN, "${attr.jwt.team}"), "refused: invalid_name",
+			"CN=${attr.jwt.team} []",
+		},
+		"a folded subject of a file": {
+			`,"role_mapping":"` + mapping + `"`, one(oidCN, "ADM\u0130N"), "refused: invalid_group", "ADM\u0130N [admins]",
+		},
+		"text of the configuration": {
+			`,"principal":"<{cert.cn}|*","groups":["a\\{b\"","x y "],"claims":{"x":"*"}`, one(oidCN, "alice"),
+			`<alice|* [a{b" x y ]`, `<alice|* [a{b" x y ]`,
+		},
 		// The promise of these two is the PKI realm's name, whatever it is.
-		"a pattern's name":              {`,"username_pattern":"CN=(.*)"`, one(oidCN, `*"\`), `"*\"\\" []`, `"*\"\\" []`},
-		"an attribute's name":           {`,"username_rdn":"CN"`, one(oidCN, "a\u200b*"), "a\u200b* []", "a\u200b* []"},
-		"what a whole name quotes, too": {`,"username_rdn":"CN","groups":["{cert.dn}"]`, one(oidCN, `eve "<\>" `), `eve "<\>"  [CN="eve \"<\\>\" "]`, `eve "<\>"  [CN="eve \"<\\>\" "]`},
+		"a pattern's name":    {`,"username_pattern":"CN=(.*)"`, one(oidCN, `*"\`), `"*\"\\" []`, `"*\"\\" []`},
+		"an attribute's name": {`,"username_rdn":"CN"`, one(oidCN, "a\u200b*"), "a\u200b* []", "a\u200b* []"},
+		"what a whole name quotes, too": {
+			`,"username_rdn":"CN","groups":["{cert.dn}"]`, one(oidCN, `eve "<\>" `), `eve "<\>"  [CN="eve \"<\\>\" "]`,
+			`eve "<\>"  [CN="eve \"<\\>\" "]`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := referenceRequest(ca.issue(x509.Certificate{RawSubject: subject(t, tt.subject...)}).Leaf, ca.cert)
@@ -79,7 +123,8 @@ func TestARefusedNameIsExplainedToTheOperatorAlone(t *testing.T) {
 	require.Equal(t, "invalid_name", a.body)
 	s.upstream.requireNone(t)
 	logs := s.logs.String()
-	require.Contains(t, logs, "has a character that cannot be seen: issue the certificate without, or allow such names with name_characters")
+	require.Contains(t, logs,
+		"has a character that cannot be seen: issue the certificate without, or allow such names with name_characters")
 	require.Contains(t, logs, "principal {cert.cn}: the name has a character that cannot be seen: U+202E")
 }
 
@@ -126,9 +171,13 @@ func TestTemplatesInWhichTwoNamesBecomeOneAreWarnedOf(t *testing.T) {
 
 // TestAClaimCanBeAListAlways: a role template with {{#toJson}} needs one, also where a certificate has one value.
 func TestAClaimCanBeAListAlways(t *testing.T) {
-	s := newSceneOf(t, ownPool, "{{settings}}", "claim unit {cert.ou}\nclaim_list teams {cert.ou}\nrequired_claim_list areas {cert.o}\nclaim_list phones {cert.uid}")
+	s := newSceneOf(t, ownPool, "{{settings}}",
+		"claim unit {cert.ou}\nclaim_list teams {cert.ou}\nrequired_claim_list areas {cert.o}\nclaim_list phones {cert.uid}")
 	client := func(units ...string) *http.Client {
-		return s.httpClient(s.clients.issue(x509.Certificate{Subject: pkix.Name{CommonName: "alice", Organization: units, OrganizationalUnit: units}}))
+		return s.httpClient(s.clients.issue(x509.Certificate{Subject: pkix.Name{
+			CommonName: "alice", Organization: units,
+			OrganizationalUnit: units,
+		}}))
 	}
 	require.Equal(t, http.StatusOK, s.get(client("search"), "/").StatusCode)
 	claims := s.token(s.upstream.last(t)).claims

@@ -41,9 +41,15 @@ func TestARefusedCertificateIsLookedAtOnce(t *testing.T) {
 		want           string
 	}{
 		{"denied", `,"deny":["` + ca.write("denied.txt", []byte("subject CN=eve\n")) + `"]`, eve, nil, "refused: revoked"},
-		{"revoked", `,"crl":["` + ca.write("clients.crl", revocationList(t, ca, time.Now().Add(time.Hour), eve)) + `"]`, eve, nil, "refused: revoked"},
+		{
+			"revoked", `,"crl":["` + ca.write("clients.crl", revocationList(t, ca, time.Now().Add(time.Hour), eve)) + `"]`, eve,
+			nil, "refused: revoked",
+		},
 		{"of an authority whose list is out of date", `,"crl":["` + stale + `"]`, eve, nil, "refused: revoked"},
-		{"without a name", "", ca.issue(x509.Certificate{Subject: pkix.Name{Organization: []string{"eve"}}}).Leaf, nil, "refused: no_principal"},
+		{
+			"without a name", "", ca.issue(x509.Certificate{Subject: pkix.Name{Organization: []string{"eve"}}}).Leaf, nil,
+			"refused: no_principal",
+		},
 		{"with a group that is none", "", ca.client("eve", "a=b,c").Leaf, nil, "refused: invalid_group"},
 		{"not trusted", "", eve, errors.New("not trusted"), "refused: unverified"},
 		{"let in", "", eve, nil, "eve []"},
@@ -125,7 +131,8 @@ func TestARefusalIsForgottenWhenItCanBeOtherwise(t *testing.T) {
 			}
 
 			soon := time.Now().Add(10 * time.Second)
-			early := referenceRequest(ca.issue(x509.Certificate{Subject: pkix.Name{CommonName: "early"}, NotBefore: soon}).Leaf, ca.cert)
+			early := referenceRequest(ca.issue(x509.Certificate{Subject: pkix.Name{CommonName: "early"}, NotBefore: soon}).Leaf,
+				ca.cert)
 			for time.Now().Before(soon) {
 				require.Equal(t, "refused: expired", identityOf(h, early))
 				time.Sleep(time.Second)
@@ -144,8 +151,9 @@ func TestARefusalEndsWhenAnotherChainBegins(t *testing.T) {
 			changing.Store(root.pool())
 			issuing := func(from time.Time) *x509.Certificate {
 				template := &x509.Certificate{
-					SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "issuing authority"}, NotBefore: from, NotAfter: from.Add(24 * time.Hour),
-					IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+					SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "issuing authority"}, NotBefore: from,
+					NotAfter: from.Add(24 * time.Hour),
+					IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 				}
 				der, err := x509.CreateCertificate(rand.Reader, template, root.cert, key.Public(), root.key)
 				require.NoError(t, err)
@@ -153,7 +161,8 @@ func TestARefusalEndsWhenAnotherChainBegins(t *testing.T) {
 			}
 			soon := time.Now().Add(10 * time.Second)
 			now, then := issuing(time.Now().Add(-time.Hour)), issuing(soon)
-			h := configured(t, trust+`,"deny":["`+root.write("denied.txt", []byte("serial 0x"+now.SerialNumber.Text(16)+" issuer CN=root\n"))+`"]`)
+			h := configured(t, trust+`,"deny":["`+root.write("denied.txt",
+				[]byte("serial 0x"+now.SerialNumber.Text(16)+" issuer CN=root\n"))+`"]`)
 			alice := (&authority{t: t, cert: now, key: key, dir: t.TempDir()}).client("alice").Leaf
 			r := referenceRequest(alice, now)
 			r.TLS.PeerCertificates = []*x509.Certificate{alice, now, then}

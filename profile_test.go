@@ -62,7 +62,8 @@ func TestPatternsFoldLettersOfASCIIAlone(t *testing.T) {
 	ca := newAuthority(t, "clients authority")
 	h := configured(t, `,"username_pattern":"CN=(svc-.*?)(?:,|$)","group_patterns":["OU=(services)"]`)
 	who := func(unit, cn string) string {
-		leaf := ca.issue(x509.Certificate{RawSubject: subject(t, rdn(oidOU, utf8String, unit), rdn(oidCN, utf8String, cn))}).Leaf
+		leaf := ca.issue(x509.Certificate{RawSubject: subject(t, rdn(oidOU, utf8String, unit),
+			rdn(oidCN, utf8String, cn))}).Leaf
 		return identityOf(h, referenceRequest(leaf, ca.cert))
 	}
 	require.Equal(t, "SVC-a [Services]", who("Services", "SVC-a"))
@@ -76,7 +77,8 @@ func TestWhereThePrincipalAndTheGroupsComeFrom(t *testing.T) {
 		rdn(oidO, utf8String, "Example"), rdn(oidOU, utf8String, "east"), rdn(oidOU, utf8String, "west"),
 		rdn(oidCN, utf8String, "svc-bob"), rdn(oidCN, utf8String, "bob"))}).Leaf
 	mapping := filepath.Join(t.TempDir(), "role_mapping.yml")
-	require.NoError(t, os.WriteFile(mapping, []byte("reader:\n  - \"cn=bob,cn=svc-bob,ou=west,ou=east,o=example\"\nother:\n  - \"cn=eve,o=example\"\n"), 0o600))
+	require.NoError(t, os.WriteFile(mapping, []byte(
+		"reader:\n  - \"cn=bob,cn=svc-bob,ou=west,ou=east,o=example\"\nother:\n  - \"cn=eve,o=example\"\n"), 0o600))
 	tests := []struct{ settings, want string }{
 		{`,"username_pattern":"CN=svc-(.*?)(?:,|$)"`, "bob [Example]"},
 		{`,"username_pattern":"cn=([^,]*)"`, "bob [Example]"},
@@ -139,12 +141,24 @@ func TestTheClaimsAreTheConfiguredOnes(t *testing.T) {
 	}{
 		{"an ID token", "", `{"iss":"i","aud":["a"],"sub":"alice","roles":[]}`},
 		{"several audiences", `,"audience":["a","b"]`, `{"iss":"i","aud":["a","b"],"sub":"alice","roles":[]}`},
-		{"another principal claim", `,"principal_claim":"username"`, `{"iss":"i","aud":["a"],"sub":"alice","username":"alice","roles":[]}`},
-		{"an access token with fallback claims", `,"token_type":"access_token","principal_claim":"client_id","audience_claim":"scope"`, `{"iss":"i","scope":["a"],"client_id":"alice","roles":[]}`},
-		{"another groups claim", `,"groups_claim":"groups","groups":["{cert.ou}"]`, `{"iss":"i","aud":["a"],"sub":"alice","groups":["east","west"]}`},
 		{
-			"claims", `,"claims":{"email":"{cert.san.email}","units":"{cert.ou}","one":["{cert.cn}"],"token_use":"access","level":3,"internal":true,"phone":"{cert.uid}"}`,
-			`{"iss":"i","aud":["a"],"sub":"alice","roles":[],"email":"alice@example.com","units":["east","west"],"one":["alice"],"token_use":"access","level":3,"internal":true}`,
+			"another principal claim", `,"principal_claim":"username"`,
+			`{"iss":"i","aud":["a"],"sub":"alice","username":"alice","roles":[]}`,
+		},
+		{
+			"an access token with fallback claims",
+			`,"token_type":"access_token","principal_claim":"client_id","audience_claim":"scope"`,
+			`{"iss":"i","scope":["a"],"client_id":"alice","roles":[]}`,
+		},
+		{
+			"another groups claim", `,"groups_claim":"groups","groups":["{cert.ou}"]`,
+			`{"iss":"i","aud":["a"],"sub":"alice","groups":["east","west"]}`,
+		},
+		{
+			"claims", `,"claims":{"email":"{cert.san.email}","units":"{cert.ou}","one":["{cert.cn}"],"token_use":"access",` +
+				`"level":3,"internal":true,"phone":"{cert.uid}"}`,
+			`{"iss":"i","aud":["a"],"sub":"alice","roles":[],"email":"alice@example.com","units":["east","west"],` +
+				`"one":["alice"],"token_use":"access","level":3,"internal":true}`,
 		},
 		{
 			"a required claim that is there", `,"claims":{"email":"{cert.san.email}"},"required_claims":["email"]`,
@@ -181,7 +195,9 @@ func TestTheClaimsAreTheConfiguredOnes(t *testing.T) {
 func TestANameThatChangesOnItsWayIsRefused(t *testing.T) {
 	ca := newAuthority(t, "clients authority")
 	for name, c := range map[string]struct{ settings, cn string }{
-		"a header loses the blanks around it":                  {`,"headers":{"Authorization":"Bearer {jwt}","X-User":"{cert.cn}"}`, "admin "},
+		"a header loses the blanks around it": {
+			`,"headers":{"Authorization":"Bearer {jwt}","X-User":"{cert.cn}"}`, "admin ",
+		},
 		"OpenSearch's rendering loses the end of a line":       {`,"principal":"{cert.dn_opensearch}"`, "admin\r"},
 		"the end of a line in the subject, which is the claim": {`,"claims":{"dn":"{cert.dn_opensearch}"}`, "admin\r"},
 	} {

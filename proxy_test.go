@@ -75,7 +75,8 @@ func TestIdentitiesAreNeverMixedUp(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 		}
 		settings := fmt.Sprintf("lifetime %dm", 6+i)
-		s.reload(minimal, s.replacements("{{settings}}", settings, "{{upstream}}", strings.TrimPrefix(whoami.URL, "http://"))...)
+		s.reload(minimal, s.replacements("{{settings}}", settings, "{{upstream}}",
+			strings.TrimPrefix(whoami.URL, "http://"))...)
 	}
 	close(stop)
 	wg.Wait()
@@ -166,11 +167,13 @@ func TestTheLogsSayWhoItWasAndNeverTheToken(t *testing.T) {
 	require.Regexp(t, `"elasticsearch_jwt":{"kid":"[\w-]{43}","certificate_serial":"[0-9a-f]+"}`, access)
 	require.Contains(t, logs, `"elasticsearch_jwt":{"reason":"no_certificate"}`)
 	require.Equal(t, 1, strings.Count(logs, `"token signed"`), "one audit line for each token")
-	require.Regexp(t, `"logger":"http.handlers.elasticsearch_jwt.audit","msg":"token signed","user":"alice","certificate_serial":"[0-9a-f]+","certificate_fingerprint":"[0-9a-f]{64}"`, logs)
+	require.Regexp(t, `"logger":"http.handlers.elasticsearch_jwt.audit","msg":"token signed","user":"alice",`+
+		`"certificate_serial":"[0-9a-f]+","certificate_fingerprint":"[0-9a-f]{64}"`, logs)
 
 	for line := range strings.Lines(logs) {
 		if strings.Contains(line, `"level":"info"`) && strings.Contains(line, "elasticsearch_jwt") {
-			require.Regexp(t, `token signed|signing key|"http.log.access|shared secret`, line, "nothing for each request at INFO")
+			require.Regexp(t, `token signed|signing key|"http.log.access|shared secret`, line,
+				"nothing for each request at INFO")
 		}
 	}
 }
@@ -181,8 +184,10 @@ func TestTheSharedSecretIsForClientsAlone(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(file, []byte("abc"), 0o600))
 	for name, caddyfile := range map[string]string{
-		"in the handler":   strings.Replace(minimal, "{{settings}}", "certificate optional\nshared_secret {file."+file+"}", 1),
-		"in the transport": strings.NewReplacer("{{settings}}", "certificate optional", "reverse_proxy {{upstream}}", "reverse_proxy {{upstream}} {\ntransport elasticsearch_jwt {\nshared_secret {file."+file+"}\n}\n}").Replace(minimal),
+		"in the handler": strings.Replace(minimal, "{{settings}}", "certificate optional\nshared_secret {file."+file+
+			"}", 1),
+		"in the transport": strings.NewReplacer("{{settings}}", "certificate optional", "reverse_proxy {{upstream}}",
+			"reverse_proxy {{upstream}} {\ntransport elasticsearch_jwt {\nshared_secret {file."+file+"}\n}\n}").Replace(minimal),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSceneOf(t, caddyfile)
@@ -206,10 +211,11 @@ func TestAChangedSharedSecretIsNoticed(t *testing.T) {
 		r := referenceRequest(clients.client("alice").Leaf, clients.cert)
 		sent := func() string {
 			var header string
-			require.NoError(t, h.ServeHTTP(httptest.NewRecorder(), r, handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-				header = r.Header.Get("Es-Client-Authentication")
-				return nil
-			})))
+			require.NoError(t, h.ServeHTTP(httptest.NewRecorder(), r,
+				handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+					header = r.Header.Get("Es-Client-Authentication")
+					return nil
+				})))
 			require.NotContains(t, r.Header, "Es-Client-Authentication")
 			return header
 		}

@@ -67,7 +67,10 @@ func trailing(t testing.TB, raw []byte) []byte {
 	var certificate asn1.RawValue
 	_, err := asn1.Unmarshal(raw, &certificate)
 	require.NoError(t, err)
-	der, err := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: append(bytes.Clone(certificate.Bytes), 5, 0)})
+	der, err := asn1.Marshal(asn1.RawValue{
+		Tag: asn1.TagSequence, IsCompound: true,
+		Bytes: append(bytes.Clone(certificate.Bytes), 5, 0),
+	})
 	require.NoError(t, err)
 	return der
 }
@@ -103,7 +106,8 @@ func TestADeniedClientWritesItsCertificateAnew(t *testing.T) {
 			issuing := s.clients.intermediate("issuing authority")
 			alice, below, bob := s.clients.client("alice"), issuing.client("below"), zeroBit(rsaCA, "bob")
 			twin := written(t, alice.Certificate[0], otherSign(t, s.clients))
-			issuingTwin, issuingMoved := parsed(t, written(t, issuing.cert.Raw, otherSign(t, s.clients))), parsed(t, written(t, issuing.cert.Raw, unusedBit))
+			issuingTwin, issuingMoved := parsed(t, written(t, issuing.cert.Raw, otherSign(t, s.clients))),
+				parsed(t, written(t, issuing.cert.Raw, unusedBit))
 
 			type ask struct {
 				what string
@@ -145,9 +149,13 @@ func TestADeniedClientWritesItsCertificateAnew(t *testing.T) {
 				expect(refused...)
 				expect(ask{"denied", alice, "revoked"}, ask{"n-s", withDER(alice, twin), "revoked"}, ask{"another", bob, "bob []"})
 			}
-			for _, der := range [][]byte{issuing.cert.Raw, issuingTwin.Raw, written(t, s.clients.cert.Raw, otherSign(t, s.clients))} {
+			for _, der := range [][]byte{
+				issuing.cert.Raw, issuingTwin.Raw,
+				written(t, s.clients.cert.Raw, otherSign(t, s.clients)),
+			} {
 				deny(der)
-				expect(ask{"below what is denied", along(below, issuing.cert), "revoked"}, ask{"and n-s", along(below, issuingTwin), "revoked"})
+				expect(ask{"below what is denied", along(below, issuing.cert), "revoked"},
+					ask{"and n-s", along(below, issuingTwin), "revoked"})
 			}
 		})
 	}

@@ -41,10 +41,11 @@ func signedTokenOf(t testing.TB, h *esjwt.Handler) string {
 	clients := newAuthority(t, "clients authority")
 	token := ""
 	r := referenceRequest(clients.client("alice").Leaf, clients.cert)
-	require.NoError(t, h.ServeHTTP(httptest.NewRecorder(), r, handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		return nil
-	})))
+	require.NoError(t, h.ServeHTTP(httptest.NewRecorder(), r,
+		handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+			return nil
+		})))
 	require.NotEmpty(t, token)
 	return token
 }
@@ -62,18 +63,21 @@ func TestATokenOfThisProxyNeedsItsCertificate(t *testing.T) {
 	for name, h := range map[string]*esjwt.Handler{
 		"its own":                        guarded,
 		"of another site of the process": newHandler(t, `{"issuer":"https://other.example.com","audience":["a"]}`, es256),
-		"of a shared secret":             newHandler(t, `{"issuer":"https://other.example.com","audience":["a"]}`, `{"source":"secret","secret":"{file.`+secret+`}"}`),
+		"of a shared secret": newHandler(t, `{"issuer":"https://other.example.com","audience":["a"]}`,
+			`{"source":"secret","secret":"{file.`+secret+`}"}`),
 	} {
 		token := signedTokenOf(t, h)
 		signed := token[:strings.LastIndexByte(token, '.')]
 		signature := token[len(signed)+1:]
 		for spelling, authorization := range map[string]string{
-			"as it was":                     "Bearer " + token,
-			"under another scheme":          "ApiKey " + token,
-			"with stray characters":         "Bearer " + signed + "." + signature[:9] + "~" + signature[9:],
-			"with padding":                  "Bearer " + token + "==",
-			"in the other alphabet":         "Bearer " + signed + "." + strings.NewReplacer("-", "+", "_", "/").Replace(signature),
-			"with bits that should be zero": "Bearer " + signed + "." + signature[:len(signature)-1] + string(withUnusedBits(signature[len(signature)-1])),
+			"as it was":             "Bearer " + token,
+			"under another scheme":  "ApiKey " + token,
+			"with stray characters": "Bearer " + signed + "." + signature[:9] + "~" + signature[9:],
+			"with padding":          "Bearer " + token + "==",
+			"in the other alphabet": "Bearer " + signed + "." +
+				strings.NewReplacer("-", "+", "_", "/").Replace(signature),
+			"with bits that should be zero": "Bearer " + signed + "." + signature[:len(signature)-1] +
+				string(withUnusedBits(signature[len(signature)-1])),
 		} {
 			sent, reason := withoutCertificate(t, guarded, authorization)
 			require.Empty(t, sent, "%s, %s", name, spelling)
@@ -82,7 +86,8 @@ func TestATokenOfThisProxyNeedsItsCertificate(t *testing.T) {
 	}
 
 	variable := newHandler(t, `{"issuer":"{env.ESJWT_TEST_ISSUER}","audience":["a"],"certificate":"optional"}`, es256)
-	_, reason := withoutCertificate(t, variable, "Bearer "+forged(`{"alg":"RS256","kid":"pruned"}`, `{"iss":"https://variable.example.com"}`))
+	_, reason := withoutCertificate(t, variable, "Bearer "+
+		forged(`{"alg":"RS256","kid":"pruned"}`, `{"iss":"https://variable.example.com"}`))
 	require.Equal(t, "replayed_token", reason, "one in our name whose key is forgotten, or another replica's")
 }
 
@@ -101,7 +106,8 @@ func forged(header, payload string) string {
 func TestTokensOfOthersAreForTheClusterToJudge(t *testing.T) {
 	h := newHandler(t, `{"issuer":"https://es.example.com","audience":["a"],"certificate":"optional"}`, es256)
 	for name, authorization := range map[string]string{
-		"another issuer":                "Bearer " + forged(`{"alg":"RS256","kid":"their-key"}`, `{"iss":"https://es.example.com/"}`),
+		"another issuer": "Bearer " +
+			forged(`{"alg":"RS256","kid":"their-key"}`, `{"iss":"https://es.example.com/"}`),
 		"another issuer without a kid":  "Bearer " + forged(`{"alg":"RS256"}`, `{"iss":"https://idp.example.com"}`),
 		"another issuer's secret":       "Bearer " + forged(`{"alg":"HS256"}`, `{"iss":"https://idp.example.com"}`),
 		"none at all":                   "Bearer " + forged(`{"alg":"RS256"}`, `{"sub":"alice"}`),

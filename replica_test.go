@@ -136,10 +136,11 @@ func folder(root string) map[string]string {
 // authorization is what the upstream gets of a request of alice, or why she is refused.
 func (r *replica) authorization() (string, error) {
 	var authorization string
-	err := r.handler.ServeHTTP(httptest.NewRecorder(), r.alice.Clone(context.Background()), caddyhttp.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) error {
-		authorization = req.Header.Get("Authorization")
-		return nil
-	}))
+	err := r.handler.ServeHTTP(httptest.NewRecorder(), r.alice.Clone(context.Background()),
+		caddyhttp.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) error {
+			authorization = req.Header.Get("Authorization")
+			return nil
+		}))
 	return authorization, err
 }
 

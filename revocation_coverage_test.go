@@ -64,15 +64,21 @@ func TestACertificateThatNoListCoversIsRefused(t *testing.T) {
 		lists         [][]byte
 		want, lenient string // lenient: with crl_stale allow
 	}{
-		"its address":                         {alice, [][]byte{partFor(t, ca, "http://ca.lan/1.0/crl", day)}, good, good},
-		"https instead of http":               {alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", day)}, bad, good},
-		"the same, out of date":               {alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", past)}, bad, good},
-		"the same, with the client":           {alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", past, alice)}, bad, bad},
-		"beside the list of all":              {alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", day), revocationList(t, ca, day)}, good, good},
-		"beside the list of all, out of date": {alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", day), revocationList(t, ca, past)}, bad, good},
-		"no address in the certificate":       {anywhere, [][]byte{partFor(t, ca, "http://ca.lan/1.0/crl", day)}, bad, good},
-		"the other key":                       {alice, [][]byte{revocationList(t, renewed, day)}, bad, good},
-		"the other key, with the client":      {alice, [][]byte{revocationList(t, renewed, day, alice)}, bad, bad},
+		"its address":           {alice, [][]byte{partFor(t, ca, "http://ca.lan/1.0/crl", day)}, good, good},
+		"https instead of http": {alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", day)}, bad, good},
+		"the same, out of date": {alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", past)}, bad, good},
+		"the same, with the client": {
+			alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", past, alice)}, bad, bad,
+		},
+		"beside the list of all": {
+			alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", day), revocationList(t, ca, day)}, good, good,
+		},
+		"beside the list of all, out of date": {
+			alice, [][]byte{partFor(t, ca, "https://ca.lan/1.0/crl", day), revocationList(t, ca, past)}, bad, good,
+		},
+		"no address in the certificate":  {anywhere, [][]byte{partFor(t, ca, "http://ca.lan/1.0/crl", day)}, bad, good},
+		"the other key":                  {alice, [][]byte{revocationList(t, renewed, day)}, bad, good},
+		"the other key, with the client": {alice, [][]byte{revocationList(t, renewed, day, alice)}, bad, bad},
 		"its own key for others alone, the other key with the client": { // 4.5.5
 			alice, [][]byte{partFor(t, ca, "http://ca.lan/own", day), revocationList(t, renewed, day, alice)}, bad, bad,
 		},
@@ -96,7 +102,8 @@ func TestACertificateThatNoListCoversIsRefused(t *testing.T) {
 			for _, names := range [][]string{files, {together}} {
 				crl := `,"crl":["` + strings.Join(names, `","`) + `"]`
 				require.Equal(t, tt.want, identityOf(configured(t, crl), referenceRequest(tt.client, ca.cert)))
-				require.Equal(t, tt.lenient, identityOf(configured(t, crl+`,"crl_stale":"allow"`), referenceRequest(tt.client, ca.cert)))
+				require.Equal(t, tt.lenient, identityOf(configured(t, crl+`,"crl_stale":"allow"`),
+					referenceRequest(tt.client, ca.cert)))
 			}
 		})
 	}
@@ -125,7 +132,10 @@ func TestAForgedAnswerIsOverWhenTheGoodOneIsBack(t *testing.T) {
 		for _, first := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				var now atomic.Pointer[[]byte]
-				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(*now.Load()) }))
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					_,
+						_ = w.Write(*now.Load())
+				}))
 				defer server.Close()
 				// Each load of a configuration asks the URL, and the lists outlive it.
 				fetch := func(list []byte) *esjwt.Handler {

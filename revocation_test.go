@@ -109,13 +109,19 @@ func TestARevokedClientIsRefused(t *testing.T) {
 		{"of another issuer", "", revocationList(t, newAuthority(t, "another authority"), day, eve), "alice []", "eve []"},
 		{"of an impostor", "", revocationList(t, impostor, day), "refused: revoked", "refused: revoked"},
 		{"out of date", "", revocationList(t, ca, past, eve), "refused: revoked", "refused: revoked"},
-		{"out of date, which is allowed", `,"crl_stale":"allow"`, revocationList(t, ca, past, eve), "alice []", "refused: revoked"},
+		{
+			"out of date, which is allowed", `,"crl_stale":"allow"`, revocationList(t, ca, past, eve), "alice []",
+			"refused: revoked",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "clients.crl")
 			require.NoError(t, os.WriteFile(file, tt.list, 0o600))
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(tt.list) }))
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_,
+					_ = w.Write(tt.list)
+			}))
 			defer server.Close()
 			for _, source := range []string{file, server.URL} {
 				h := configured(t, `,"crl":["`+source+`"]`+tt.settings)
@@ -129,8 +135,10 @@ func TestARevokedClientIsRefused(t *testing.T) {
 	t.Run("a URL that does not answer", func(t *testing.T) {
 		server := httptest.NewServer(http.NotFoundHandler())
 		defer server.Close()
-		require.Equal(t, "refused: revoked", identityOf(configured(t, `,"crl":["`+server.URL+`"]`), referenceRequest(alice, ca.cert)))
-		require.Equal(t, "alice []", identityOf(configured(t, `,"crl":["`+server.URL+`"],"crl_stale":"allow"`), referenceRequest(alice, ca.cert)))
+		require.Equal(t, "refused: revoked", identityOf(configured(t, `,"crl":["`+server.URL+`"]`),
+			referenceRequest(alice, ca.cert)))
+		require.Equal(t, "alice []", identityOf(configured(t, `,"crl":["`+server.URL+`"],"crl_stale":"allow"`),
+			referenceRequest(alice, ca.cert)))
 	})
 }
 
@@ -196,7 +204,8 @@ func TestWhatOneLearnsOfAURLAllKnow(t *testing.T) {
 	eve := ca.client("eve").Leaf
 	settings := `,"crl":["` + server.URL + `"]`
 	one := configured(t, settings)
-	require.Equal(t, "refused: revoked", identityOf(one, referenceRequest(ca.client("alice").Leaf, ca.cert)), "there is no list")
+	require.Equal(t, "refused: revoked", identityOf(one, referenceRequest(ca.client("alice").Leaf, ca.cert)),
+		"there is no list")
 	list := revocationList(t, ca, time.Now().Add(time.Hour), eve)
 	now.Store(&list)
 	two := configured(t, settings)

@@ -84,7 +84,8 @@ func (s *scene) requireOnlyAlice(t testing.TB, r *http.Request) {
 
 // aliases lets headers with underscores and dots pass Caddy's own filter, which drops them.
 var aliases = strings.Replace(minimal, "auto_https", `servers {
-		expected_underscore_headers es_* opendistro_* _opendistro_* plugins_* _plugins_* opensearch_* _opensearch_* _xpack_* es_security_runas_user _xpack_security_authentication
+		expected_underscore_headers es_* opendistro_* _opendistro_* plugins_* _plugins_* opensearch_* _opensearch_* \
+			_xpack_* es_security_runas_user _xpack_security_authentication
 		expected_dot_headers Es.Security.Runas.User
 		protocols h1 h2 h3
 	}
@@ -141,7 +142,8 @@ func TestTheConnectionHeaderCannotTakeTheTokenAway(t *testing.T) {
 		"Connection: close, Authorization, ES-Client-Authentication\r\n",
 		"Connection: authorization\r\nConnection: x\r\n",
 		"Connection: ,,AUTHORIZATION ,\t\r\n",
-		"Connection: Upgrade, Authorization\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
+		"Connection: Upgrade, Authorization\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+			"Sec-WebSocket-Version: 13\r\n",
 		"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
 		"Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n",
 		"Proxy-Connection: Authorization\r\n",
@@ -180,7 +182,10 @@ func TestTrailersCarryNoIdentity(t *testing.T) {
 		body, w := io.Pipe()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+site+"/", body)
 		require.NoError(t, err)
-		req.Trailer = http.Header{"Es-Security-Runas-User": nil, "Es-Secondary-Authorization": nil} // Go's server refuses Authorization here
+		req.Trailer = http.Header{
+			"Es-Security-Runas-User":     nil,
+			"Es-Secondary-Authorization": nil,
+		} // Go's server refuses Authorization here
 		go func() {
 			_, _ = io.WriteString(w, "hi")
 			for name := range req.Trailer {
@@ -213,7 +218,8 @@ func TestAHeaderThatWeHaveNothingForIsNotTheClients(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(r.Header), "evil")
 
 	s.load(minimal, s.replacements("{{settings}}", "groups off")...)
-	s.get(s.httpClient(s.clients.client("alice", "staff")), "/", "ES-Client-Authentication", "SharedSecret evil", "Es-Secondary-Authorization", "evil")
+	s.get(s.httpClient(s.clients.client("alice", "staff")), "/", "ES-Client-Authentication", "SharedSecret evil",
+		"Es-Secondary-Authorization", "evil")
 	s.requireOnlyAlice(t, s.upstream.last(t))
 }
 
@@ -232,7 +238,8 @@ func TestAWebSocketUpgradeCarriesTheToken(t *testing.T) {
 	}))
 	defer echo.Close()
 	s := newSceneOf(t, minimal, "{{settings}}", "", "{{upstream}}", strings.TrimPrefix(echo.URL, "http://"))
-	res := s.raw(s.clients.client("alice"), "GET / HTTP/1.1\r\nHost: "+site+"\r\nConnection: Upgrade, Authorization\r\nUpgrade: WebSocket\r\n"+
+	res := s.raw(s.clients.client("alice"), "GET / HTTP/1.1\r\nHost: "+site+
+		"\r\nConnection: Upgrade, Authorization\r\nUpgrade: WebSocket\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nEs-Security-Runas-User: evil\r\n\r\n")
 	require.Equal(t, http.StatusSwitchingProtocols, res.StatusCode)
 	s.requireOnlyAlice(t, &http.Request{Header: <-seen})
@@ -241,7 +248,8 @@ func TestAWebSocketUpgradeCarriesTheToken(t *testing.T) {
 // TestXForwardedForCannotBeMadeUp (CVE-2026-40575): reverse_proxy replaces it.
 func TestXForwardedForCannotBeMadeUp(t *testing.T) {
 	s := newScene(t, "")
-	s.get(s.httpClient(s.clients.client("alice")), "/", "X-Forwarded-For", "10.1.2.3", "X-Forwarded-Host", "evil", "X-Forwarded-Proto", "evil")
+	s.get(s.httpClient(s.clients.client("alice")), "/", "X-Forwarded-For", "10.1.2.3", "X-Forwarded-Host", "evil",
+		"X-Forwarded-Proto", "evil")
 	r := s.upstream.last(t)
 	require.Equal(t, []string{"127.0.0.1"}, r.Header.Values("X-Forwarded-For"))
 	require.Equal(t, []string{"https"}, r.Header.Values("X-Forwarded-Proto"))
@@ -254,18 +262,23 @@ func TestRequestsThatAreNotOneRequestEndTheConnection(t *testing.T) {
 	s := newScene(t, "")
 	alice := s.clients.client("alice")
 	for name, request := range map[string]string{
-		"two lengths":                 "POST / HTTP/1.1\r\nHost: " + site + "\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
-		"an unknown transfer coding":  "POST / HTTP/1.1\r\nHost: " + site + "\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-		"a bare LF in a chunk size":   "POST / HTTP/1.1\r\nHost: " + site + "\r\nTransfer-Encoding: chunked\r\n\r\n1;\n\r\na\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n",
-		"a space before a colon":      "GET / HTTP/1.1\r\nHost: " + site + "\r\nAuthorization : evil\r\n\r\n",
-		"a folded header":             "GET / HTTP/1.1\r\nHost: " + site + "\r\n Authorization: evil\r\n\r\n",
-		"no Host":                     "GET / HTTP/1.1\r\n\r\n",
-		"a NUL in a header":           "GET / HTTP/1.1\r\nHost: " + site + "\r\nX: a\x00b\r\n\r\n",
-		"a header larger than a page": "GET / HTTP/1.1\r\nHost: " + site + "\r\nX: " + strings.Repeat("a", 2<<20) + "\r\n\r\n",
+		"two lengths": "POST / HTTP/1.1\r\nHost: " + site +
+			"\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+		"an unknown transfer coding": "POST / HTTP/1.1\r\nHost: " + site +
+			"\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		"a bare LF in a chunk size": "POST / HTTP/1.1\r\nHost: " + site +
+			"\r\nTransfer-Encoding: chunked\r\n\r\n1;\n\r\na\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n",
+		"a space before a colon": "GET / HTTP/1.1\r\nHost: " + site + "\r\nAuthorization : evil\r\n\r\n",
+		"a folded header":        "GET / HTTP/1.1\r\nHost: " + site + "\r\n Authorization: evil\r\n\r\n",
+		"no Host":                "GET / HTTP/1.1\r\n\r\n",
+		"a NUL in a header":      "GET / HTTP/1.1\r\nHost: " + site + "\r\nX: a\x00b\r\n\r\n",
+		"a header larger than a page": "GET / HTTP/1.1\r\nHost: " + site + "\r\nX: " + strings.Repeat("a", 2<<20) +
+			"\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := tls.Dial("tcp", s.address, &tls.Config{
-				RootCAs: s.server.pool(), ServerName: site, Certificates: []tls.Certificate{alice}, NextProtos: []string{"http/1.1"},
+				RootCAs: s.server.pool(), ServerName: site, Certificates: []tls.Certificate{alice},
+				NextProtos: []string{"http/1.1"},
 			})
 			require.NoError(t, err)
 			defer conn.Close()
@@ -299,7 +312,12 @@ func TestWithoutACertificateAClientHasItsOwnCredentialsOrNone(t *testing.T) {
 		{"Basic", []string{"Authorization", "Basic YWxpY2U6c2VjcmV0"}, 200},
 		{"ApiKey", []string{"Authorization", "ApiKey YWxpY2U6c2VjcmV0"}, 200},
 		{"Bearer", []string{"Authorization", "Bearer eyJhbGciOiJub25lIn0.e30."}, 200},
-		{"with a shared secret", []string{"Authorization", "Bearer e30.e30.e30", "Es-Client-Authentication", "SharedSecret abc"}, 200},
+		{
+			"with a shared secret", []string{
+				"Authorization", "Bearer e30.e30.e30", "Es-Client-Authentication",
+				"SharedSecret abc",
+			}, 200,
+		},
 		{"nothing", nil, 401},
 		{"an empty value", []string{"Authorization", ""}, 401},
 		{"a scheme alone", []string{"Authorization", "Basic"}, 401},
@@ -310,7 +328,12 @@ func TestWithoutACertificateAClientHasItsOwnCredentialsOrNone(t *testing.T) {
 		{"two joined by a comma", []string{"Authorization", "Basic YWJj, Bearer e30"}, 401},
 		{"a space in it", []string{"Authorization", "Bearer e30 e30"}, 401},
 		{"only a shared secret", []string{"Es-Client-Authentication", "SharedSecret abc"}, 401},
-		{"two shared secrets", []string{"Authorization", "Bearer e30", "Es-Client-Authentication", "SharedSecret a", "Es-Client-Authentication", "SharedSecret b"}, 401},
+		{
+			"two shared secrets", []string{
+				"Authorization", "Bearer e30", "Es-Client-Authentication", "SharedSecret a",
+				"Es-Client-Authentication", "SharedSecret b",
+			}, 401,
+		},
 		{"only a run-as", []string{"Es-Security-Runas-User", "evil"}, 401},
 		{"only a proxy user", []string{"X-Proxy-User", "evil"}, 401},
 	}
@@ -367,12 +390,13 @@ func TestWhatIsInjectedIsGoneAfterwards(t *testing.T) {
 			r.TLS.VerifiedChains[0][0] = r.TLS.PeerCertificates[0]
 			func() {
 				defer func() { _ = recover() }()
-				_ = h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-					if len(unverifiedClaims(r.Header.Get("Authorization"))) == 0 {
-						t.Error("no token")
-					}
-					return next(w, r)
-				}))
+				_ = h.ServeHTTP(httptest.NewRecorder(), r,
+					caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+						if len(unverifiedClaims(r.Header.Get("Authorization"))) == 0 {
+							t.Error("no token")
+						}
+						return next(w, r)
+					}))
 			}()
 			require.NotContains(t, r.Header, "Authorization")
 

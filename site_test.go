@@ -32,20 +32,30 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 
 	tests := map[string]struct{ caddyfile, warning string }{
 		"it verifies": {one(verifying + jwks + plain), ""},
-		"it verifies, and asks for nothing else than the name":  {head + at(":{{port}}", verifying+jwks+plain), ""},
-		"the handler verifies what the site asks for":           {one(unverifying + jwks + own), ""},
-		"the site does not ask":                                 {one(withoutTLS + jwks + plain), nobodyAsks},
-		"the site does not ask, and the handler would verify":   {one(withoutTLS + jwks + own), nobodyAsks},
-		"the site has no TLS":                                   {head + at("http://es.example.com:{{port}}", plain), nobodyAsks},
-		"mode request":                                          {one(unverifying + plain), nobodyVerifies},
-		"mode require":                                          {one(tls("mode require") + plain), nobodyVerifies},
-		"no authorities":                                        {one(tls("mode verify_if_given") + plain), anyAuthority},
-		"the JWKS where all need a certificate":                 {one(insisting + jwks + plain), noJWKS},
+		"it verifies, and asks for nothing else than the name": {head + at(":{{port}}", verifying+jwks+plain), ""},
+		"the handler verifies what the site asks for":          {one(unverifying + jwks + own), ""},
+		"the site does not ask":                                {one(withoutTLS + jwks + plain), nobodyAsks},
+		"the site does not ask, and the handler would verify":  {one(withoutTLS + jwks + own), nobodyAsks},
+		"the site has no TLS": {
+			head + at("http://es.example.com:{{port}}", plain), nobodyAsks,
+		},
+		"mode request":                          {one(unverifying + plain), nobodyVerifies},
+		"mode require":                          {one(tls("mode require") + plain), nobodyVerifies},
+		"no authorities":                        {one(tls("mode verify_if_given") + plain), anyAuthority},
+		"the JWKS where all need a certificate": {one(insisting + jwks + plain), noJWKS},
 		"the JWKS where all need one that the handler verifies": {one(tls("mode require") + jwks + own), noJWKS},
-		"the JWKS on a site of its own":                         {one(insisting+plain) + at("https://jwks.example.com:{{port}}", withoutTLS+jwks), ""},
-		"another site asks, and it may be that one":             {one(withoutTLS+plain) + at("https://other.example.com:{{port}}", verifying+plain), ""},
-		"a site that is a wildcard":                             {head + at("https://*.example.com:{{port}}", verifying+jwks+plain), ""},
-		"a site that is shielded from a wildcard that verifies": {head + at("https://*.example.com:{{port}}", verifying+"respond hello\n") + at("{{site}}", withoutTLS+plain), ""},
+		"the JWKS on a site of its own": {
+			one(insisting+plain) + at("https://jwks.example.com:{{port}}", withoutTLS+jwks), "",
+		},
+		"another site asks, and it may be that one": {
+			one(withoutTLS+plain) + at("https://other.example.com:{{port}}", verifying+plain), "",
+		},
+		"a site that is a wildcard": {
+			head + at("https://*.example.com:{{port}}", verifying+jwks+plain), "",
+		},
+		"a site that is shielded from a wildcard that verifies": {
+			head + at("https://*.example.com:{{port}}", verifying+"respond hello\n") + at("{{site}}", withoutTLS+plain), "",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -62,8 +72,10 @@ func TestWhatIsSoForAWholeServerIsSaidOnce(t *testing.T) {
 	var file strings.Builder
 	file.WriteString("{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n}\n")
 	for _, name := range []string{"a", "b", "c"} {
-		file.WriteString("https://" + name + ".example.com:{{port}} {\ntls {{tls}} {\nclient_auth {\nmode require_and_verify\n}\n}\n" +
-			"elasticsearch_jwks\nelasticsearch_jwt {\nissuer https://es.example.com\naudience es\n}\nreverse_proxy {{upstream}}\n}\n")
+		file.WriteString("https://" + name + ".example.com:{{port}} {\ntls {{tls}} {\nclient_auth {\n" +
+			"mode require_and_verify\n}\n}\n" +
+			"elasticsearch_jwks\nelasticsearch_jwt {\nissuer https://es.example.com\naudience es\n}\n" +
+			"reverse_proxy {{upstream}}\n}\n")
 	}
 	logs := newSceneOf(t, file.String()).logs.String()
 	require.Equal(t, 1, strings.Count(logs, "client_auth has no trust_pool"))

@@ -32,9 +32,11 @@ func manySites(a *authority, storage string, sites int, plain, ownKeys bool) str
 			keys = fmt.Sprintf("k%d", i)
 		}
 		fmt.Fprintf(&file, "https://s%d.example.com:9443 {\n", i)
-		fmt.Fprintf(&file, "tls %s %s {\nclient_auth {\nmode verify_if_given\ntrust_pool file %s\n}\n}\n", certFile, keyFile, a.file())
+		fmt.Fprintf(&file, "tls %s %s {\nclient_auth {\nmode verify_if_given\ntrust_pool file %s\n}\n}\n", certFile, keyFile,
+			a.file())
 		if !plain {
-			fmt.Fprintf(&file, "elasticsearch_jwks {\nkeys %s\n}\nelasticsearch_jwt {\nissuer https://s%d.example.com\naudience es\nkeys %s\n}\n", keys, i, keys)
+			fmt.Fprintf(&file, "elasticsearch_jwks {\nkeys %s\n}\nelasticsearch_jwt {\nissuer https://s%d.example.com\n"+
+				"audience es\nkeys %s\n}\n", keys, i, keys)
 		}
 		fmt.Fprint(&file, "reverse_proxy 127.0.0.1:9200\n}\n")
 	}

@@ -58,10 +58,12 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 		damage func(*testing.T, []byte) []byte
 		says   string
 	}{
-		"truncated":           {func(_ *testing.T, o []byte) []byte { return o[:len(o)/2] }, "it is not whole JSON"},
-		"empty":               {func(*testing.T, []byte) []byte { return nil }, "it is not whole JSON"},
-		"not JSON":            {func(*testing.T, []byte) []byte { return []byte("hello") }, "it is not whole JSON"},
-		"two objects":         {func(_ *testing.T, o []byte) []byte { return append(slices.Clone(o), o...) }, "it is not whole JSON"},
+		"truncated": {func(_ *testing.T, o []byte) []byte { return o[:len(o)/2] }, "it is not whole JSON"},
+		"empty":     {func(*testing.T, []byte) []byte { return nil }, "it is not whole JSON"},
+		"not JSON":  {func(*testing.T, []byte) []byte { return []byte("hello") }, "it is not whole JSON"},
+		"two objects": {
+			func(_ *testing.T, o []byte) []byte { return append(slices.Clone(o), o...) }, "it is not whole JSON",
+		},
 		"an array":            {func(*testing.T, []byte) []byte { return []byte("[1]") }, "it is not whole JSON"},
 		"null":                {func(*testing.T, []byte) []byte { return []byte("null") }, "its version is 0"},
 		"of an older release": {edit(func(m map[string]any) { m["version"] = 1 }), "its version is 1"},
@@ -74,27 +76,64 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 		"without its checksum": {func(_ *testing.T, o []byte) []byte {
 			return bytes.Replace(o, []byte(`"sha256": "`), []byte(`"sha256": "x`), 1)
 		}, "its checksum does not fit"},
-		"with less than it had":            {func(t *testing.T, o []byte) []byte { return without(t, o, "signs_from") }, "its checksum does not fit"},
-		"with a key that nobody knows":     {edit(func(m map[string]any) { m["replaces"] = []string{"nobody"} }), "which is no key that it knows"},
-		"of a newer release":               {edit(func(m map[string]any) { m["version"] = 3 }), "its version is 3 and this release reads version 2: was it written by a newer one?"},
-		"without a version":                {edit(func(m map[string]any) { delete(m, "version") }), "its version is 0"},
-		"with a member that we lack":       {edit(func(m map[string]any) { m["hsm"] = true }), "its members are not those of such an object"},
-		"with an instant that is none":     {edit(func(m map[string]any) { m["created"] = "yesterday" }), "its members are not those of such an object"},
-		"without an instant":               {edit(func(m map[string]any) { delete(m, "created") }), "its instants are missing or impossible"},
-		"without a turn":                   {edit(func(m map[string]any) { m["turn"] = 0 }), "its instants are missing or impossible"},
-		"with a negative grace":            {edit(func(m map[string]any) { m["grace_seconds"] = -1 }), "its instants are missing or impossible"},
-		"with an endless grace":            {edit(func(m map[string]any) { m["grace_seconds"] = int64(1) << 62 }), "its instants are missing or impossible"},
-		"with the last of all turns":       {edit(func(m map[string]any) { m["turn"] = int64(1) << 62 }), "its instants are missing or impossible"},
-		"with another kid":                 {edit(func(m map[string]any) { m["kid"] = "another" }), `its kid is \"another\"`},
-		"with another key":                 {edit(func(m map[string]any) { m["key"], m["kid"] = otherJWK, thumbprint(t, other) }), "it holds the key " + thumbprint(t, other)},
-		"without its key":                  {edit(func(m map[string]any) { delete(m, "key") }), "its key is not a valid private JWK"},
-		"with a public key":                {key(func(k map[string]any) { delete(k, "d") }), "its key is not a valid private JWK"},
-		"with a private half of another":   {key(func(k map[string]any) { k["d"] = otherJWK["d"] }), "private"},
-		"with a public half of another":    {key(func(k map[string]any) { k["x"], k["y"] = otherJWK["x"], otherJWK["y"] }), ""},
-		"with a point that is on no curve": {key(func(k map[string]any) { k["x"] = k["y"] }), "its key is not a valid private JWK"},
-		"with an algorithm of another":     {key(func(k map[string]any) { k["alg"] = "RS256" }), "signs with ES256, not with RS256"},
-		"with an algorithm for secrets":    {key(func(k map[string]any) { k["alg"] = "HS256" }), "unknown algorithm"},
-		"with a secret":                    {edit(func(m map[string]any) { m["key"] = map[string]any{"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"} }), "its key is not a valid private JWK"},
+		"with less than it had": {
+			func(t *testing.T, o []byte) []byte { return without(t, o, "signs_from") }, "its checksum does not fit",
+		},
+		"with a key that nobody knows": {
+			edit(func(m map[string]any) { m["replaces"] = []string{"nobody"} }), "which is no key that it knows",
+		},
+		"of a newer release": {
+			edit(func(m map[string]any) { m["version"] = 3 }),
+			"its version is 3 and this release reads version 2: was it written by a newer one?",
+		},
+		"without a version": {edit(func(m map[string]any) { delete(m, "version") }), "its version is 0"},
+		"with a member that we lack": {
+			edit(func(m map[string]any) { m["hsm"] = true }), "its members are not those of such an object",
+		},
+		"with an instant that is none": {
+			edit(func(m map[string]any) { m["created"] = "yesterday" }), "its members are not those of such an object",
+		},
+		"without an instant": {
+			edit(func(m map[string]any) { delete(m, "created") }), "its instants are missing or impossible",
+		},
+		"without a turn": {
+			edit(func(m map[string]any) { m["turn"] = 0 }), "its instants are missing or impossible",
+		},
+		"with a negative grace": {
+			edit(func(m map[string]any) { m["grace_seconds"] = -1 }), "its instants are missing or impossible",
+		},
+		"with an endless grace": {
+			edit(func(m map[string]any) { m["grace_seconds"] = int64(1) << 62 }), "its instants are missing or impossible",
+		},
+		"with the last of all turns": {
+			edit(func(m map[string]any) { m["turn"] = int64(1) << 62 }), "its instants are missing or impossible",
+		},
+		"with another kid": {edit(func(m map[string]any) { m["kid"] = "another" }), `its kid is \"another\"`},
+		"with another key": {
+			edit(func(m map[string]any) { m["key"], m["kid"] = otherJWK, thumbprint(t, other) }), "it holds the key " +
+				thumbprint(t, other),
+		},
+		"without its key": {
+			edit(func(m map[string]any) { delete(m, "key") }), "its key is not a valid private JWK",
+		},
+		"with a public key": {
+			key(func(k map[string]any) { delete(k, "d") }), "its key is not a valid private JWK",
+		},
+		"with a private half of another": {key(func(k map[string]any) { k["d"] = otherJWK["d"] }), "private"},
+		"with a public half of another": {
+			key(func(k map[string]any) { k["x"], k["y"] = otherJWK["x"], otherJWK["y"] }), "",
+		},
+		"with a point that is on no curve": {
+			key(func(k map[string]any) { k["x"] = k["y"] }), "its key is not a valid private JWK",
+		},
+		"with an algorithm of another": {
+			key(func(k map[string]any) { k["alg"] = "RS256" }), "signs with ES256, not with RS256",
+		},
+		"with an algorithm for secrets": {key(func(k map[string]any) { k["alg"] = "HS256" }), "unknown algorithm"},
+		"with a secret": {
+			edit(func(m map[string]any) { m["key"] = map[string]any{"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"} }),
+			"its key is not a valid private JWK",
+		},
 	}
 	for name, d := range damages {
 		t.Run(name, func(t *testing.T) {
@@ -225,13 +264,16 @@ func TestAStorageThatIsReadByHalvesIsReadAgain(t *testing.T) {
 // TestAStoredPromotionIsReadWithCare: what is damaged is not taken for something else, nor overwritten.
 func TestAStoredPromotionIsReadWithCare(t *testing.T) {
 	for name, damage := range map[string]func(object []byte) []byte{
-		"truncated":       func(o []byte) []byte { return o[:len(o)/2] },
-		"empty":           func([]byte) []byte { return nil },
-		"more than one":   func(o []byte) []byte { return slices.Concat(o, o) },
-		"a newer version": func(o []byte) []byte { return bytes.Replace(o, []byte(`"version": 2`), []byte(`"version": 3`), 1) },
-		"of another key":  func(o []byte) []byte { return bytes.Replace(o, []byte(`"kid": "`), []byte(`"kid": "x`), 1) },
-		"without a time":  func(o []byte) []byte { return bytes.Replace(o, []byte(`"at"`), []byte(`"when"`), 1) },
-		"no instant":      func(o []byte) []byte { return bytes.Replace(o, []byte(`"at": "`), []byte(`"at": "x`), 1) },
+		"truncated":     func(o []byte) []byte { return o[:len(o)/2] },
+		"empty":         func([]byte) []byte { return nil },
+		"more than one": func(o []byte) []byte { return slices.Concat(o, o) },
+		"a newer version": func(o []byte) []byte {
+			return bytes.Replace(o, []byte(`"version": 2`), []byte(`"version": 3`),
+				1)
+		},
+		"of another key": func(o []byte) []byte { return bytes.Replace(o, []byte(`"kid": "`), []byte(`"kid": "x`), 1) },
+		"without a time": func(o []byte) []byte { return bytes.Replace(o, []byte(`"at"`), []byte(`"when"`), 1) },
+		"no instant":     func(o []byte) []byte { return bytes.Replace(o, []byte(`"at": "`), []byte(`"at": "x`), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {

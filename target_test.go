@@ -14,12 +14,18 @@ import (
 // TestARequestIsForAPath: a target of another form (RFC 9112 section 3.2) has no path that Caddy's matchers
 // see, and a node takes it for one.
 func TestARequestIsForAPath(t *testing.T) {
-	const rest = " HTTP/1.1\r\nHost: " + site + "\r\nAuthorization: Basic YWJj\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-	guarded := strings.Replace(ownPool, "elasticsearch_jwt {", "@closed path /secret*\n\trespond @closed 404\n\telasticsearch_jwt {", 1)
+	const rest = " HTTP/1.1\r\nHost: " + site + "\r\nAuthorization: Basic YWJj\r\nContent-Length: 2\r\n" +
+		"Connection: close\r\n\r\n{}"
+	guarded := strings.Replace(ownPool, "elasticsearch_jwt {",
+		"@closed path /secret*\n\trespond @closed 404\n\telasticsearch_jwt {", 1)
 	s := newSceneOf(t, guarded, "{{settings}}", optional)
-	require.Equal(t, http.StatusNotFound, s.get(s.httpClient(), "/secret/_search", "Authorization", "Basic YWJj").StatusCode)
+	require.Equal(t, http.StatusNotFound, s.get(s.httpClient(), "/secret/_search", "Authorization",
+		"Basic YWJj").StatusCode)
 	for _, certificate := range []tls.Certificate{s.clients.client("alice"), {}} {
-		for _, target := range []string{"x:secret/_search", "x:/../secret/_search", "https:secret/_search", "x:secret?pretty", "*"} {
+		for _, target := range []string{
+			"x:secret/_search", "x:/../secret/_search", "https:secret/_search", "x:secret?pretty",
+			"*",
+		} {
 			for _, method := range []string{"GET", "POST", "DELETE", "X"} {
 				res := s.raw(certificate, method+" "+target+rest)
 				require.Contains(t, []int{http.StatusBadRequest, http.StatusNotFound}, res.StatusCode, "%s %s", method, target)

@@ -120,7 +120,8 @@ func TestEqualClaimsShareATokenAndOthersDoNot(t *testing.T) {
 	alice := tokenOf(t, h, issue(x509.Certificate{Subject: named}))
 
 	require.Equal(t, alice, tokenOf(t, h, issue(x509.Certificate{Subject: named})), "a renewed certificate")
-	require.Equal(t, alice, tokenOf(t, h, issue(x509.Certificate{Subject: named, DNSNames: []string{"x.example.com"}})), "what is no claim does not matter")
+	require.Equal(t, alice, tokenOf(t, h, issue(x509.Certificate{Subject: named, DNSNames: []string{"x.example.com"}})),
+		"what is no claim does not matter")
 
 	for name, other := range map[string]*http.Request{
 		"another name":   issue(x509.Certificate{Subject: pkix.Name{CommonName: "alicE", Organization: []string{"a"}}}),
@@ -133,8 +134,10 @@ func TestEqualClaimsShareATokenAndOthersDoNot(t *testing.T) {
 	for name, config := range map[string]string{
 		"another issuer":   `{"issuer":"other","audience":["https://elasticsearch.example.com:9200"]}`,
 		"another audience": `{"issuer":"https://es.example.com","audience":["other"]}`,
-		"another lifetime": `{"issuer":"https://es.example.com","audience":["https://elasticsearch.example.com:9200"],"lifetime":"20m"}`,
-		"another claim":    `{"issuer":"https://es.example.com","audience":["https://elasticsearch.example.com:9200"],"claims":{"x":"y"}}`,
+		"another lifetime": `{"issuer":"https://es.example.com","audience":["https://elasticsearch.example.com:9200"],` +
+			`"lifetime":"20m"}`,
+		"another claim": `{"issuer":"https://es.example.com","audience":["https://elasticsearch.example.com:9200"],` +
+			`"claims":{"x":"y"}}`,
 	} {
 		other, _ := newHandlerOn(t, storage, config, es256)
 		require.NotEqual(t, alice, tokenOf(t, other, issue(x509.Certificate{Subject: named})), name)
@@ -147,13 +150,15 @@ func TestATokenNeverOutlivesItsCertificate(t *testing.T) {
 		clients := newAuthority(t, "clients authority")
 		h := newHandler(t, benchConfig, es256)
 		end := time.Now().Add(17 * time.Minute)
-		old := referenceRequest(clients.issue(x509.Certificate{Subject: pkix.Name{CommonName: "alice"}, NotAfter: end}).Leaf, clients.cert)
+		old := referenceRequest(clients.issue(x509.Certificate{Subject: pkix.Name{CommonName: "alice"}, NotAfter: end}).Leaf,
+			clients.cert)
 		renewed := referenceRequest(clients.client("alice").Leaf, clients.cert)
 		for time.Now().Before(end) {
 			require.False(t, instant(unverifiedClaims(tokenOf(t, h, old)), "exp").After(end))
 			exp := instant(unverifiedClaims(tokenOf(t, h, renewed)), "exp")
 			require.Greater(t, time.Until(exp), time.Minute)
-			require.False(t, instant(unverifiedClaims(tokenOf(t, h, old)), "exp").After(end), "after the renewed one had its turn")
+			require.False(t, instant(unverifiedClaims(tokenOf(t, h, old)), "exp").After(end),
+				"after the renewed one had its turn")
 			synctest.Wait()
 			time.Sleep(7 * time.Second)
 		}
@@ -214,7 +219,8 @@ func TestOneSignatureServesAllWhoWaitForIt(t *testing.T) {
 func TestOnlyClientsCostASignature(t *testing.T) {
 	clients, others := newAuthority(t, "clients authority"), newAuthority(t, "made-up authority")
 	h, registry := newHandlerOn(t, t.TempDir(),
-		`{"issuer":"i","audience":["a"],"trust_pool":{"provider":"file","pem_files":["`+clients.file()+`"]},"certificate":"optional"}`, es256)
+		`{"issuer":"i","audience":["a"],"trust_pool":{"provider":"file","pem_files":["`+clients.file()+
+			`"]},"certificate":"optional"}`, es256)
 	token := tokenOf(t, h, referenceRequest(clients.client("alice").Leaf, clients.cert))
 	before := signatures(t, registry)
 	for range 50 {

@@ -30,7 +30,10 @@ func (n *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.requests = append(n.requests, forgottenRequest{r.Header.Get("Authorization"), r.URL.Path, string(body), r.TransferEncoding})
+	n.requests = append(n.requests, forgottenRequest{
+		r.Header.Get("Authorization"), r.URL.Path, string(body),
+		r.TransferEncoding,
+	})
 	if n.refuses > 0 {
 		n.refuses--
 		w.WriteHeader(http.StatusUnauthorized)
@@ -52,7 +55,8 @@ func (n *forgetful) take(refuses int) []forgottenRequest {
 func newForgetfulScene(t *testing.T, caddyfile, settings string) (*scene, *forgetful) {
 	t.Helper()
 	node := &forgetful{}
-	return newSceneOf(t, caddyfile, append(nodeOf(t, httptest.NewUnstartedServer(node)), "{{settings}}", settings)...), node
+	return newSceneOf(t, caddyfile, append(nodeOf(t, httptest.NewUnstartedServer(node)), "{{settings}}", settings)...),
+		node
 }
 
 // TestARequestIsSentOnceMoreToANodeThatLearnsAKey, with its body.
@@ -102,7 +106,8 @@ func TestARequestIsSentOnceMoreToANodeThatLearnsAKey(t *testing.T) {
 
 // TestAWrongTokenIsRefusedOnce: a node that knows the key is believed, and so is one that goes on saying no.
 func TestAWrongTokenIsRefusedOnce(t *testing.T) {
-	s, node := newForgetfulScene(t, strings.NewReplacer("	auto_https", "	order metrics first\n	auto_https", "	elasticsearch_jwks\n", "	elasticsearch_jwks\n	metrics /metrics\n").Replace(withTransport("")), optional)
+	s, node := newForgetfulScene(t, strings.NewReplacer("	auto_https", "	order metrics first\n	auto_https",
+		"	elasticsearch_jwks\n", "	elasticsearch_jwks\n	metrics /metrics\n").Replace(withTransport("")), optional)
 	alice, nobody := s.httpClient(s.clients.client("alice")), s.httpClient()
 	sent := func(want int, status int, client *http.Client, header ...string) {
 		t.Helper()
@@ -123,7 +128,8 @@ func TestAWrongTokenIsRefusedOnce(t *testing.T) {
 func TestAWebSocketIsNotAskedForTwice(t *testing.T) {
 	s, node := newForgetfulScene(t, withTransport(""), "")
 	node.take(1)
-	res := s.raw(s.clients.client("alice"), "GET / HTTP/1.1\r\nHost: "+site+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+	res := s.raw(s.clients.client("alice"), "GET / HTTP/1.1\r\nHost: "+site+
+		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 	require.Len(t, node.take(0), 1)
@@ -137,10 +143,15 @@ func TestBurstsOfClientsKeepTheirConnections(t *testing.T) {
 		caddyfile string
 		opened    int
 	}{
-		"ours":                     {ours, 100},
-		"as it is told":            {strings.Replace(ours, "versions", "keepalive_idle_conns_per_host 10\n\t\t\tversions", 1), 100 + 2*90},
-		"Caddy's own":              {strings.Replace(ours, "transport elasticsearch_jwt", "transport http", 1), 100 + 2*68},
-		"Caddy's, as the docs say": {strings.NewReplacer("transport elasticsearch_jwt", "transport http", "versions", "keepalive_idle_conns_per_host 512\n\t\t\tversions").Replace(ours), 100},
+		"ours": {ours, 100},
+		"as it is told": {
+			strings.Replace(ours, "versions", "keepalive_idle_conns_per_host 10\n\t\t\tversions", 1), 100 + 2*90,
+		},
+		"Caddy's own": {strings.Replace(ours, "transport elasticsearch_jwt", "transport http", 1), 100 + 2*68},
+		"Caddy's, as the docs say": {
+			strings.NewReplacer("transport elasticsearch_jwt", "transport http", "versions",
+				"keepalive_idle_conns_per_host 512\n\t\t\tversions").Replace(ours), 100,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.opened, connectionsOfBursts(t, c.caddyfile, 100, 3))
@@ -152,7 +163,10 @@ func TestBurstsOfClientsKeepTheirConnections(t *testing.T) {
 // again and again.
 func BenchmarkBurstsOfClients(b *testing.B) {
 	ours := strings.Replace(withTransport(""), "tls_trust_pool", "versions 1.1\n\t\t\ttls_trust_pool", 1)
-	for name, caddyfile := range map[string]string{"transport=elasticsearch_jwt": ours, "transport=http": strings.Replace(ours, "transport elasticsearch_jwt", "transport http", 1)} {
+	for name, caddyfile := range map[string]string{
+		"transport=elasticsearch_jwt": ours,
+		"transport=http":              strings.Replace(ours, "transport elasticsearch_jwt", "transport http", 1),
+	} {
 		b.Run(name, func(b *testing.B) {
 			const clients, bursts = 200, 10
 			opened := 0
@@ -225,7 +239,8 @@ func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 		"as it is":       retrying,
 		"with header_up": withTransport("\t\tlb_retries 1\n\t\theader_up X-More 1"),
 		// Here reverse_proxy uses one request for all attempts.
-		"to a node without TLS": strings.NewReplacer("https://{{upstream}}", "{{plain}}", "tls_trust_pool file {{node-ca}}", "").Replace(retrying),
+		"to a node without TLS": strings.NewReplacer("https://{{upstream}}", "{{plain}}", "tls_trust_pool file {{node-ca}}",
+			"").Replace(retrying),
 	} {
 		t.Run(name, func(t *testing.T) {
 			plain := httptest.NewServer(handler)
@@ -233,7 +248,8 @@ func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 			s := newSceneOf(t, strings.Replace(caddyfile, "	reverse_proxy", `	handle_errors {
 		respond "error {http.request.header.Es-Client-Authentication}"
 	}
-	reverse_proxy`, 1), append(nodeOf(t, httptest.NewUnstartedServer(handler)), "{{settings}}", optional, "{{plain}}", plain.Listener.Addr().String())...)
+	reverse_proxy`, 1), append(nodeOf(t, httptest.NewUnstartedServer(handler)), "{{settings}}", optional, "{{plain}}",
+				plain.Listener.Addr().String())...)
 			client := s.httpClient(tls.Certificate{})
 			for path, attempts := range map[string]int{"/": 1, "/truncated": 1, "/gone": 2} {
 				a, err := s.try(client, path, "Authorization", "Bearer e30.e30.", "Es-Client-Authentication", secret)
@@ -253,7 +269,8 @@ func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 					require.NotContains(t, line, "of-the-client-itself")
 				}
 			}
-			require.Equal(t, 1, strings.Count(logs, "a client has sent an Es-Client-Authentication of its own"), "a warning, once")
+			require.Equal(t, 1, strings.Count(logs, "a client has sent an Es-Client-Authentication of its own"),
+				"a warning, once")
 		})
 	}
 
@@ -267,7 +284,8 @@ func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 		}
 	}
 	`
-		config := adapt(t, strings.NewReplacer("{{site}}", "https://es.example.com", "{{tls}}", "a b", "{{storage}}", "s", "{{clients}}", "c", "{{upstream}}", "u:1", "{{settings}}", optional,
+		config := adapt(t, strings.NewReplacer("{{site}}", "https://es.example.com", "{{tls}}", "a b", "{{storage}}", "s",
+			"{{clients}}", "c", "{{upstream}}", "u:1", "{{settings}}", optional,
 			"	elasticsearch_jwks\n", "	elasticsearch_jwks\n	"+filtered).Replace(minimal))
 		require.Contains(t, string(config), `"request\u003eheaders\u003eEs-Client-Authentication":{"filter":"delete"}`)
 	})

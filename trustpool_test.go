@@ -45,28 +45,43 @@ func TestEverySourceOfAuthoritiesIsATrustPool(t *testing.T) {
 		"\n}\nintermediate {\ncert " + issuing.file() + "\nkey " + issuing.keyFile() + "\n}\n}\n}"
 	const unverified = "unverified"
 	tests := []struct {
-		source, pool, global          string
-		byRoot, byIssuing, bySentRoot string // who clients are: of the root; of the one below it, alone and with its certificate
+		source, pool, global string
+		byRoot, byIssuing,
+		bySentRoot string // who clients are: of the root; of the one below it, alone and with its certificate
 	}{
-		{"inline", "inline {\ntrust_der " + base64.StdEncoding.EncodeToString(clients.cert.Raw) + "\n}", "", "root []", unverified, "below []"},
+		{
+			"inline", "inline {\ntrust_der " + base64.StdEncoding.EncodeToString(clients.cert.Raw) + "\n}", "", "root []",
+			unverified, "below []",
+		},
 		{"file", "file " + clients.file(), "", "root []", unverified, "below []"},
 		{"file of an intermediate", "file " + issuing.file(), "", unverified, "below []", "below []"},
 		{"pki_root", "pki_root clients", pki, "root []", unverified, "below []"},
 		{"pki_intermediate", "pki_intermediate clients", pki, unverified, "below []", "below []"},
 		{"storage", "storage clients.pem", "", "root []", unverified, "below []"},
-		{"storage of its own", "storage {\nstorage file_system " + storage + "\nkeys clients.pem\n}", "", "root []", unverified, "below []"},
+		{
+			"storage of its own", "storage {\nstorage file_system " + storage + "\nkeys clients.pem\n}", "", "root []",
+			unverified, "below []",
+		},
 		{"http", "http " + plain.URL, "", "root []", unverified, "below []"},
-		{"https", "http {\nendpoints " + secure.URL + "\ntls {\nca file " + serverCA + "\n}\n}", "", "root []", unverified, "below []"},
-		{"combined", "combined {\nsource file " + issuing.file() + "\nsource inline {\ntrust_der " + base64.StdEncoding.EncodeToString(clients.cert.Raw) + "\n}\n}", "", "root []", "below []", "below []"},
+		{
+			"https", "http {\nendpoints " + secure.URL + "\ntls {\nca file " + serverCA + "\n}\n}", "", "root []", unverified,
+			"below []",
+		},
+		{
+			"combined", "combined {\nsource file " + issuing.file() + "\nsource inline {\ntrust_der " +
+				base64.StdEncoding.EncodeToString(clients.cert.Raw) + "\n}\n}", "", "root []", "below []", "below []",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.source, func(t *testing.T) {
-			s := newSceneOf(t, strings.Replace(withPool(tt.pool), "admin off", "admin off\n"+tt.global, 1), "{{settings}}", "", "{{storage}}", storage)
+			s := newSceneOf(t, strings.Replace(withPool(tt.pool), "admin off", "admin off\n"+tt.global, 1), "{{settings}}", "",
+				"{{storage}}", storage)
 			require.Equal(t, tt.byRoot, s.sends(clients.client("root")))
 			require.Equal(t, tt.byIssuing, s.sends(issuing.client("below")))
 			require.Equal(t, tt.bySentRoot, s.sends(along(issuing.client("below"), issuing.cert)))
 			require.Equal(t, unverified, s.sends(others.client("eve")))
-			require.Equal(t, unverified, s.sends(along(others.client("eve"), clients.cert)), "an authority beside it does not make it theirs")
+			require.Equal(t, unverified, s.sends(along(others.client("eve"), clients.cert)),
+				"an authority beside it does not make it theirs")
 		})
 	}
 }
@@ -102,7 +117,8 @@ func TestTheSystemsAuthoritiesAreATrustPool(t *testing.T) {
 func TestAPoolWithNobodyInItIsNotTheSystems(t *testing.T) {
 	withAuthorityOfTheSystem(t, func(system *authority) {
 		alice := referenceRequest(system.client("alice").Leaf, system.cert)
-		_, err := alice.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		_, err := alice.TLS.PeerCertificates[0].Verify(
+			x509.VerifyOptions{KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 		require.NoError(t, err, "the system trusts her authority")
 		changing.Store(system.pool())
 		h := configured(t, `,"trust_pool":{"provider":"test_changing"}`)
@@ -153,7 +169,8 @@ func (changingPool) CertPool() *x509.CertPool { return changing.Load() }
 // TestATrustPoolThatChangesCountsFromTheNextRequest, on connections that live.
 func TestATrustPoolThatChangesCountsFromTheNextRequest(t *testing.T) {
 	first, second := newAuthority(t, "first authority"), newAuthority(t, "second authority")
-	alice, bob := referenceRequest(first.client("alice").Leaf, first.cert), referenceRequest(second.client("bob").Leaf, second.cert)
+	alice, bob := referenceRequest(first.client("alice").Leaf, first.cert),
+		referenceRequest(second.client("bob").Leaf, second.cert)
 	changing.Store(first.pool())
 	h := configured(t, `,"trust_pool":{"provider":"test_changing"}`)
 	ask := func(wantAlice, wantBob string) {
@@ -279,11 +296,23 @@ func TestACrossSignedChain(t *testing.T) {
 			{"one expired, the other good", []*authority{old, recent}, []*x509.Certificate{viaOldExpired, viaNew}, true},
 			{"one good, the other expired", []*authority{old, recent}, []*x509.Certificate{viaOld, viaNewExpired}, true},
 			{"both expired", []*authority{old, recent}, []*x509.Certificate{viaOldExpired, viaNewExpired}, false},
-			{"one expired, the other good and not trusted", []*authority{old}, []*x509.Certificate{viaOldExpired, viaNew}, false},
-			{"one good and not trusted, the other expired", []*authority{recent}, []*x509.Certificate{viaOld, viaNewExpired}, false},
+			{
+				"one expired, the other good and not trusted", []*authority{old}, []*x509.Certificate{viaOldExpired, viaNew}, false,
+			},
+			{
+				"one good and not trusted, the other expired",
+				[]*authority{recent},
+				[]*x509.Certificate{viaOld, viaNewExpired},
+				false,
+			},
 			{"one good, the other not trusted", []*authority{recent}, []*x509.Certificate{viaOld, viaNew}, true},
 			{"the root itself cross-signed", []*authority{old}, []*x509.Certificate{viaNew, old.certify(recent, day)}, true},
-			{"the root itself cross-signed, and expired", []*authority{old}, []*x509.Certificate{viaNew, old.certify(recent, past)}, false},
+			{
+				"the root itself cross-signed, and expired",
+				[]*authority{old},
+				[]*x509.Certificate{viaNew, old.certify(recent, past)},
+				false,
+			},
 		} {
 			t.Run(fmt.Sprintf("%s, TLS verifies: %v", tt.name, tls), func(t *testing.T) {
 				pool := "file"
@@ -419,7 +448,8 @@ func TestHandlersNeverLendEachOtherAnIdentity(t *testing.T) {
 func TestTheHandlersOwnAuthoritiesDecideEvenIfTLSKnowsOthers(t *testing.T) {
 	others := newAuthority(t, "another authority")
 	own := strings.Replace(minimal, "{{settings}}", "trust_pool file {{clients}}", 1)
-	s := newSceneOf(t, strings.Replace(own, "trust_pool file {{clients}}", "trust_pool file {{clients}} "+others.file(), 1))
+	s := newSceneOf(t, strings.Replace(own, "trust_pool file {{clients}}", "trust_pool file {{clients}} "+
+		others.file(), 1))
 	require.Equal(t, "alice []", s.sends(s.clients.client("alice")))
 	a := s.get(s.httpClient(others.client("eve")), "/")
 	require.Equal(t, http.StatusUnauthorized, a.StatusCode)

@@ -162,7 +162,8 @@ func (c *turmoil) check() {
 			continue
 		}
 		for _, other := range serving {
-			require.Contains(c.t, published[other], kid, "a replica signs with a key that another does not publish, %s after the start", now.Sub(c.start))
+			require.Contains(c.t, published[other], kid,
+				"a replica signs with a key that another does not publish, %s after the start", now.Sub(c.start))
 		}
 	}
 	for kid, until := range c.tokens {

@@ -48,7 +48,8 @@ type webSocket struct {
 func (p *proxy) upgrade(cert tls.Certificate) *webSocket {
 	p.t.Helper()
 	conn, err := tls.Dial("tcp", p.address, &tls.Config{
-		RootCAs: p.server.pool(), ServerName: site, GetClientCertificate: present([]tls.Certificate{cert}), NextProtos: []string{"http/1.1"},
+		RootCAs: p.server.pool(), ServerName: site, GetClientCertificate: present([]tls.Certificate{cert}),
+		NextProtos: []string{"http/1.1"},
 	})
 	require.NoError(p.t, err)
 	p.t.Cleanup(func() { conn.Close() })
@@ -77,11 +78,15 @@ func (ws *webSocket) isOpen() bool {
 func TestAWebSocketEndsWhenItsClientIsNoLongerLetIn(t *testing.T) {
 	deny := filepath.Join(t.TempDir(), "denied.txt")
 	require.NoError(t, os.WriteFile(deny, nil, 0o600))
-	kept := strings.Replace(ownPool, "reverse_proxy {{upstream}}", "log\nreverse_proxy {{upstream}} {\nstream_close_delay 1h\n}", 1)
+	kept := strings.Replace(ownPool, "reverse_proxy {{upstream}}",
+		"log\nreverse_proxy {{upstream}} {\nstream_close_delay 1h\n}", 1)
 	replacements := []string{"{{settings}}", "deny " + deny, "{{upstream}}", strings.TrimPrefix(newEcho(t).URL, "http://")}
 	s := newSceneOf(t, kept, replacements...)
 	alice, carol := s.upgrade(s.clients.client("alice")), s.upgrade(s.clients.client("carol"))
-	bob := s.upgrade(s.clients.issue(x509.Certificate{Subject: pkix.Name{CommonName: "bob"}, NotAfter: time.Now().Add(3 * time.Second)}))
+	bob := s.upgrade(s.clients.issue(x509.Certificate{
+		Subject:  pkix.Name{CommonName: "bob"},
+		NotAfter: time.Now().Add(3 * time.Second),
+	}))
 	for _, ws := range []*webSocket{alice, bob, carol} {
 		require.True(t, ws.isOpen())
 	}
@@ -102,9 +107,14 @@ func TestAWebSocketEndsWhenItsClientIsNoLongerLetIn(t *testing.T) {
 		}
 		return false
 	}
-	eventually(t, func() bool { return logged("an upgraded connection was ended", `"reason":"revoked"`, `"user":"alice"`) }, "the log says why")
-	eventually(t, func() bool { return logged("an upgraded connection was ended", `"reason":"expired"`, `"user":"bob"`) }, "of each")
-	eventually(t, func() bool { return logged("http.log.access", `"elasticsearch_jwt":{"reason":"revoked"`) }, "the access log too")
+	eventually(t, func() bool {
+		return logged("an upgraded connection was ended", `"reason":"revoked"`,
+			`"user":"alice"`)
+	}, "the log says why")
+	eventually(t, func() bool { return logged("an upgraded connection was ended", `"reason":"expired"`, `"user":"bob"`) },
+		"of each")
+	eventually(t, func() bool { return logged("http.log.access", `"elasticsearch_jwt":{"reason":"revoked"`) },
+		"the access log too")
 
 	s.reload(kept, s.replacements(replacements...)...)
 	eventually(t, func() bool { return !carol.isOpen() }, "nobody reads the files of the configuration that ended")
@@ -166,14 +176,15 @@ func TestTheClientOfAnUpgradedConnectionIsLookedAtAgain(t *testing.T) {
 func upgraded(h *esjwt.Handler, r *http.Request, until time.Duration) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
-		ended <- h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-			select {
-			case <-r.Context().Done():
-				return r.Context().Err()
-			case <-time.After(until):
-				return nil
-			}
-		}))
+		ended <- h.ServeHTTP(httptest.NewRecorder(), r,
+			caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				select {
+				case <-r.Context().Done():
+					return r.Context().Err()
+				case <-time.After(until):
+					return nil
+				}
+			}))
 	}()
 	return ended
 }

@@ -91,10 +91,11 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 			h := configured(t, `,"shared_secret":"{file.`+secret+`}"`)
 			churn(t, secret, every, func(n int) []byte { return fmt.Appendf(nil, "new%d", n) })
 			var sent string
-			err := h.ServeHTTP(httptest.NewRecorder(), referenceRequest(ca.client("alice").Leaf, ca.cert), handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-				sent = r.Header.Get("Es-Client-Authentication")
-				return nil
-			}))
+			err := h.ServeHTTP(httptest.NewRecorder(), referenceRequest(ca.client("alice").Leaf, ca.cert),
+				handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+					sent = r.Header.Get("Es-Client-Authentication")
+					return nil
+				}))
 			require.NoError(t, err)
 			require.True(t, strings.HasPrefix(sent, "SharedSecret new"), sent)
 		})
@@ -115,7 +116,10 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
 			r := startReplica(t, secretKeys(t, secret, ""))
 			r.verifiedWith([]byte(hmacSecret), jose.HS256)
-			churn(t, secret, every, func(n int) []byte { return append([]byte("new "+hmacSecret), strings.Repeat("\n", n%2)...) })
+			churn(t, secret, every, func(n int) []byte {
+				return append([]byte("new "+hmacSecret),
+					strings.Repeat("\n", n%2)...)
+			})
 			r.verifiedWith([]byte("new "+hmacSecret), jose.HS256)
 		})
 	})
@@ -169,7 +173,8 @@ func TestAListThatIsRefusedIsAsVisibleAsAnOutage(t *testing.T) {
 					require.Equal(t, 1.0, r.unusable(setting), name)
 					logs := r.logs.String()[before:]
 					require.Equal(t, 1, strings.Count(logs, `"the source cannot be read or used; what was read before goes on"`))
-					require.InDelta(t, 59, strings.Count(logs, `"the source still cannot be read or used; what was read before goes on"`), 2)
+					require.InDelta(t, 59, strings.Count(logs,
+						`"the source still cannot be read or used; what was read before goes on"`), 2)
 					require.Contains(t, logs, file)
 					require.NotContains(t, logs, "opensesame")
 
@@ -187,7 +192,8 @@ func TestAListThatIsRefusedIsAsVisibleAsAnOutage(t *testing.T) {
 func TestAListThatCannotBeFetchedIsAsVisible(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		defer time.Sleep(time.Minute)
-		r := startReplica(t, replicaConfig{handler: `,"crl":["http://TOKEN:PASSWORD@127.0.0.1:1/clients.crl?key=QUERY#FRAGMENT"]`})
+		r := startReplica(t,
+			replicaConfig{handler: `,"crl":["http://TOKEN:PASSWORD@127.0.0.1:1/clients.crl?key=QUERY#FRAGMENT"]`})
 		require.Equal(t, 1.0, r.unusable("crl"))
 		time.Sleep(10 * time.Minute)
 		logs := r.logs.String()
@@ -223,7 +229,8 @@ func TestAURLShowsNoSecret(t *testing.T) {
 
 			rec := httptest.NewRecorder()
 			alice := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.client("alice").Leaf.Raw})
-			operate(r).api.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/elasticsearch_jwt/explain", bytes.NewReader(alice)))
+			operate(r).api.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/elasticsearch_jwt/explain",
+				bytes.NewReader(alice)))
 			require.Contains(t, rec.Body.String(), "crl http://xxxxx@"+host)
 			requireNoSecretOfURL(t, rec.Body.String())
 		})

@@ -157,12 +157,15 @@ func (s *scene) client(t *testing.T, user ...string) *http.Client {
 	if len(user) > 0 {
 		config.Certificates = []tls.Certificate{s.clients.Client(user[0], user[1:]...).TLS}
 	}
-	transport := &http.Transport{TLSClientConfig: config, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		if strings.HasPrefix(address, siteName+":") {
-			address = fmt.Sprintf("127.0.0.1:%d", s.sitePort)
-		}
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}}
+	transport := &http.Transport{
+		TLSClientConfig: config,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if strings.HasPrefix(address, siteName+":") {
+				address = fmt.Sprintf("127.0.0.1:%d", s.sitePort)
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
@@ -274,7 +277,8 @@ func TestProductionCaddyfile(t *testing.T) {
 
 	log, err := os.ReadFile(s.logFile())
 	require.NoError(t, err)
-	require.Regexp(t, `"logger":"http.log.access".*"user_id":"alice".*"elasticsearch_jwt":\{"kid":"[^"]+","certificate_serial":"[0-9a-f]+"\}`, string(log))
+	require.Regexp(t, `"logger":"http.log.access".*"user_id":"alice".*"elasticsearch_jwt":\{"kid":"[^"]+",`+
+		`"certificate_serial":"[0-9a-f]+"\}`, string(log))
 	require.Regexp(t, `"logger":"http.log.access".*"elasticsearch_jwt":\{"reason":"no_certificate"\}`, string(log))
 	require.Regexp(t, `"msg":"token signed","user":"alice"`, string(log))
 	require.NotContains(t, string(log), secret)

@@ -87,7 +87,10 @@ func BenchmarkAuthenticate(b *testing.B) {
 					return bearer(s.plain.Token(b, claims))
 				}},
 				{"client certificate", directClient(certificate), authenticate, func() http.Header { return nil }},
-				{"through Caddy", s.site.client(certificate), s.site.url("/_security/_authenticate"), func() http.Header { return nil }},
+				{
+					"through Caddy", s.site.client(certificate), s.site.url("/_security/_authenticate"),
+					func() http.Header { return nil },
+				},
 			}
 			ask := func(b *testing.B, client *http.Client, url string, header http.Header) {
 				b.Helper()

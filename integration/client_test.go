@@ -43,17 +43,22 @@ func newOfficial(t *testing.T, version string, proxy site, transport http.RoundT
 type official8 struct{ *elasticsearch8.Client }
 
 func (c official8) bulk(t *testing.T, index string, documents []string) (created, failed uint64) {
-	indexer, err := bulk8.NewBulkIndexer(bulk8.BulkIndexerConfig{Client: c.Client, Index: index, NumWorkers: 2, FlushBytes: 64 << 10})
+	indexer, err := bulk8.NewBulkIndexer(bulk8.BulkIndexerConfig{
+		Client: c.Client, Index: index, NumWorkers: 2,
+		FlushBytes: 64 << 10,
+	})
 	require.NoError(t, err)
 	for _, document := range documents {
-		require.NoError(t, indexer.Add(t.Context(), bulk8.BulkIndexerItem{Action: "create", Body: strings.NewReader(document)}))
+		require.NoError(t, indexer.Add(t.Context(),
+			bulk8.BulkIndexerItem{Action: "create", Body: strings.NewReader(document)}))
 	}
 	require.NoError(t, indexer.Close(t.Context()))
 	return indexer.Stats().NumCreated, indexer.Stats().NumFailed
 }
 
 func (c official8) search(t *testing.T, index string) (int, string) {
-	response, err := c.Search(c.Search.WithContext(t.Context()), c.Search.WithIndex(index), c.Search.WithTrackTotalHits(true))
+	response, err := c.Search(c.Search.WithContext(t.Context()), c.Search.WithIndex(index),
+		c.Search.WithTrackTotalHits(true))
 	require.NoError(t, err)
 	return readAll(t, response.StatusCode, response.Body)
 }
@@ -61,17 +66,22 @@ func (c official8) search(t *testing.T, index string) (int, string) {
 type official9 struct{ *elasticsearch9.Client }
 
 func (c official9) bulk(t *testing.T, index string, documents []string) (created, failed uint64) {
-	indexer, err := bulk9.NewBulkIndexer(bulk9.BulkIndexerConfig{Client: c.Client, Index: index, NumWorkers: 2, FlushBytes: 64 << 10})
+	indexer, err := bulk9.NewBulkIndexer(bulk9.BulkIndexerConfig{
+		Client: c.Client, Index: index, NumWorkers: 2,
+		FlushBytes: 64 << 10,
+	})
 	require.NoError(t, err)
 	for _, document := range documents {
-		require.NoError(t, indexer.Add(t.Context(), bulk9.BulkIndexerItem{Action: "create", Body: strings.NewReader(document)}))
+		require.NoError(t, indexer.Add(t.Context(),
+			bulk9.BulkIndexerItem{Action: "create", Body: strings.NewReader(document)}))
 	}
 	require.NoError(t, indexer.Close(t.Context()))
 	return indexer.Stats().NumCreated, indexer.Stats().NumFailed
 }
 
 func (c official9) search(t *testing.T, index string) (int, string) {
-	response, err := c.Search(c.Search.WithContext(t.Context()), c.Search.WithIndex(index), c.Search.WithTrackTotalHits(true))
+	response, err := c.Search(c.Search.WithContext(t.Context()), c.Search.WithIndex(index),
+		c.Search.WithTrackTotalHits(true))
 	require.NoError(t, err)
 	return readAll(t, response.StatusCode, response.Body)
 }

@@ -22,7 +22,8 @@ func spellings(path string) []string {
 		path, path + "/", path + "//", path + "?pretty", path + "?x=/../..", "/" + path, head + "//" + tail,
 		head + "/./" + tail, head + "/x/../" + tail, "/x/.." + path, path + "/.", path + "/x/..",
 		head + "/" + encoded, "/%5f" + path[2:], head + "%2f" + tail, path + "%2f", path + "%20", path + "%00", path + "%3Fx",
-		head + "/%25" + encoded[1:], path + ";x", head + ";x/" + tail, strings.ToUpper(path), head + `\` + tail, head + "%5C" + tail,
+		head + "/%25" + encoded[1:], path + ";x", head + ";x/" + tail, strings.ToUpper(path), head + `\` + tail, head +
+			"%5C" + tail,
 		"x:" + path[1:], "x:" + path, "x://" + path, "https://" + proxyName + path, "x:" + head[1:] + "/" + encoded,
 	}
 }
@@ -31,11 +32,13 @@ func spellings(path string) []string {
 func sendLine(t *testing.T, proxy site, certificate tls.Certificate, line, body string) answer {
 	t.Helper()
 	connection, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", proxy.port), &tls.Config{
-		RootCAs: proxyCA().Pool(), ServerName: proxyName, Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"},
+		RootCAs: proxyCA().Pool(), ServerName: proxyName, Certificates: []tls.Certificate{certificate},
+		NextProtos: []string{"http/1.1"},
 	})
 	require.NoError(t, err)
 	defer connection.Close()
-	_, err = fmt.Fprintf(connection, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+	_, err = fmt.Fprintf(connection,
+		"%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		line, proxyName, len(body), body)
 	require.NoError(t, err)
 	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
@@ -48,7 +51,9 @@ func sendLine(t *testing.T, proxy site, certificate tls.Certificate, line, body 
 
 // requireNoneMade asks for credentials in every spelling, on a site that lets such requests through
 // and on one that refuses them: what the node understands there does not get past here.
-func requireNoneMade(t *testing.T, f *front, certificate tls.Certificate, methods []string, path, body string, understood func(answer) bool) {
+func requireNoneMade(
+	t *testing.T, f *front, certificate tls.Certificate, methods []string, path, body string, understood func(answer) bool,
+) {
 	t.Helper()
 	refusing := site{handler: "credential_apis refuse"}
 	f.startSites(t, &refusing)
@@ -65,7 +70,8 @@ func requireNoneMade(t *testing.T, f *front, certificate tls.Certificate, method
 			require.False(t, understood(got), line)
 		}
 	}
-	require.NotEmpty(t, reached, "the node makes none at all: %v", sendLine(t, f.site, certificate, methods[0]+" "+path, body))
+	require.NotEmpty(t, reached, "the node makes none at all: %v",
+		sendLine(t, f.site, certificate, methods[0]+" "+path, body))
 	t.Logf("the node understands:\n%s", strings.Join(reached, "\n"))
 }
 
@@ -73,12 +79,15 @@ func TestCredentialsAreNotMadeThroughAProxyThatRefusesIt(t *testing.T) {
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
 		certificate := clientCA().Client("root", "admins").TLS
 		made := func(got answer) bool {
-			return got.status == http.StatusOK && (strings.Contains(got.body, `"encoded"`) || strings.Contains(got.body, `"access_token"`))
+			return got.status == http.StatusOK && (strings.Contains(got.body, `"encoded"`) ||
+				strings.Contains(got.body, `"access_token"`))
 		}
-		requireNoneMade(t, &s.front, certificate, []string{"POST", "PUT", "PATCH", "post"}, "/_security/api_key", `{"name":"outlives"}`, made)
+		requireNoneMade(t, &s.front, certificate, []string{"POST", "PUT", "PATCH", "post"}, "/_security/api_key",
+			`{"name":"outlives"}`, made)
 
 		// The key goes on to work whatever becomes of the certificate: that is what the setting is for.
-		require.True(t, made(send(t, s.site.client(certificate), http.MethodPost, s.site.url("/_security/api_key"), `{"name":"outlives"}`, nil)))
+		require.True(t, made(send(t, s.site.client(certificate), http.MethodPost, s.site.url("/_security/api_key"),
+			`{"name":"outlives"}`, nil)))
 	})
 }
 
@@ -89,7 +98,8 @@ func TestOpenSearchCredentialsAreNotMadeThroughAProxyThatRefusesIt(t *testing.T)
 		// so, with a status in words, and not the node, with a number.
 		understood := func(got answer) bool { return strings.Contains(got.body, `"status":"`) }
 		for _, path := range []string{"/_plugins/_security/api/account", "/_opendistro/_security/api/account"} {
-			requireNoneMade(t, &s.front, certificate, []string{"PUT"}, path, `{"password":"a-Str0ng-pass-phrase-7","current_password":"x"}`, understood)
+			requireNoneMade(t, &s.front, certificate, []string{"PUT"}, path,
+				`{"password":"a-Str0ng-pass-phrase-7","current_password":"x"}`, understood)
 		}
 	})
 }

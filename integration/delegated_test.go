@@ -41,7 +41,8 @@ func TestRoleMappingRulesOfTheManual(t *testing.T) {
 		})
 	}
 	alice := clientCA().ClientRaw(pki.Subject(
-		pki.RDN{{Type: pki.O, Text: "ACME"}}, pki.RDN{{Type: pki.OU, Text: "People"}}, pki.RDN{{Type: pki.CN, Text: "Alice"}}))
+		pki.RDN{{Type: pki.O, Text: "ACME"}}, pki.RDN{{Type: pki.OU, Text: "People"}},
+		pki.RDN{{Type: pki.CN, Text: "Alice"}}))
 	analyst := clientCA().Client("bob", "Analysts")
 	service := clientCA().Client("svc-logs", "machines")
 	capitals := clientCA().Client("SVC-LOGS", "machines")
@@ -95,9 +96,11 @@ func TestRolesAreThoseOfAnotherRealm(t *testing.T) {
 				assert.Equal(t, http.StatusOK, status, string(answer))
 			})
 		}
-		native("alice", `{"password":"unused-password","roles":["sales_reader"],"full_name":"Alice Doe","metadata":{"team":"search"}}`)
+		native("alice", `{"password":"unused-password","roles":["sales_reader"],"full_name":"Alice Doe",`+
+			`"metadata":{"team":"search"}}`)
 		native("disabled", `{"password":"unused-password","roles":["sales_reader"],"enabled":false}`)
-		s.putMapping(t, "not-for-those", fmt.Sprintf(`{"enabled":true,"roles":["superuser"],"rules":{"field":{"realm.name":%q}}}`, delegatedRealm))
+		s.putMapping(t, "not-for-those", fmt.Sprintf(
+			`{"enabled":true,"roles":["superuser"],"rules":{"field":{"realm.name":%q}}}`, delegatedRealm))
 
 		proxy := site{issuer: delegatedIssuer, handler: "claim team {cert.o}"}
 		s.startSites(t, &proxy)

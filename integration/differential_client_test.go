@@ -58,7 +58,8 @@ func officialOf(t *testing.T, node *conformance.Realm, version, username, passwo
 		return official8{client}
 	}
 	client, err := elasticsearch9.New(
-		elasticsearch9.WithAddresses(address), elasticsearch9.WithCACert(authority), elasticsearch9.WithBasicAuth(username, password),
+		elasticsearch9.WithAddresses(address), elasticsearch9.WithCACert(authority),
+		elasticsearch9.WithBasicAuth(username, password),
 	)
 	require.NoError(t, err)
 	return official9{client}

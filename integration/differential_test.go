@@ -16,7 +16,8 @@ import (
 var (
 	differentialVerbose = flag.Bool("differential", false, "print each answer of the differential test")
 	differentialRandom  = flag.Int("differential-random", 200, "how many random tokens the differential test sends")
-	differentialSeed    = flag.Uint64("differential-seed", 1795363992950982920, "the seed of the random tokens; 0 takes the time")
+	differentialSeed    = flag.Uint64("differential-seed", 1795363992950982920,
+		"the seed of the random tokens; 0 takes the time")
 )
 
 // esrealm stands in for Elasticsearch in tests that need no Java, so the two must
@@ -89,7 +90,8 @@ func compareRandom(t *testing.T, real, fake conformance.World) {
 func sameAnswer(t *testing.T, want, got *conformance.Answer) {
 	t.Helper()
 	if !reflect.DeepEqual(want, got) {
-		t.Errorf("Elasticsearch: %d %v\n%v\nesrealm:       %d %v\n%v", want.Status, want.Header, want.Body, got.Status, got.Header, got.Body)
+		t.Errorf("Elasticsearch: %d %v\n%v\nesrealm:       %d %v\n%v", want.Status, want.Header, want.Body, got.Status,
+			got.Header, got.Body)
 	}
 }
 

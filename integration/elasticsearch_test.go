@@ -102,7 +102,9 @@ func roleMappings(realm string) map[string]realnode.RoleMapping {
 		"operators": "cluster_watcher",
 		"admins":    "superuser",
 	} {
-		rules := fmt.Sprintf(`{"all":[{"field":{"realm.name":%q}},{"any":[{"field":{"groups":%q}},{"field":{"dn":"*,o=%s"}}]}]}`, realm, group, group)
+		rules := fmt.Sprintf(
+			`{"all":[{"field":{"realm.name":%q}},{"any":[{"field":{"groups":%q}},{"field":{"dn":"*,o=%s"}}]}]}`, realm, group,
+			group)
 		mappings[realm+"-"+group] = realnode.RoleMapping{Roles: []string{role}, Rules: json.RawMessage(rules)}
 	}
 	return mappings

@@ -13,7 +13,8 @@ import (
 )
 
 // within is a request of somebody's own making, in the body of another.
-const within = "GET /_security/_authenticate HTTP/1.1\r\nHost: " + nodeName + "\r\nAuthorization: " + basicOfTarget + "\r\n\r\n"
+const within = "GET /_security/_authenticate HTTP/1.1\r\nHost: " + nodeName + "\r\nAuthorization: " + basicOfTarget +
+	"\r\n\r\n"
 
 // TestNoExpectationOfAClientReachesANode: a node that does not meet an expectation (RFC 9110 section 10.1.1)
 // takes the body for the next request. Elasticsearch 9.2.0 does so with a 100-continue for more than
@@ -31,7 +32,8 @@ func TestNoExpectationOfAClientReachesANode(t *testing.T) {
 			for range 10 {
 				header := http.Header{"Authorization": {basicOfTarget}, "Expect": {"nothing"}}
 				got := send(t, proxy.client(), http.MethodPost, proxy.url("/_search"), within, header)
-				require.Contains(t, []int{http.StatusBadRequest, http.StatusForbidden}, got.status, "it is a body, and nothing was expected: %s", got.body)
+				require.Contains(t, []int{http.StatusBadRequest, http.StatusForbidden}, got.status,
+					"it is a body, and nothing was expected: %s", got.body)
 				require.Equal(t, "alice", proxy.authenticate(t, alice).user(t).Username)
 			}
 		}
@@ -41,7 +43,8 @@ func TestNoExpectationOfAClientReachesANode(t *testing.T) {
 // answersTo are the statuses that a node answers with to what is sent to it.
 func answersTo(t *testing.T, node, request string) (statuses []int) {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(node, "https://"), &tls.Config{RootCAs: nodeCA().Pool(), NextProtos: []string{"http/1.1"}})
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(node, "https://"),
+		&tls.Config{RootCAs: nodeCA().Pool(), NextProtos: []string{"http/1.1"}})
 	require.NoError(t, err)
 	defer conn.Close()
 	_, err = fmt.Fprint(conn, request)

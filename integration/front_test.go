@@ -23,7 +23,9 @@ type front struct {
 
 // startedOnce returns the stack of a version, which the first test to ask for it
 // starts.
-func startedOnce[S any](t testing.TB, stacks *sync.Map, version string, start func(context.Context, string) (S, error)) S {
+func startedOnce[S any](
+	t testing.TB, stacks *sync.Map, version string, start func(context.Context, string) (S, error),
+) S {
 	t.Helper()
 	once, _ := stacks.LoadOrStore(version, sync.OnceValues(func() (S, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -36,7 +36,8 @@ func TestAnOversizedRequestSpoilsNoConnection(t *testing.T) {
 				s.startSites(t, &proxy)
 				alice := proxy.client(clientCA().Client("alice", "analysts").TLS)
 				require.Equal(t, "alice", proxy.authenticate(t, alice).user(t).Username)
-				nobody, mallory := &http.Client{Transport: proxy.http1()}, &http.Client{Transport: proxy.http1(clientCA().Client("mallory").TLS)}
+				nobody, mallory := &http.Client{Transport: proxy.http1()},
+					&http.Client{Transport: proxy.http1(clientCA().Client("mallory").TLS)}
 				for range 10 {
 					for size := maxHeaderSize - 1600; size <= maxHeaderSize+200; size += 300 {
 						for _, client := range []*http.Client{nobody, mallory} {
@@ -55,8 +56,10 @@ func TestAnOversizedRequestSpoilsNoConnection(t *testing.T) {
 					require.Equal(t, "alice", got.user(t).Username)
 				}
 				tooLong := proxy.url("/_security/_authenticate?x=" + url.QueryEscape(strings.Repeat("a", 5000)))
-				require.Equal(t, http.StatusBadRequest, send(t, nobody, http.MethodGet, tooLong, "", http.Header{"Authorization": {basicOfTarget}}).status)
-				require.Equal(t, "alice", proxy.authenticate(t, alice).user(t).Username, "a URL that is too long ends the connection")
+				require.Equal(t, http.StatusBadRequest, send(t, nobody, http.MethodGet, tooLong, "",
+					http.Header{"Authorization": {basicOfTarget}}).status)
+				require.Equal(t, "alice", proxy.authenticate(t, alice).user(t).Username,
+					"a URL that is too long ends the connection")
 			})
 		}
 	})
@@ -131,6 +134,7 @@ func TestATokenOfTheProxyNeedsItsCertificate(t *testing.T) {
 			require.Empty(t, got.header.Get("WWW-Authenticate"), "%s: it reached the node", name)
 		}
 		foreign := bearer(s.plain.Token(t, s.plain.Claims("bob", "operators")))
-		require.Equal(t, "bob", send(t, proxy.client(), http.MethodGet, proxy.url("/_security/_authenticate"), "", foreign).user(t).Username)
+		require.Equal(t, "bob", send(t, proxy.client(), http.MethodGet, proxy.url("/_security/_authenticate"), "",
+			foreign).user(t).Username)
 	})
 }

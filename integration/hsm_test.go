@@ -55,7 +55,8 @@ func newHSM(t testing.TB) *hsm {
 	}
 	require.NoError(t, os.Mkdir(h.tokens, 0o700))
 	require.NoError(t, os.WriteFile(h.pinFile, []byte(hsmPIN+"\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "softhsm2.conf"), []byte("directories.tokendir = "+h.tokens+"\nobjectstore.backend = file\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "softhsm2.conf"),
+		[]byte("directories.tokendir = "+h.tokens+"\nobjectstore.backend = file\n"), 0o600))
 	h.util(t, "--init-token", "--free", "--label", "es", "--so-pin", hsmPIN)
 	return h
 }
@@ -63,7 +64,10 @@ func newHSM(t testing.TB) *hsm {
 // softHSM finds Debian's SoftHSM2.
 func softHSM() (module string, err error) {
 	if _, err := exec.LookPath("softhsm2-util"); err == nil {
-		for _, pattern := range []string{"/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/*/softhsm/libsofthsm2.so", "/usr/lib64/*/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so"} {
+		for _, pattern := range []string{
+			"/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/*/softhsm/libsofthsm2.so",
+			"/usr/lib64/*/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so",
+		} {
 			if found, _ := filepath.Glob(pattern); len(found) > 0 {
 				return found[0], nil
 			}
@@ -112,7 +116,8 @@ func TestKeysInAnHSM(t *testing.T) {
 
 	all := versions(*elasticsearchVersions)
 	proxy := site{port: freePort(t)}
-	es := newElasticsearch(t, nodeConfig(all[len(all)-1], keySourceRealm("hsm", 1, "allowed_signature_algorithms: [RS256, PS256, ES256]", "pkc_jwkset_path: "+proxy.url("/jwks/hsm"))))
+	es := newElasticsearch(t, nodeConfig(all[len(all)-1], keySourceRealm("hsm", 1,
+		"allowed_signature_algorithms: [RS256, PS256, ES256]", "pkc_jwkset_path: "+proxy.url("/jwks/hsm"))))
 	program, err := hsmCaddy()
 	require.NoError(t, err)
 	algorithms := map[string]string{"rs": "RS256", "ps": "PS256", "ec": "ES256"}
@@ -123,7 +128,8 @@ func TestKeysInAnHSM(t *testing.T) {
 
 	who := func(name, set string) answer {
 		t.Helper()
-		return send(t, proxy.client(clientCA().Client(name, "analysts").TLS), http.MethodGet, proxy.url("/"+set+"/_security/_authenticate"), "", nil)
+		return send(t, proxy.client(clientCA().Client(name, "analysts").TLS), http.MethodGet,
+			proxy.url("/"+set+"/_security/_authenticate"), "", nil)
 	}
 	for set, algorithm := range algorithms {
 		require.Equal(t, "alice", who("alice", set).user(t).Username, algorithm)
@@ -140,7 +146,8 @@ func TestKeysInAnHSM(t *testing.T) {
 
 	require.NoError(t, os.Rename(out, token.tokens))
 	for set, algorithm := range algorithms {
-		require.Eventually(t, func() bool { return who("bob", set).status == http.StatusOK }, time.Minute, 500*time.Millisecond, algorithm)
+		require.Eventually(t, func() bool { return who("bob", set).status == http.StatusOK }, time.Minute,
+			500*time.Millisecond, algorithm)
 		require.Equal(t, "bob", who("bob", set).user(t).Username)
 	}
 	require.Contains(t, server.LogSince(0), `"level":"debug"`)

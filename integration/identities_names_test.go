@@ -18,8 +18,10 @@ func TestUserIsWhateverValueTheCaddyfileNames(t *testing.T) {
 	require.NoError(t, err)
 	full := clientCA().Issue(&x509.Certificate{
 		RawSubject: pki.Subject(
-			pki.RDN{{Type: pki.DC, Text: "com", As: pki.IA5}}, pki.RDN{{Type: pki.O, Text: "Acme, Inc."}}, pki.RDN{{Type: pki.OU, Text: "data"}},
-			pki.RDN{{Type: pki.UID, Text: "a1"}, {Type: pki.CN, Text: "alice"}}, pki.RDN{{Type: pki.Email, Text: "a@example.com", As: pki.IA5}},
+			pki.RDN{{Type: pki.DC, Text: "com", As: pki.IA5}}, pki.RDN{{Type: pki.O, Text: "Acme, Inc."}},
+			pki.RDN{{Type: pki.OU, Text: "data"}},
+			pki.RDN{{Type: pki.UID, Text: "a1"}, {Type: pki.CN, Text: "alice"}},
+			pki.RDN{{Type: pki.Email, Text: "a@example.com", As: pki.IA5}},
 		),
 		DNSNames:       []string{"alice.example.com"},
 		EmailAddresses: []string{"alice@example.com"},
@@ -44,7 +46,10 @@ func TestUserIsWhateverValueTheCaddyfileNames(t *testing.T) {
 		{"{cert.san.uri}", full, "spiffe://example.org/ns/data/sa/ingest"},
 		{"{cert.dn}", full, `EMAILADDRESS=a@example.com, UID=a1 + CN=alice, OU=data, O="Acme, Inc.", DC=com`},
 		{"{cert.dn_opensearch}", full, `EMAILADDRESS=a@example.com,CN=alice+UID=a1,OU=data,O=Acme\, Inc.,DC=com`},
-		{"{cert.dn_rfc2253}", full, `1.2.840.113549.1.9.1=#160d61406578616d706c652e636f6d,UID=a1+CN=alice,OU=data,O=Acme\, Inc.,DC=com`},
+		{
+			"{cert.dn_rfc2253}", full,
+			`1.2.840.113549.1.9.1=#160d61406578616d706c652e636f6d,UID=a1+CN=alice,OU=data,O=Acme\, Inc.,DC=com`,
+		},
 		{"{cert.issuer.cn}:{cert.cn}", full, "Clients CA:alice"},
 		{"{cert.spiffe_id}", full, "spiffe://example.org/ns/data/sa/ingest"},
 		{"{cert.spiffe_id}", workload, "spiffe://example.org/ns/data/sa/ingest"},

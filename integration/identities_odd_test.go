@@ -53,13 +53,19 @@ func oddCertificates() []odd {
 	return []odd{
 		{name: "plain", subject: name(acme, cn("alice")), realm: "alice", cn: "alice"},
 		{name: "capitals", subject: name(rdn(pki.O, "ACME"), cn("ALICE")), realm: "ALICE", cn: "ALICE"},
-		{name: "long", subject: name(rdn(pki.C, "DE"), rdn("2.5.4.8", "Berlin"), rdn("2.5.4.7", "Berlin"), acme, rdn(pki.OU, "data"), cn("alice")), realm: "alice", cn: "alice"},
+		{
+			name: "long", subject: name(rdn(pki.C, "DE"), rdn("2.5.4.8", "Berlin"), rdn("2.5.4.7", "Berlin"), acme,
+				rdn(pki.OU, "data"), cn("alice")), realm: "alice", cn: "alice",
+		},
 		{name: "most general last", subject: name(cn("alice"), acme), realm: "alice", cn: "alice"},
 
 		{name: "comma", subject: name(rdn(pki.O, "Acme, Inc."), cn("Doe, John")), realm: `"Doe`, cn: "Doe, John"},
 		{name: "comma elsewhere", subject: name(rdn(pki.O, "Acme, Inc."), cn("alice")), realm: "alice", cn: "alice"},
 		{name: "a name in another attribute", subject: name(cn("eve"), rdn(pki.O, "x,CN=admin")), realm: `admin"`, cn: "eve"},
-		{name: "a whole name in another attribute", subject: name(cn("eve"), rdn(pki.O, "x,CN=admin,y")), realm: "admin", cn: "eve"},
+		{
+			name: "a whole name in another attribute", subject: name(cn("eve"), rdn(pki.O, "x,CN=admin,y")), realm: "admin",
+			cn: "eve",
+		},
 		{name: "quotes", subject: name(cn(`say "hi"`)), realm: `"say \"hi\""`, cn: `say "hi"`},
 		{name: "quoted as a whole", subject: name(cn(`"alice"`)), realm: `"alice"`, cn: `"alice"`},
 		{name: "one quote", subject: name(cn(`"`)), realm: `"\""`, cn: `"`},
@@ -76,15 +82,39 @@ func oddCertificates() []odd {
 		{name: "two spaces", subject: name(cn("a  b")), realm: `"a  b"`, cn: "a  b"},
 		{name: "one space", subject: name(cn("Alice Doe")), realm: "Alice Doe", cn: "Alice Doe"},
 		{name: "nothing but a space", subject: name(cn(" ")), realm: `" "`}, // Elasticsearch takes no blank sub
-		{name: "slash", subject: name(cn("host/es1.example.com@EXAMPLE.COM")), realm: "host/es1.example.com@EXAMPLE.COM", cn: "host/es1.example.com@EXAMPLE.COM"},
-		{name: "markup", subject: name(cn(`<script>&amp;</script>`)), realm: `"<script>&amp;</script>"`, cn: `<script>&amp;</script>`},
-		{name: "placeholder", subject: name(cn("{cert.o} ${x} {{y}}")), realm: "{cert.o} ${x} {{y}}", cn: "{cert.o} ${x} {{y}}"},
+		{
+			name: "slash", subject: name(cn("host/es1.example.com@EXAMPLE.COM")), realm: "host/es1.example.com@EXAMPLE.COM",
+			cn: "host/es1.example.com@EXAMPLE.COM",
+		},
+		{
+			name: "markup", subject: name(cn(`<script>&amp;</script>`)), realm: `"<script>&amp;</script>"`,
+			cn: `<script>&amp;</script>`,
+		},
+		{
+			name: "placeholder", subject: name(cn("{cert.o} ${x} {{y}}")), realm: "{cert.o} ${x} {{y}}",
+			cn: "{cert.o} ${x} {{y}}",
+		},
 
-		{name: "two attributes", subject: name(acme, pki.RDN{{Type: pki.CN, Text: "bob"}, {Type: pki.OU, Text: "eng"}}), realm: "bob + OU=eng", cn: "bob"},
-		{name: "two attributes, the name last", subject: name(acme, pki.RDN{{Type: pki.OU, Text: "eng"}, {Type: pki.CN, Text: "bob"}}), realm: "bob", cn: "bob"},
-		{name: "three attributes", subject: name(acme, pki.RDN{{Type: pki.CN, Text: "bob"}, {Type: pki.OU, Text: "eng"}, {Type: pki.UID, Text: "b1"}}), realm: "bob + OU=eng + UID=b1", cn: "bob"},
+		{
+			name: "two attributes", subject: name(acme, pki.RDN{{Type: pki.CN, Text: "bob"}, {Type: pki.OU, Text: "eng"}}),
+			realm: "bob + OU=eng", cn: "bob",
+		},
+		{
+			name: "two attributes, the name last", subject: name(acme,
+				pki.RDN{{Type: pki.OU, Text: "eng"}, {Type: pki.CN, Text: "bob"}}), realm: "bob", cn: "bob",
+		},
+		{
+			name: "three attributes", subject: name(acme, pki.RDN{
+				{Type: pki.CN, Text: "bob"},
+				{Type: pki.OU, Text: "eng"},
+				{Type: pki.UID, Text: "b1"},
+			}), realm: "bob + OU=eng + UID=b1", cn: "bob",
+		},
 		{name: "two names", subject: name(cn("first"), acme, cn("last")), realm: "last"},
-		{name: "two names in one", subject: name(pki.RDN{{Type: pki.CN, Text: "a"}, {Type: pki.CN, Text: "b"}}), realm: "a + CN=b"},
+		{
+			name: "two names in one", subject: name(pki.RDN{{Type: pki.CN, Text: "a"}, {Type: pki.CN, Text: "b"}}),
+			realm: "a + CN=b",
+		},
 		{name: "the same name twice", subject: name(cn("alice"), cn("alice")), realm: "alice"},
 
 		{name: "UTF-8", subject: name(acme, cn("Zoë")), realm: "Zoë", cn: "Zoë"},
@@ -98,13 +128,33 @@ func oddCertificates() []odd {
 		{name: "Cyrillic look-alike", subject: name(acme, cn("аlice")), realm: "аlice", cn: "аlice"},
 		{name: "capital sharp s, dotless i", subject: name(cn("ẞıİ")), realm: "ẞıİ", cn: "ẞıİ"},
 
-		{name: "e-mail", subject: name(acme, cn("mail"), pki.RDN{{Type: pki.Email, Text: "mail@example.com", As: pki.IA5}}), realm: "mail", cn: "mail"},
+		{
+			name: "e-mail", subject: name(acme, cn("mail"), pki.RDN{{Type: pki.Email, Text: "mail@example.com", As: pki.IA5}}),
+			realm: "mail", cn: "mail",
+		},
 		{name: "e-mail alone", subject: name(pki.RDN{{Type: pki.Email, Text: "mail@example.com", As: pki.IA5}})},
-		{name: "unknown attribute", subject: name(cn("unknown attribute"), rdn(unknown, "x")), realm: "unknown attribute", cn: "unknown attribute"},
-		{name: "unknown attribute with a comma", subject: name(cn("alice"), rdn(unknown, "x,y")), realm: "alice", cn: "alice"},
-		{name: "an OID that ends like CN", subject: name(cn("alice"), rdn("1.3.6.1.4.1.311.2.5.4.3", "eve")), realm: "alice", cn: "alice"},
-		{name: "uid and domain components", subject: name(pki.RDN{{Type: pki.DC, Text: "com", As: pki.IA5}}, pki.RDN{{Type: pki.DC, Text: "example", As: pki.IA5}}, rdn(pki.UID, "alice"), cn("Alice Doe")), realm: "Alice Doe", cn: "Alice Doe"},
-		{name: "serial number, title, given name", subject: name(rdn("2.5.4.5", "42"), rdn("2.5.4.12", "Dr."), rdn("2.5.4.42", "Alice"), cn("alice")), realm: "alice", cn: "alice"},
+		{
+			name: "unknown attribute", subject: name(cn("unknown attribute"), rdn(unknown, "x")), realm: "unknown attribute",
+			cn: "unknown attribute",
+		},
+		{
+			name: "unknown attribute with a comma", subject: name(cn("alice"), rdn(unknown, "x,y")), realm: "alice", cn: "alice",
+		},
+		{
+			name: "an OID that ends like CN", subject: name(cn("alice"), rdn("1.3.6.1.4.1.311.2.5.4.3", "eve")), realm: "alice",
+			cn: "alice",
+		},
+		{
+			name: "uid and domain components",
+			subject: name(pki.RDN{{Type: pki.DC, Text: "com", As: pki.IA5}}, pki.RDN{{
+				Type: pki.DC, Text: "example",
+				As: pki.IA5,
+			}}, rdn(pki.UID, "alice"), cn("Alice Doe")), realm: "Alice Doe", cn: "Alice Doe",
+		},
+		{
+			name: "serial number, title, given name", subject: name(rdn("2.5.4.5", "42"), rdn("2.5.4.12", "Dr."),
+				rdn("2.5.4.42", "Alice"), cn("alice")), realm: "alice", cn: "alice",
+		},
 
 		{name: "no name at all", subject: name()},
 		{name: "no subject", subject: name(), email: "alice@example.com"},
@@ -115,21 +165,36 @@ func oddCertificates() []odd {
 		{name: "an empty name before a good one", subject: name(cn(""), cn("alice")), realm: "alice"},
 
 		{name: "PrintableString", subject: name(as(pki.Printable, "alice")), realm: "alice", cn: "alice"},
-		{name: "IA5String", subject: name(as(pki.IA5, "alice@example.com")), realm: "alice@example.com", cn: "alice@example.com"},
+		{
+			name: "IA5String", subject: name(as(pki.IA5, "alice@example.com")), realm: "alice@example.com",
+			cn: "alice@example.com",
+		},
 		{name: "T61String", subject: name(as(pki.T61, "Zoë")), realm: "Zoë", cn: "Zoë"},
 		{name: "BMPString", subject: name(acme, as(pki.BMP, "Zoë")), realm: "Zoë", cn: "Zoë"},
 		{name: "BMPString in Chinese", subject: name(as(pki.BMP, "李明")), realm: "李明", cn: "李明"},
 		{name: "NumericString", subject: name(as(pki.Numeric, "123")), realm: "#1203313233", cn: "123"},
-		{name: "BMPString elsewhere", subject: name(pki.RDN{{Type: pki.O, Text: "Zoë, Inc.", As: pki.BMP}}, cn("alice")), realm: "alice", cn: "alice"},
+		{
+			name: "BMPString elsewhere", subject: name(pki.RDN{{Type: pki.O, Text: "Zoë, Inc.", As: pki.BMP}}, cn("alice")),
+			realm: "alice", cn: "alice",
+		},
 		{name: "UniversalString", subject: name(as(pki.Universal, "alice")), realm: "alice", refused: forParsing},
-		{name: "PrintableString with an underscore", subject: name(as(pki.Printable, "svc_logs")), realm: "svc_logs", refused: forParsing},
+		{
+			name: "PrintableString with an underscore", subject: name(as(pki.Printable, "svc_logs")), realm: "svc_logs",
+			refused: forParsing,
+		},
 		{name: "invalid UTF-8", subject: name(cn("al\xffice")), realm: "al\ufffdice", refused: forParsing},
 
 		{name: "tab", subject: name(cn("a\tb")), realm: "a\tb", refused: forControl},
 		{name: "NUL", subject: name(cn("alice\x00")), realm: "alice\x00", refused: forControl},
-		{name: "carriage return elsewhere", subject: name(rdn(pki.O, "a\rb"), cn("alice")), realm: "alice", cn: "alice", refused: forControl},
+		{
+			name: "carriage return elsewhere", subject: name(rdn(pki.O, "a\rb"), cn("alice")), realm: "alice", cn: "alice",
+			refused: forControl,
+		},
 		{name: "newline", subject: name(cn("alice\nbob"))},
-		{name: "newline elsewhere", subject: name(rdn(pki.O, "a\nb"), cn("alice")), realm: "alice", cn: "alice", refused: forControl},
+		{
+			name: "newline elsewhere", subject: name(rdn(pki.O, "a\nb"), cn("alice")), realm: "alice", cn: "alice",
+			refused: forControl,
+		},
 		{name: "line separator", subject: name(cn("alice\u2028bob"))},
 	}
 }
@@ -160,10 +225,14 @@ func rowsOfTheManual(t *testing.T) map[string][2]string {
 func TestOddCertificatesAreTheSameUserAsInThePKIRealm(t *testing.T) {
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
 		s.putSameMappings(t)
-		moved := site{issuer: movedIssuer, handler: "username_pattern\nname_characters any\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t)}
+		moved := site{
+			issuer:  movedIssuer,
+			handler: "username_pattern\nname_characters any\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t),
+		}
 		byCN := site{issuer: movedIssuer, handler: "principal {cert.cn}\ngroups off\nname_characters any"}
 		// With the default of name_characters, a name with a meaning is nobody, but for who asks for the realm's name.
-		safe, safeRealm := site{issuer: movedIssuer, handler: "principal {cert.cn}\ngroups off"}, site{issuer: movedIssuer, handler: "username_pattern\ngroups off"}
+		safe, safeRealm := site{issuer: movedIssuer, handler: "principal {cert.cn}\ngroups off"},
+			site{issuer: movedIssuer, handler: "username_pattern\ngroups off"}
 		s.startSites(t, &moved, &byCN, &safe, &safeRealm)
 		var given []string
 		manual := rowsOfTheManual(t)

@@ -14,7 +14,8 @@ func TestPatternOfThePKIRealmGivesTheSameUserName(t *testing.T) {
 	uid := func(text string) pki.RDN { return pki.RDN{{Type: pki.UID, Text: text}} }
 	cn := pki.RDN{{Type: pki.CN, Text: "Alice Doe"}}
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
-		moved := site{clients: "people-ca.crt", issuer: movedIssuer, handler: `username_pattern "` + peoplePattern + `"` + "\nclaim dn {cert.dn}"}
+		moved := site{clients: "people-ca.crt", issuer: movedIssuer, handler: `username_pattern "` + peoplePattern + `"` +
+			"\nclaim dn {cert.dn}"}
 		byUID := site{clients: "people-ca.crt", issuer: movedIssuer, handler: "principal {cert.uid}\nclaim dn {cert.dn}"}
 		s.startSites(t, &moved, &byUID)
 		for _, c := range []struct {

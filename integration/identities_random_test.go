@@ -27,7 +27,10 @@ func TestRandomCertificatesAreTheSameUserAsInThePKIRealm(t *testing.T) {
 	}
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
 		s.putSameMappings(t)
-		moved := site{issuer: movedIssuer, handler: "username_pattern\nname_characters any\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t)}
+		moved := site{
+			issuer:  movedIssuer,
+			handler: "username_pattern\nname_characters any\nclaim dn {cert.dn}\nrole_mapping " + roleMappingPath(t),
+		}
 		s.startSites(t, &moved)
 
 		same, nobody, refused := 0, 0, 0
@@ -101,7 +104,8 @@ func collectedSubjects(t *testing.T) (subjects [][]byte) {
 var attributeTypes = []string{
 	pki.C, pki.O, pki.OU, pki.Email, pki.UID, pki.DC,
 	"2.5.4.4", "2.5.4.5", "2.5.4.7", "2.5.4.8", "2.5.4.9", "2.5.4.12", "2.5.4.42", "2.5.4.43", "2.5.4.44", "2.5.4.46",
-	"2.5.4.13", "2.5.4.97", "1.2.3.4.5", "1.3.6.1.4.1.311.60.2.1.3", "1.3.6.1.4.1.42.2.11.2.1", "2.16.840.1.113730.3.1.241",
+	"2.5.4.13", "2.5.4.97", "1.2.3.4.5", "1.3.6.1.4.1.311.60.2.1.3", "1.3.6.1.4.1.42.2.11.2.1",
+	"2.16.840.1.113730.3.1.241",
 }
 
 // randomSubject is a name with a CN, as often as not between others, and with

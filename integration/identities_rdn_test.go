@@ -70,7 +70,8 @@ func TestAttributeOfThePKIRealmGivesTheSameUserName(t *testing.T) {
 			es := newElasticsearch(t, nodeConfig(version, teleportRealmSettings(byName.url(issuer.Path))+rdnRealmSettings()))
 			byName.upstream = es.URL()
 			server := byName.start(t)
-			byOID := site{port: freePort(t), upstream: es.URL(), clients: "people-ca.crt", handler: "username_rdn " + pki.UID + "\ngroups off"}
+			byOID := site{port: freePort(t), upstream: es.URL(), clients: "people-ca.crt", handler: "username_rdn " + pki.UID +
+				"\ngroups off"}
 			byOID.start(t, "XDG_DATA_HOME="+server.DataHome())
 			require.NoError(t, es.Start(t.Context()))
 

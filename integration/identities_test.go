@@ -103,13 +103,15 @@ func (s *stack) putMapping(t *testing.T, name, body string) {
 func (s *stack) putSameMappings(t *testing.T) {
 	t.Helper()
 	for role, rule := range mappedRoles {
-		s.putMapping(t, role, fmt.Sprintf(`{"enabled":true,"roles":[%q],"rules":{"all":[{"field":{"realm.name":[%q,%q]}},%s]}}`,
+		s.putMapping(t, role, fmt.Sprintf(`{"enabled":true,"roles":[%q],`+
+			`"rules":{"all":[{"field":{"realm.name":[%q,%q]}},%s]}}`,
 			role, pkiRealm, movedRealm, rule))
 	}
 	for line := range strings.Lines(roleMappingFile) {
 		role, _, found := strings.Cut(line, ":")
 		if found && strings.HasPrefix(role, "file_") {
-			s.putMapping(t, role, fmt.Sprintf(`{"enabled":true,"roles":[%q],"rules":{"all":[{"field":{"realm.name":%q}},{"field":{"groups":%q}}]}}`,
+			s.putMapping(t, role, fmt.Sprintf(`{"enabled":true,"roles":[%q],`+
+				`"rules":{"all":[{"field":{"realm.name":%q}},{"field":{"groups":%q}}]}}`,
 				role, movedRealm, role))
 		}
 	}

@@ -80,7 +80,8 @@ func keySourcesCaddyfile(t testing.TB, port int, upstream, keys string, realms .
 `, set, realm.name, nodeAudience, upstream, dir)
 		}
 		if realm.published {
-			fmt.Fprintf(&routes, "elasticsearch_jwks {\nkeys %s\npath /jwks/%s\nmax_age 1s\n}\n", strings.Join(realm.sets, " "), realm.name)
+			fmt.Fprintf(&routes, "elasticsearch_jwks {\nkeys %s\npath /jwks/%s\nmax_age 1s\n}\n", strings.Join(realm.sets, " "),
+				realm.name)
 		}
 	}
 	return fmt.Sprintf(`{
@@ -186,7 +187,8 @@ func TestClusterThatReadsTheJWKSFromAFile(t *testing.T) {
 			require.NoError(t, err)
 			proxy := site{port: freePort(t)}
 			server := &replica{caddyOf(t, program), proxy}
-			require.NoError(t, server.Run(t.Context(), keySourcesCaddyfile(t, proxy.port, es.URL(), keys, keyRealm{name: "bundle", sets: []string{"default"}, published: true})))
+			require.NoError(t, server.Run(t.Context(), keySourcesCaddyfile(t, proxy.port, es.URL(), keys,
+				keyRealm{name: "bundle", sets: []string{"default"}, published: true})))
 
 			first := server.signing(t)
 			install := func() {
@@ -200,7 +202,8 @@ func TestClusterThatReadsTheJWKSFromAFile(t *testing.T) {
 			both := func() {
 				t.Helper()
 				for name, client := range map[string]*http.Client{"alice": alice, "bob": bob} {
-					require.Equal(t, name, send(t, client, http.MethodGet, proxy.url("/default/_security/_authenticate"), "", nil).user(t).Username)
+					require.Equal(t, name, send(t, client, http.MethodGet, proxy.url("/default/_security/_authenticate"), "",
+						nil).user(t).Username)
 				}
 			}
 			both()

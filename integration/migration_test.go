@@ -118,7 +118,8 @@ func TestUsersMoveAsTheGuidesSay(t *testing.T) {
 // clusterOfBefore is what elasticsearch.yml had: the PKI realm after the realm of
 // Teleport's guide.
 func (m *moving) clusterOfBefore() string {
-	return jwtRealmSettings(movingTeleport, 0, m.teleport.URL(), plainIssuer, "") + fmt.Sprintf(`xpack.security.authc.realms.pki.%s:
+	return jwtRealmSettings(movingTeleport, 0, m.teleport.URL(), plainIssuer, "") +
+		fmt.Sprintf(`xpack.security.authc.realms.pki.%s:
   order: 7
   certificate_authorities: certs/clients-ca.crt
 `, movingPKI)
@@ -143,12 +144,14 @@ func newMoving(t *testing.T, version string, pkiGuide, teleportGuide guide) *mov
 	config.SecurityIndex = true // for the role-mapping API
 	config.RoleMappings = nil
 	config.Files["role_mapping.yml"] = []byte(movingRoleMapping)
-	const jwks, clause = "https://es.example.com/.well-known/jwks.json", "\n  ssl.certificate_authorities: certs/proxy-ca.crt"
+	const jwks, clause = "https://es.example.com/.well-known/jwks.json",
+		"\n  ssl.certificate_authorities: certs/proxy-ca.crt"
 	config.Settings += "xpack.security.http.ssl.client_authentication: optional\n" +
 		"xpack.security.http.ssl.certificate_authorities: certs/clients-ca.crt\n" +
 		m.clusterOfBefore() +
 		pkiGuide.block("yaml", 0, jwks, m.fromPKI.url(issuer.Path)+clause) +
-		teleportGuide.block("yaml", 0, jwks, m.fromTeleport.url(issuer.Path)+clause, "allowed_issuer: "+proxyIssuer, "allowed_issuer: "+teleportIssuer)
+		teleportGuide.block("yaml", 0, jwks, m.fromTeleport.url(issuer.Path)+clause, "allowed_issuer: "+proxyIssuer,
+			"allowed_issuer: "+teleportIssuer)
 	m.es = newElasticsearch(t, config)
 
 	m.write(t, "role_mapping.yml", movingRoleMapping)
@@ -228,7 +231,8 @@ func (m *moving) movePKI(t *testing.T, g guide) {
 		"sales_writer":    `{"field":{"metadata.pki_dn":"CN=alice, OU=people, O=analysts"}}`,
 	}
 	for role, rule := range rules {
-		m.put(t, "/_security/role_mapping/pki-"+role, fmt.Sprintf(`{"enabled":true,"roles":[%q],"rules":{"all":[{"field":{"realm.name":%q}},%s]}}`, role, movingPKI, rule))
+		m.put(t, "/_security/role_mapping/pki-"+role, fmt.Sprintf(
+			`{"enabled":true,"roles":[%q],"rules":{"all":[{"field":{"realm.name":%q}},%s]}}`, role, movingPKI, rule))
 	}
 
 	explain := g.command(0)
@@ -247,7 +251,8 @@ func (m *moving) movePKI(t *testing.T, g guide) {
 	m.put(t, path, body)
 	for role, rule := range rules {
 		rule = strings.ReplaceAll(rule, "metadata.pki_dn", "metadata.jwt_claim_dn")
-		m.put(t, "/_security/role_mapping/jwt-"+role, fmt.Sprintf(`{"enabled":true,"roles":[%q],"rules":{"all":[{"field":{"realm.name":"jwt1"}},%s]}}`, role, rule))
+		m.put(t, "/_security/role_mapping/jwt-"+role,
+			fmt.Sprintf(`{"enabled":true,"roles":[%q],"rules":{"all":[{"field":{"realm.name":"jwt1"}},%s]}}`, role, rule))
 	}
 	after := m.curl(t, m.fromPKI, g.command(2))
 	require.Equal(t, "jwt1", after.Realm.Name)
@@ -271,7 +276,8 @@ func (m *moving) moveTeleport(t *testing.T, g guide) {
 	m.put(t, path, body)
 	m.put(t, path+"-before", strings.ReplaceAll(body, `"jwt2"`, `"`+movingTeleport+`"`))
 
-	before := send(t, directClient(), http.MethodGet, m.es.URL()+"/_security/_authenticate", "", bearer(m.teleportToken(t))).user(t)
+	before := send(t, directClient(), http.MethodGet, m.es.URL()+"/_security/_authenticate", "",
+		bearer(m.teleportToken(t))).user(t)
 	require.Equal(t, movingTeleport, before.Realm.Name)
 	require.Equal(t, []string{"sales_reader"}, before.Roles)
 	require.NotContains(t, before.Metadata, "jwt_claim_traits", "Elasticsearch drops objects")
@@ -287,8 +293,11 @@ func (m *moving) moveTeleport(t *testing.T, g guide) {
 	dir, err := certificates()
 	require.NoError(t, err)
 	StartCaddy(t, globalOptions+g.block("caddyfile", 1,
-		"es.example.com {\n", fmt.Sprintf("es.example.com:%d {\n\tbind 127.0.0.1\n\ttls %s/site.crt %[2]s/site.key {\n\t\tclient_auth {\n\t\t\tmode verify_if_given\n\t\t\ttrust_pool file %[2]s/clients-ca.crt\n\t\t}\n\t}\n", whole.port, dir),
-		"reverse_proxy https://es1:9200\n", fmt.Sprintf("reverse_proxy %s {\n\t\ttransport http {\n\t\t\ttls_trust_pool file %s/es-ca.crt\n\t\t}\n\t}\n", m.es.URL(), dir),
+		"es.example.com {\n", fmt.Sprintf("es.example.com:%d {\n\tbind 127.0.0.1\n\ttls %s/site.crt %[2]s/site.key {\n"+
+			"\t\tclient_auth {\n\t\t\tmode verify_if_given\n\t\t\ttrust_pool file %[2]s/clients-ca.crt\n\t\t}\n\t}\n",
+			whole.port, dir),
+		"reverse_proxy https://es1:9200\n", fmt.Sprintf(
+			"reverse_proxy %s {\n\t\ttransport http {\n\t\t\ttls_trust_pool file %s/es-ca.crt\n\t\t}\n\t}\n", m.es.URL(), dir),
 		"issuer "+proxyIssuer, "issuer https://caddy.example.com",
 	), "XDG_DATA_HOME="+m.caddy.DataHome())
 	got := m.curl(t, whole, g.command(0))
@@ -307,7 +316,8 @@ func (m *moving) removeRealms(t *testing.T) {
 	text, err := os.ReadFile(m.es.ConfigPath("elasticsearch.yml"))
 	require.NoError(t, err)
 	require.Contains(t, string(text), m.clusterOfBefore())
-	require.NoError(t, m.es.WriteConfig("elasticsearch.yml", []byte(strings.Replace(string(text), m.clusterOfBefore(), "", 1))))
+	require.NoError(t, m.es.WriteConfig("elasticsearch.yml",
+		[]byte(strings.Replace(string(text), m.clusterOfBefore(), "", 1))))
 	status, body, err := m.es.Do(t.Context(), http.MethodGet, "/_security/role_mapping", "")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status)

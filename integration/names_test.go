@@ -21,12 +21,19 @@ func TestLettersThatElasticsearchTakesForOthersAreRefused(t *testing.T) {
 	refused := identity{Status: http.StatusForbidden}
 	forEachElasticsearch(t, func(t *testing.T, s *stack) {
 		safe, all := site{issuer: movedIssuer}, site{issuer: movedIssuer, handler: "name_characters any"}
-		safeDN, allDN := site{issuer: movedIssuer, handler: "claim dn {cert.dn}"}, site{issuer: movedIssuer, handler: "claim dn {cert.dn}\nname_characters any"}
+		safeDN, allDN := site{issuer: movedIssuer, handler: "claim dn {cert.dn}"},
+			site{issuer: movedIssuer, handler: "claim dn {cert.dn}\nname_characters any"}
 		s.startSites(t, &safe, &all, &safeDN, &allDN)
 		rule := func(field, value string) string {
-			return fmt.Sprintf(`{"enabled":true,"roles":["sales_reader"],"rules":{"all":[{"field":{"realm.name":%q}},{"field":{%q:%q}}]}}`, movedRealm, field, value)
+			return fmt.Sprintf(`{"enabled":true,"roles":["sales_reader"],`+
+				`"rules":{"all":[{"field":{"realm.name":%q}},{"field":{%q:%q}}]}}`, movedRealm, field, value)
 		}
-		for i, name := range []struct{ ascii, other string }{{"staff", "\u017ftaff"}, {"admins", "adm\u0131ns"}, {"admins", "ADM\u0130NS"}, {"k", "\u212a"}} {
+		for i, name := range []struct{ ascii, other string }{
+			{"staff", "\u017ftaff"},
+			{"admins", "adm\u0131ns"},
+			{"admins", "ADM\u0130NS"},
+			{"k", "\u212a"},
+		} {
 			s.putMapping(t, fmt.Sprint("folded-group-", i), rule("groups", name.ascii))
 			s.putMapping(t, fmt.Sprint("folded-dn-", i), rule("dn", "cn="+name.ascii))
 			ask := func(proxy site, certificate pki.Pair) identity {
@@ -35,11 +42,13 @@ func TestLettersThatElasticsearchTakesForOthersAreRefused(t *testing.T) {
 				return got
 			}
 			require.Equal(t, []string{"sales_reader"}, ask(safe, person(name.ascii)).Roles)
-			require.Equal(t, []string{"sales_reader"}, ask(all, person(name.other)).Roles, "the group %q was %s", name.other, name.ascii)
+			require.Equal(t, []string{"sales_reader"}, ask(all, person(name.other)).Roles, "the group %q was %s", name.other,
+				name.ascii)
 			require.Equal(t, refused, ask(safe, person(name.other)), name.other)
 
 			require.Equal(t, []string{"sales_reader"}, ask(safeDN, named(name.ascii)).Roles)
-			require.Equal(t, []string{"sales_reader"}, ask(allDN, named(name.other)).Roles, "CN=%q was CN=%s", name.other, name.ascii)
+			require.Equal(t, []string{"sales_reader"}, ask(allDN, named(name.other)).Roles, "CN=%q was CN=%s", name.other,
+				name.ascii)
 			require.Equal(t, refused, ask(safeDN, named(name.other)), name.other)
 		}
 	})
@@ -73,14 +82,16 @@ func TestNamesThatOpenSearchPutsIntoPatternsAreRefused(t *testing.T) {
 		}
 		put("/_plugins/_security/api/roles/own_documents", `{"index_permissions":[
 			{"index_patterns":["${user.name}-*", "${user.name}"],"allowed_actions":["read"]},
-			{"index_patterns":["papers"],"dls":"{\"bool\":{\"should\":[{\"term\":{\"owner\":\"${user.name}\"}}]}}","allowed_actions":["read"]}]}`)
+			{"index_patterns":["papers"],"dls":"{\"bool\":{\"should\":[{\"term\":{\"owner\":\"${user.name}\"}}]}}",
+				"allowed_actions":["read"]}]}`)
 		put("/_plugins/_security/api/rolesmapping/own_documents", `{"users":["*"]}`)
 		safe := site{handler: "groups off\nclaim team {cert.ou}"}
 		all := site{handler: "groups off\nclaim team {cert.ou}\nname_characters any"}
 		s.startSites(t, &safe, &all)
 		search := func(proxy site, certificate pki.Pair, index string) answer {
 			t.Helper()
-			got, err := trySend(t.Context(), present(certificate.TLS, proxy.client()), http.MethodGet, proxy.url("/"+index+"/_search"), "", nil)
+			got, err := trySend(t.Context(), present(certificate.TLS, proxy.client()), http.MethodGet,
+				proxy.url("/"+index+"/_search"), "", nil)
 			require.NoError(t, err)
 			return got
 		}

@@ -58,7 +58,8 @@ type searchIdentity struct {
 // searchAs shows a certificate to the node or to a site.
 func searchAs(t *testing.T, client *http.Client, address string, certificate pki.Pair) searchIdentity {
 	t.Helper()
-	got, err := trySend(t.Context(), present(certificate.TLS, client), http.MethodGet, address+"/_plugins/_security/authinfo", "", nil)
+	got, err := trySend(t.Context(), present(certificate.TLS, client), http.MethodGet, address+
+		"/_plugins/_security/authinfo", "", nil)
 	if disconnected(err) || got.status == http.StatusUnauthorized || got.status == http.StatusForbidden {
 		return searchIdentity{}
 	}
@@ -74,27 +75,31 @@ func TestOpenSearchClientCertificateUsersMoveOver(t *testing.T) {
 	rdn := func(oid, text string) pki.RDN { return pki.RDN{{Type: oid, Text: text}} }
 	certificates := map[string]pki.Pair{}
 	for name, subject := range map[string][]byte{
-		"plain":               pki.Subject(rdn(pki.C, "DE"), rdn(pki.O, "admins"), rdn(pki.O, "analysts"), rdn(pki.OU, "data"), rdn(pki.CN, "alice")),
-		"no unit":             pki.Subject(rdn(pki.O, "acme"), rdn(pki.CN, "alice")),
-		"several units":       pki.Subject(rdn(pki.OU, "people"), rdn(pki.OU, "data"), rdn(pki.CN, "alice")),
-		"a unit twice":        pki.Subject(rdn(pki.OU, "data"), rdn(pki.OU, "data"), rdn(pki.CN, "alice")),
-		"commas":              pki.Subject(rdn(pki.O, "Acme, Inc."), rdn(pki.OU, "a,b"), rdn(pki.CN, "Doe, John")),
-		"quotes":              pki.Subject(rdn(pki.OU, `the "data"`), rdn(pki.CN, `John "Jack" Doe`)),
-		"backslash":           pki.Subject(rdn(pki.CN, `CORP\alice`)),
-		"plus and number":     pki.Subject(rdn(pki.OU, "#1"), rdn(pki.CN, "a+b")),
-		"e-mail":              pki.Subject(rdn(pki.CN, "alice"), pki.RDN{{Type: pki.Email, Text: "alice@example.com", As: pki.IA5}}),
-		"UTF-8":               pki.Subject(rdn(pki.OU, "Vertrieb für Süden"), rdn(pki.CN, "Zoë 😀")),
-		"BMPString":           pki.Subject(pki.RDN{{Type: pki.CN, Text: "Zoë", As: pki.BMP}}),
-		"unknown attribute":   pki.Subject(rdn("1.2.3.4.5", "x"), rdn(pki.CN, "alice")),
-		"two names":           pki.Subject(rdn(pki.CN, "first"), rdn(pki.O, "acme"), rdn(pki.CN, "last")),
-		"two names in one":    pki.Subject(rdn(pki.O, "acme"), pki.RDN{{Type: pki.CN, Text: "b"}, {Type: pki.CN, Text: "a"}}),
-		"no name":             pki.Subject(rdn(pki.O, "acme")),
-		"empty name":          pki.Subject(rdn(pki.O, "acme"), rdn(pki.CN, "")),
-		"two attributes":      pki.Subject(rdn(pki.O, "acme"), pki.RDN{{Type: pki.CN, Text: "bob"}, {Type: pki.OU, Text: "eng"}}),
-		"two, the unit first": pki.Subject(rdn(pki.O, "acme"), pki.RDN{{Type: pki.OU, Text: "eng"}, {Type: pki.CN, Text: "bob"}}),
-		"a name in a unit":    pki.Subject(rdn(pki.OU, "x,CN=admin"), rdn(pki.CN, "eve")),
-		"tab":                 pki.Subject(rdn(pki.CN, "a\tb")),
-		"spaces around":       pki.Subject(rdn(pki.OU, " data "), rdn(pki.CN, " alice ")),
+		"plain": pki.Subject(rdn(pki.C, "DE"), rdn(pki.O, "admins"), rdn(pki.O, "analysts"),
+			rdn(pki.OU, "data"), rdn(pki.CN, "alice")),
+		"no unit":         pki.Subject(rdn(pki.O, "acme"), rdn(pki.CN, "alice")),
+		"several units":   pki.Subject(rdn(pki.OU, "people"), rdn(pki.OU, "data"), rdn(pki.CN, "alice")),
+		"a unit twice":    pki.Subject(rdn(pki.OU, "data"), rdn(pki.OU, "data"), rdn(pki.CN, "alice")),
+		"commas":          pki.Subject(rdn(pki.O, "Acme, Inc."), rdn(pki.OU, "a,b"), rdn(pki.CN, "Doe, John")),
+		"quotes":          pki.Subject(rdn(pki.OU, `the "data"`), rdn(pki.CN, `John "Jack" Doe`)),
+		"backslash":       pki.Subject(rdn(pki.CN, `CORP\alice`)),
+		"plus and number": pki.Subject(rdn(pki.OU, "#1"), rdn(pki.CN, "a+b")),
+		"e-mail": pki.Subject(rdn(pki.CN, "alice"),
+			pki.RDN{{Type: pki.Email, Text: "alice@example.com", As: pki.IA5}}),
+		"UTF-8":             pki.Subject(rdn(pki.OU, "Vertrieb für Süden"), rdn(pki.CN, "Zoë 😀")),
+		"BMPString":         pki.Subject(pki.RDN{{Type: pki.CN, Text: "Zoë", As: pki.BMP}}),
+		"unknown attribute": pki.Subject(rdn("1.2.3.4.5", "x"), rdn(pki.CN, "alice")),
+		"two names":         pki.Subject(rdn(pki.CN, "first"), rdn(pki.O, "acme"), rdn(pki.CN, "last")),
+		"two names in one":  pki.Subject(rdn(pki.O, "acme"), pki.RDN{{Type: pki.CN, Text: "b"}, {Type: pki.CN, Text: "a"}}),
+		"no name":           pki.Subject(rdn(pki.O, "acme")),
+		"empty name":        pki.Subject(rdn(pki.O, "acme"), rdn(pki.CN, "")),
+		"two attributes": pki.Subject(rdn(pki.O, "acme"),
+			pki.RDN{{Type: pki.CN, Text: "bob"}, {Type: pki.OU, Text: "eng"}}),
+		"two, the unit first": pki.Subject(rdn(pki.O, "acme"),
+			pki.RDN{{Type: pki.OU, Text: "eng"}, {Type: pki.CN, Text: "bob"}}),
+		"a name in a unit": pki.Subject(rdn(pki.OU, "x,CN=admin"), rdn(pki.CN, "eve")),
+		"tab":              pki.Subject(rdn(pki.CN, "a\tb")),
+		"spaces around":    pki.Subject(rdn(pki.OU, " data "), rdn(pki.CN, " alice ")),
 	} {
 		certificates[name] = clientCA().ClientRaw(subject)
 	}

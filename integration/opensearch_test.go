@@ -191,7 +191,8 @@ func TestOpenSearchRefusesWhatIsNotMeantForIt(t *testing.T) {
 				proxy.start(t, broken.env...)
 				certificate := clientCA().Client("alice", "analysts").TLS
 				require.Equal(t, http.StatusUnauthorized, proxy.authinfo(t, proxy.client(certificate), nil).status)
-				require.Equal(t, "alice", s.site.authinfo(t, s.site.client(certificate), nil).searchUser(t).Name, "the others go on")
+				require.Equal(t, "alice", s.site.authinfo(t, s.site.client(certificate), nil).searchUser(t).Name,
+					"the others go on")
 			})
 		}
 	})

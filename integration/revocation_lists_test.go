@@ -90,7 +90,8 @@ func TestForgedListsAreOver(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, status(alice), "there is no good list yet")
 	for _, list := range [][]byte{good, broken, good, unsigned, forClients, []byte("<html>404"), good} {
 		publish(list)
-		require.Eventually(t, func() bool { return status(alice) == http.StatusNoContent }, 30*time.Second, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return status(alice) == http.StatusNoContent }, 30*time.Second,
+			100*time.Millisecond)
 		require.Equal(t, http.StatusForbidden, status(eve))
 	}
 	for _, seen := range upstream.take() {

@@ -194,7 +194,8 @@ func (c *cluster) revoke(t *testing.T, args ...string) {
 // forge signs a token with a stored key, as one who stole the storage would.
 func (c *cluster) forge(t *testing.T, kid, name string) string {
 	t.Helper()
-	object, err := os.ReadFile(filepath.Join(c.replicas[0].DataHome(), "caddy", "elasticsearch_jwt", "default", kid+".json"))
+	object, err := os.ReadFile(filepath.Join(c.replicas[0].DataHome(), "caddy", "elasticsearch_jwt", "default", kid+
+		".json"))
 	require.NoError(t, err)
 	var stored struct{ Key jose.JSONWebKey }
 	require.NoError(t, json.Unmarshal(object, &stored))
@@ -298,7 +299,8 @@ func (*cluster) waitForRotationAt(t testing.TB, r *replica, before string) {
 func (c *cluster) takeOut(t *testing.T, i int, do func(*replica)) {
 	t.Helper()
 	c.balancer.out.Store(int32(i))
-	require.Eventually(t, func() bool { return c.balancer.open[i].Load() == 0 }, 10*time.Second, 10*time.Millisecond, "drained")
+	require.Eventually(t, func() bool { return c.balancer.open[i].Load() == 0 }, 10*time.Second, 10*time.Millisecond,
+		"drained")
 	do(c.replicas[i])
 	c.balancer.out.Store(-1)
 }
@@ -463,10 +465,12 @@ func (l *load) whileProcessesEnd(t *testing.T, what string, do func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.Logf("%s: %d requests in %s, %d retried on the other replica, %d while the cluster was away", what,
-		l.answered.Load()-answered, time.Since(began).Round(time.Second), l.retried.Load()-retried, l.meanwhile.Load()-meanwhile)
+		l.answered.Load()-answered, time.Since(began).Round(time.Second), l.retried.Load()-retried,
+		l.meanwhile.Load()-meanwhile)
 	if len(l.failures) > 0 {
 		t.Logf("the node's log:\n%.40000s", withoutTraces(l.cluster.node.LogSince(node)))
-		require.FailNow(t, "requests were refused or misidentified: "+what, strings.Join(l.failures[:min(5, len(l.failures))], "\n"))
+		require.FailNow(t, "requests were refused or misidentified: "+what,
+			strings.Join(l.failures[:min(5, len(l.failures))], "\n"))
 	}
 	require.Greater(t, l.answered.Load(), answered+loadClients, "there was load")
 }

@@ -92,11 +92,12 @@ func TestUpstreamSeesOneIdentity(t *testing.T) {
 		}
 	}
 	for name, request := range map[string]string{
-		"announced trailers":     "Trailer: Authorization, Es-Security-Runas-User\r\n",
-		"unannounced trailers":   "",
-		"announced other":        "Trailer: X-Other\r\n",
-		"TE and announced":       "TE: trailers\r\nConnection: TE\r\nTrailer: Es-Security-Runas-User\r\n",
-		"an upgrade to HTTP/2":   "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+		"announced trailers":   "Trailer: Authorization, Es-Security-Runas-User\r\n",
+		"unannounced trailers": "",
+		"announced other":      "Trailer: X-Other\r\n",
+		"TE and announced":     "TE: trailers\r\nConnection: TE\r\nTrailer: Es-Security-Runas-User\r\n",
+		"an upgrade to HTTP/2": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" +
+			"HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
 		"removal by two headers": "Connection: close\r\nConnection: authorization\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +129,8 @@ func (s site) http1(certificates ...tls.Certificate) *http.Transport {
 func sendRaw(t *testing.T, proxy site, certificate tls.Certificate, request string) (status int) {
 	t.Helper()
 	connection, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", proxy.port), &tls.Config{
-		RootCAs: proxyCA().Pool(), ServerName: proxyName, Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"},
+		RootCAs: proxyCA().Pool(), ServerName: proxyName, Certificates: []tls.Certificate{certificate},
+		NextProtos: []string{"http/1.1"},
 	})
 	require.NoError(t, err)
 	defer connection.Close()

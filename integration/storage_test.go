@@ -211,7 +211,8 @@ func startRedis(t testing.TB) string {
 		requireReal(t, &realnode.MissingError{What: "Redis", How: "apt-get install redis-server"})
 	}
 	port := fmt.Sprint(freePort(t))
-	runDatabase(t, exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir()),
+	runDatabase(t, exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no",
+		"--dir", t.TempDir()),
 		func() bool { return exec.CommandContext(t.Context(), "redis-cli", "-p", port, "ping").Run() == nil })
 	return "thin_redis 127.0.0.1:" + port
 }
@@ -239,7 +240,8 @@ func startPostgres(t testing.TB) string {
 	output, err := command("initdb", "-D", data, "-U", "caddy", "-A", "trust", "--no-sync", "--locale=C").CombinedOutput()
 	require.NoError(t, err, string(output))
 	port := fmt.Sprint(freePort(t))
-	runDatabase(t, command("postgres", "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"),
+	runDatabase(t, command("postgres", "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c",
+		"unix_socket_directories=", "-c", "fsync=off"),
 		func() bool { return command("pg_isready", "-h", "127.0.0.1", "-p", port).Run() == nil })
 	return "thin_postgres postgres://caddy@127.0.0.1:" + port + "/postgres"
 }

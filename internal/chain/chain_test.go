@@ -78,7 +78,8 @@ func poolOf(certs ...*x509.Certificate) *x509.CertPool {
 func plain(sent []*x509.Certificate, pool *x509.CertPool) (chains [][]*x509.Certificate, err error) {
 	fips140.WithoutEnforcement(func() {
 		chains, err = sent[0].Verify(x509.VerifyOptions{
-			Roots: pool, Intermediates: poolOf(sent[1:]...), CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			Roots: pool, Intermediates: poolOf(sent[1:]...), CurrentTime: time.Now(),
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		})
 	})
 	return chains, err
@@ -123,10 +124,14 @@ func junk(t testing.TB, authority party, checks *atomic.Int64) []*x509.Certifica
 func TestJunkCostsNothing(t *testing.T) {
 	authority := newParty(t, "authority")
 	pool := poolOf(authority.certify(t, authority))
-	for name, issuer := range map[string]party{"a client": authority, "a stranger": {"authority", newParty(t, "").key}, "of the web": {"junk", newParty(t, "").key}} {
+	for name, issuer := range map[string]party{
+		"a client": authority, "a stranger": {"authority", newParty(t, "").key},
+		"of the web": {"junk", newParty(t, "").key},
+	} {
 		t.Run(name, func(t *testing.T) {
 			checks := new(atomic.Int64)
-			sent := append([]*x509.Certificate{issuer.certify(t, party{"alice", authority.key}, leaf)}, junk(t, authority, checks)...)
+			sent := append([]*x509.Certificate{issuer.certify(t, party{"alice", authority.key}, leaf)},
+				junk(t, authority, checks)...)
 			chains, err := chain.Verify(sent, pool, time.Now())
 			require.Zero(t, checks.Load())
 			_, plainErr := plain(sent, pool)
@@ -174,7 +179,8 @@ func TestTheChainsAreThoseOfCryptoX509(t *testing.T) {
 				c.DNSNames = []string{"a.example.org"}
 			}
 		}
-		sent := []*x509.Certificate{some().certify(t, newParty(t, "alice"), leaf, func(c *x509.Certificate) { c.DNSNames = []string{"alice.example.com"} })}
+		sent := []*x509.Certificate{some().certify(t, newParty(t, "alice"), leaf,
+			func(c *x509.Certificate) { c.DNSNames = []string{"alice.example.com"} })}
 		for range rnd.IntN(9) {
 			sent = append(sent, some().certify(t, some(), changes))
 		}
@@ -214,7 +220,8 @@ func texts(chains [][]*x509.Certificate) []string {
 
 // TestTheErrorSaysWhichIntermediateIsAtFault.
 func TestTheErrorSaysWhichIntermediateIsAtFault(t *testing.T) {
-	root, upper, lower, stranger := newParty(t, "root"), newParty(t, "upper"), newParty(t, "lower"), newParty(t, "stranger")
+	root, upper, lower, stranger := newParty(t, "root"), newParty(t, "upper"), newParty(t, "lower"),
+		newParty(t, "stranger")
 	alice := lower.certify(t, newParty(t, "alice"), leaf)
 	upperCert, lowerCert := root.certify(t, upper), upper.certify(t, lower)
 	critical := func(c *x509.Certificate) {
@@ -222,7 +229,8 @@ func TestTheErrorSaysWhichIntermediateIsAtFault(t *testing.T) {
 	}
 	encodedAnew := func(cert *x509.Certificate) *x509.Certificate {
 		p := partsOf(t, cert.Raw)
-		again, err := x509.ParseCertificate(sequence(0, p.TBS.FullBytes, p.Algorithm.FullBytes, marshal(t, p.Signature), []byte{5, 0}))
+		again, err := x509.ParseCertificate(sequence(0, p.TBS.FullBytes, p.Algorithm.FullBytes, marshal(t, p.Signature),
+			[]byte{5, 0}))
 		require.NoError(t, err)
 		return again
 	}
@@ -232,20 +240,59 @@ func TestTheErrorSaysWhichIntermediateIsAtFault(t *testing.T) {
 		want string
 	}{
 		{"nothing wrong", []*x509.Certificate{upperCert, lowerCert}, ""},
-		{"one is missing", []*x509.Certificate{lowerCert}, `the intermediate certificate "CN=lower": x509: certificate signed by unknown authority`},
+		{
+			"one is missing",
+			[]*x509.Certificate{lowerCert},
+			`the intermediate certificate "CN=lower": x509: certificate signed by unknown authority`,
+		},
 		{"both are missing", nil, "x509: certificate signed by unknown authority"},
-		{"one has expired", []*x509.Certificate{upperCert, upper.certify(t, lower, expired)}, `the intermediate certificate "CN=lower": x509: certificate has expired`},
-		{"the upper one has", []*x509.Certificate{lowerCert, root.certify(t, upper, expired)}, `the intermediate certificate "CN=upper": x509: certificate has expired`},
-		{"an extension that nobody knows", []*x509.Certificate{lowerCert, root.certify(t, upper, critical)}, `the intermediate certificate "CN=upper": x509: unhandled critical extension`},
-		{"of a stranger", []*x509.Certificate{lowerCert, stranger.certify(t, upper)}, `the intermediate certificate "CN=upper": x509: certificate signed by unknown authority`},
-		{"written anew", []*x509.Certificate{encodedAnew(lowerCert), upperCert}, `the intermediate certificate "CN=lower": the certificate is not encoded`},
+		{
+			"one has expired",
+			[]*x509.Certificate{upperCert, upper.certify(t, lower, expired)},
+			`the intermediate certificate "CN=lower": x509: certificate has expired`,
+		},
+		{
+			"the upper one has",
+			[]*x509.Certificate{lowerCert, root.certify(t, upper, expired)},
+			`the intermediate certificate "CN=upper": x509: certificate has expired`,
+		},
+		{
+			"an extension that nobody knows",
+			[]*x509.Certificate{lowerCert, root.certify(t, upper, critical)},
+			`the intermediate certificate "CN=upper": x509: unhandled critical extension`,
+		},
+		{
+			"of a stranger",
+			[]*x509.Certificate{lowerCert, stranger.certify(t, upper)},
+			`the intermediate certificate "CN=upper": x509: certificate signed by unknown authority`,
+		},
+		{
+			"written anew",
+			[]*x509.Certificate{encodedAnew(lowerCert), upperCert},
+			`the intermediate certificate "CN=lower": the certificate is not encoded`,
+		},
 		{"written anew, and as it was", []*x509.Certificate{encodedAnew(lowerCert), upperCert, lowerCert}, ""},
-		{"no authority", []*x509.Certificate{upperCert, upper.certify(t, lower, func(c *x509.Certificate) { c.IsCA = false })}, "parent certificate cannot sign this kind of certificate"},
-		{"for servers", []*x509.Certificate{lowerCert, root.certify(t, upper, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })}, "incompatible key usage"},
-		{"a fault that has nothing to do with it", []*x509.Certificate{lowerCert, root.certify(t, newParty(t, "other"), expired)}, `the intermediate certificate "CN=lower": x509: certificate signed by unknown authority`},
+		{
+			"no authority", []*x509.Certificate{upperCert, upper.certify(t, lower,
+				func(c *x509.Certificate) { c.IsCA = false })}, "parent certificate cannot sign this kind of certificate",
+		},
+		{
+			"for servers",
+			[]*x509.Certificate{
+				lowerCert,
+				root.certify(t, upper,
+					func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
+			},
+			"incompatible key usage",
+		},
+		{
+			"a fault that has nothing to do with it", []*x509.Certificate{lowerCert, root.certify(t, newParty(t, "other"),
+				expired)}, `the intermediate certificate "CN=lower": x509: certificate signed by unknown authority`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			chains, err := chain.Verify(slices.Concat([]*x509.Certificate{alice}, tt.sent), poolOf(root.certify(t, root)), time.Now())
+			chains, err := chain.Verify(slices.Concat([]*x509.Certificate{alice}, tt.sent), poolOf(root.certify(t, root)),
+				time.Now())
 			if tt.want == "" {
 				require.NoError(t, err)
 				require.Len(t, chains, 1)
@@ -285,7 +332,10 @@ func BenchmarkVerify(b *testing.B) {
 		web[i], err = x509.ParseCertificate(c.Raw)
 		require.NoError(b, err)
 	}
-	for name, sent := range map[string][]*x509.Certificate{"alone": {alice}, "with junk": append([]*x509.Certificate{alice}, web...)} {
+	for name, sent := range map[string][]*x509.Certificate{
+		"alone":     {alice},
+		"with junk": append([]*x509.Certificate{alice}, web...),
+	} {
 		for how, verify := range map[string]func() ([][]*x509.Certificate, error){
 			"vetted":      func() ([][]*x509.Certificate, error) { return chain.Verify(sent, pool, time.Now()) },
 			"crypto/x509": func() ([][]*x509.Certificate, error) { return plain(sent, pool) },

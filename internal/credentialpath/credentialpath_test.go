@@ -55,14 +55,21 @@ func TestRequestsThatMakeCredentials(t *testing.T) {
 // TestSpellingsOfAPath are what nodes, proxies and libraries take for one path, or may.
 func TestSpellingsOfAPath(t *testing.T) {
 	for _, path := range []string{
-		"/_security/api_key/", "/_security/api_key///", "//_security/api_key", "/_security//api_key", "/./_security/./api_key",
+		"/_security/api_key/", "/_security/api_key///", "//_security/api_key", "/_security//api_key",
+		"/./_security/./api_key",
 		"/x/../_security/api_key", "/_security/x/../api_key", "/_security/../_security/api_key", "/../_security/api_key",
-		"/%5fsecurity/api_key", "/_security/api%5Fkey", "/_security/%61pi_key", "/_security%2fapi_key", "/_security%2Fapi_key",
-		"/_security/api%255fkey", "/%25255fsecurity/api_key", "/_security/api_key%2f", "/_security/api_key%3Fx", "/_security/api_key%23",
-		"/_security;v=1/api_key;x", "/_security/api_key%3Bx", "/_Security/API_Key", "/_security/api_key%20", "/_security/api_key%00", "/%20_security/api_key",
-		`/_security%5Capi_key`, "/_security/api_key?pretty", "/prefix/_security/api_key", "/_security/%2e/api_key", "/_security/x/%2e%2e/api_key",
-		"/_security/api_key/%2e%2e/api_key", "/_security/api_key/..", "/_security/api_ke%C0%AF", "/_security/ａpi_key", "/_security/api_key,x",
-		"/_security/api_key%3F/_query", "/_security/api_key%23/_query", "/_security/api_key;/_query", "/_security/api_key/_query/..", "/_security/api_key/%2e%2e/api_key/_query",
+		"/%5fsecurity/api_key", "/_security/api%5Fkey", "/_security/%61pi_key", "/_security%2fapi_key",
+		"/_security%2Fapi_key",
+		"/_security/api%255fkey", "/%25255fsecurity/api_key", "/_security/api_key%2f", "/_security/api_key%3Fx",
+		"/_security/api_key%23",
+		"/_security;v=1/api_key;x", "/_security/api_key%3Bx", "/_Security/API_Key", "/_security/api_key%20",
+		"/_security/api_key%00", "/%20_security/api_key",
+		`/_security%5Capi_key`, "/_security/api_key?pretty", "/prefix/_security/api_key", "/_security/%2e/api_key",
+		"/_security/x/%2e%2e/api_key",
+		"/_security/api_key/%2e%2e/api_key", "/_security/api_key/..", "/_security/api_ke%C0%AF", "/_security/ａpi_key",
+		"/_security/api_key,x",
+		"/_security/api_key%3F/_query", "/_security/api_key%23/_query", "/_security/api_key;/_query",
+		"/_security/api_key/_query/..", "/_security/api_key/%2e%2e/api_key/_query",
 		"/_security/user%3F/_has_privileges", "/_security/api_key//_query", `/_security/api_key%5C_query`,
 		"x:_security/api_key", "x:/_security/api_key", "x:%5fsecurity/api_key", "http://node:9200/_security/api_key",
 	} {
@@ -183,7 +190,10 @@ func FuzzMakes(f *testing.F) {
 }
 
 func BenchmarkMakes(b *testing.B) {
-	for name, path := range map[string]string{"ordinary": "/logs-2026.11.27/_search", "security": "/_security/_authenticate"} {
+	for name, path := range map[string]string{
+		"ordinary": "/logs-2026.11.27/_search",
+		"security": "/_security/_authenticate",
+	} {
 		b.Run(name, func(b *testing.B) {
 			u := parse(b, path)
 			b.ReportAllocs()

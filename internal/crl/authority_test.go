@@ -46,7 +46,9 @@ func newAuthority(t testing.TB, name string, parent *authority, changes ...chang
 	return newAuthorityWithKey(t, name, parent, newKey(t), changes...)
 }
 
-func newAuthorityWithKey(t testing.TB, name string, parent *authority, key crypto.Signer, changes ...change) *authority {
+func newAuthorityWithKey(
+	t testing.TB, name string, parent *authority, key crypto.Signer, changes ...change,
+) *authority {
 	t.Helper()
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name, Organization: []string{"Acme"}},

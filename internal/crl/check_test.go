@@ -28,14 +28,22 @@ func TestCheck(t *testing.T) {
 		cert  *x509.Certificate // that Status is about
 		until time.Duration     // from now
 	}{
-		"no list":                            {nil, crl.Good, nil, 0},
-		"a list without entries":             {[]list{{authority: users}}, crl.Good, nil, time.Hour},
-		"a list of others":                   {[]list{{authority: users, entries: revoked(4, 6, 77)}}, crl.Good, nil, time.Hour},
-		"a list with the client":             {[]list{{authority: users, entries: revoked(4, 5, 6)}}, crl.Revoked, alice, 0},
-		"one of version 1":                   {[]list{{authority: users, v1: true, entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"one of version 1 with others":       {[]list{{authority: users, v1: true, entries: revoked(6)}}, crl.Good, nil, time.Hour},
-		"a list with the client's authority": {[]list{{authority: root, entries: revoked(77)}}, crl.Revoked, users.Certificate, 0},
-		"the number at another authority":    {[]list{{authority: root, entries: revoked(5)}}, crl.Good, nil, time.Hour},
+		"no list":                {nil, crl.Good, nil, 0},
+		"a list without entries": {[]list{{authority: users}}, crl.Good, nil, time.Hour},
+		"a list of others": {
+			[]list{{authority: users, entries: revoked(4, 6, 77)}}, crl.Good, nil, time.Hour,
+		},
+		"a list with the client": {[]list{{authority: users, entries: revoked(4, 5, 6)}}, crl.Revoked, alice, 0},
+		"one of version 1": {
+			[]list{{authority: users, v1: true, entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
+		"one of version 1 with others": {
+			[]list{{authority: users, v1: true, entries: revoked(6)}}, crl.Good, nil, time.Hour,
+		},
+		"a list with the client's authority": {
+			[]list{{authority: root, entries: revoked(77)}}, crl.Revoked, users.Certificate, 0,
+		},
+		"the number at another authority": {[]list{{authority: root, entries: revoked(5)}}, crl.Good, nil, time.Hour},
 		"the lists of both authorities": {
 			[]list{{authority: root, nextUpdate: 2 * time.Hour}, {authority: users, nextUpdate: 3 * time.Hour}},
 			crl.Good, nil, 2 * time.Hour,
@@ -45,14 +53,20 @@ func TestCheck(t *testing.T) {
 			crl.Revoked, alice, 0,
 		},
 
-		"a key that was compromised":         {[]list{{authority: users, entries: revokedFor(1, 5)}}, crl.Revoked, alice, 0},
-		"a certificate on hold":              {[]list{{authority: users, entries: revokedFor(6, 5)}}, crl.Revoked, alice, 0},
-		"an unknown reason":                  {[]list{{authority: users, entries: revokedFor(99, 5)}}, crl.Revoked, alice, 0},
-		"an entry that is to be removed":     {[]list{{authority: users, entries: revokedFor(8, 5)}}, crl.Good, nil, time.Hour},
-		"one to be removed, and one for all": {[]list{{authority: users, entries: append(revokedFor(8, 5), revoked(5)...)}}, crl.Revoked, alice, 0},
+		"a key that was compromised": {[]list{{authority: users, entries: revokedFor(1, 5)}}, crl.Revoked, alice, 0},
+		"a certificate on hold":      {[]list{{authority: users, entries: revokedFor(6, 5)}}, crl.Revoked, alice, 0},
+		"an unknown reason":          {[]list{{authority: users, entries: revokedFor(99, 5)}}, crl.Revoked, alice, 0},
+		"an entry that is to be removed": {
+			[]list{{authority: users, entries: revokedFor(8, 5)}}, crl.Good, nil, time.Hour,
+		},
+		"one to be removed, and one for all": {
+			[]list{{authority: users, entries: append(revokedFor(8, 5), revoked(5)...)}}, crl.Revoked, alice, 0,
+		},
 
-		"a list that is out of date": {[]list{{authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, 0},
-		"one whose next is due now":  {[]list{{authority: users, nextUpdate: -1}}, crl.Stale, alice, 0},
+		"a list that is out of date": {
+			[]list{{authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, 0,
+		},
+		"one whose next is due now": {[]list{{authority: users, nextUpdate: -1}}, crl.Stale, alice, 0},
 		"one that is out of date, with the client": {
 			[]list{{authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour, entries: revoked(5)}},
 			crl.Revoked, alice, 0,
@@ -62,11 +76,15 @@ func TestCheck(t *testing.T) {
 			crl.Stale, users.Certificate, time.Hour,
 		},
 		"out of date at one, revoked at the other": {
-			[]list{{authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}, {authority: root, entries: revoked(77)}},
+			[]list{
+				{authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}, {authority: root, entries: revoked(77)},
+			},
 			crl.Revoked, users.Certificate, 0,
 		},
 
-		"a list from the future":         {[]list{{authority: users, thisUpdate: -30 * time.Minute}}, crl.NotYetValid, alice, 30*time.Minute - crl.Skew},
+		"a list from the future": {
+			[]list{{authority: users, thisUpdate: -30 * time.Minute}}, crl.NotYetValid, alice, 30*time.Minute - crl.Skew,
+		},
 		"a clock that is a little ahead": {[]list{{authority: users, thisUpdate: -crl.Skew}}, crl.Good, nil, time.Hour},
 		"from the future, with the client": {
 			[]list{{authority: users, thisUpdate: -30 * time.Minute, entries: revoked(5)}},
@@ -77,7 +95,10 @@ func TestCheck(t *testing.T) {
 			crl.Good, nil, 30*time.Minute - crl.Skew,
 		},
 		"the next list beside an outdated one": {
-			[]list{{authority: users, thisUpdate: -30 * time.Minute}, {authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}},
+			[]list{
+				{authority: users, thisUpdate: -30 * time.Minute},
+				{authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour},
+			},
 			crl.Stale, alice, 30*time.Minute - crl.Skew,
 		},
 		"two from the future": {
@@ -98,7 +119,10 @@ func TestCheck(t *testing.T) {
 			crl.Good, nil, time.Hour,
 		},
 		"a newer list that is out of date": {
-			[]list{{authority: users, thisUpdate: 30 * time.Minute, nextUpdate: -time.Minute}, {authority: users, nextUpdate: time.Hour}},
+			[]list{
+				{authority: users, thisUpdate: 30 * time.Minute, nextUpdate: -time.Minute},
+				{authority: users, nextUpdate: time.Hour},
+			},
 			crl.Stale, alice, 0,
 		},
 
@@ -123,38 +147,113 @@ func TestCheck(t *testing.T) {
 			[]list{{authority: users, forged: true, exts: point(2)}},
 			crl.BadSignature, alice, 0,
 		},
-		"another authority of the same name":           {[]list{{authority: other, entries: revoked(4)}}, crl.BadSignature, alice, 0},
-		"one that does not say so":                     {[]list{{authority: other, keyID: []byte{}, entries: revoked(4)}}, crl.BadSignature, alice, 0},
-		"one that claims to be ours":                   {[]list{{authority: other, keyID: users.SubjectKeyId, entries: revoked(4)}}, crl.BadSignature, alice, 0},
-		"the same with the client (PKITS 4.5.5)":       {[]list{{authority: other, entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"ours, which claims to be another's":           {[]list{{authority: users, keyID: other.SubjectKeyId, entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"ours, which does not say so":                  {[]list{{authority: users, keyID: []byte{}, entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"the list of the new key beside the old":       {[]list{{authority: other, thisUpdate: 1, entries: revoked(4)}, {authority: users}}, crl.Good, nil, time.Hour},
-		"the same, with the client":                    {[]list{{authority: other, thisUpdate: 1, entries: revoked(5)}, {authority: users}}, crl.Revoked, alice, 0},
-		"the same, and they do not say whose they are": {[]list{{authority: other, thisUpdate: 1, keyID: []byte{}}, {authority: users, keyID: []byte{}, entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"the same, of the other key out of date":       {[]list{{authority: other, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}, {authority: users}}, crl.Good, nil, time.Hour},
-		"the name with strings of another type":        {[]list{{authority: users, rawIssuer: utf8Name(t, "Users"), entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"the same in capitals, beside an older list":   {[]list{{authority: users, thisUpdate: 2 * time.Hour}, {authority: users, rawIssuer: utf8Name(t, "USERS"), entries: revoked(5)}}, crl.Revoked, alice, 0},
+		"another authority of the same name": {
+			[]list{{authority: other, entries: revoked(4)}}, crl.BadSignature, alice, 0,
+		},
+		"one that does not say so": {
+			[]list{{authority: other, keyID: []byte{}, entries: revoked(4)}}, crl.BadSignature, alice, 0,
+		},
+		"one that claims to be ours": {
+			[]list{{authority: other, keyID: users.SubjectKeyId, entries: revoked(4)}}, crl.BadSignature, alice, 0,
+		},
+		"the same with the client (PKITS 4.5.5)": {
+			[]list{{authority: other, entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
+		"ours, which claims to be another's": {
+			[]list{{authority: users, keyID: other.SubjectKeyId, entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
+		"ours, which does not say so": {
+			[]list{{authority: users, keyID: []byte{}, entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
+		"the list of the new key beside the old": {
+			[]list{{authority: other, thisUpdate: 1, entries: revoked(4)}, {authority: users}}, crl.Good, nil, time.Hour,
+		},
+		"the same, with the client": {
+			[]list{{authority: other, thisUpdate: 1, entries: revoked(5)}, {authority: users}}, crl.Revoked, alice, 0,
+		},
+		"the same, and they do not say whose they are": {
+			[]list{{authority: other, thisUpdate: 1, keyID: []byte{}}, {authority: users, keyID: []byte{}, entries: revoked(5)}},
+			crl.Revoked, alice, 0,
+		},
+		"the same, of the other key out of date": {
+			[]list{{authority: other, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}, {authority: users}},
+			crl.Good, nil,
+			time.Hour,
+		},
+		"the name with strings of another type": {
+			[]list{{authority: users, rawIssuer: utf8Name(t, "Users"), entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
+		"the same in capitals, beside an older list": {
+			[]list{
+				{authority: users, thisUpdate: 2 * time.Hour},
+				{authority: users, rawIssuer: utf8Name(t, "USERS"), entries: revoked(5)},
+			}, crl.Revoked, alice, 0,
+		},
 
-		"for clients only":                      {[]list{{authority: users, exts: point(1), entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"for clients only, out of date":         {[]list{{authority: users, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, 0},
-		"for clients only, and it is none":      {[]list{{authority: root, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Uncovered, users.Certificate, 0},
-		"for authorities only":                  {[]list{{authority: root, exts: point(2), entries: revoked(77)}}, crl.Revoked, users.Certificate, 0},
-		"for authorities only, and it is none":  {[]list{{authority: users, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Uncovered, alice, 0},
-		"for authorities, out of date":          {[]list{{authority: root, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, users.Certificate, 0},
-		"for authorities, from the future":      {[]list{{authority: users, exts: point(2), thisUpdate: -30 * time.Minute}}, crl.Uncovered, alice, 0},
-		"a newer list for authorities":          {[]list{{authority: users, thisUpdate: 2 * time.Hour, entries: revoked(5)}, {authority: users, exts: point(2)}}, crl.Revoked, alice, 0},
-		"for authorities only, with the client": {[]list{{authority: users, exts: point(2), entries: revoked(5)}}, crl.Revoked, alice, 0},
-		"for clients, beside one for all":       {[]list{{authority: users, exts: point(1)}, {authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Good, nil, time.Hour},
-		"with a distribution point":             {[]list{{authority: users, exts: point(0, "http://ca/1.crl"), entries: revoked(5)}}, crl.Revoked, alice, 0},
+		"for clients only": {
+			[]list{{authority: users, exts: point(1), entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
+		"for clients only, out of date": {
+			[]list{{authority: users, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, 0,
+		},
+		"for clients only, and it is none": {
+			[]list{{authority: root, exts: point(1), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}},
+			crl.Uncovered,
+			users.Certificate, 0,
+		},
+		"for authorities only": {
+			[]list{{authority: root, exts: point(2), entries: revoked(77)}}, crl.Revoked, users.Certificate, 0,
+		},
+		"for authorities only, and it is none": {
+			[]list{{authority: users, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}},
+			crl.Uncovered,
+			alice, 0,
+		},
+		"for authorities, out of date": {
+			[]list{{authority: root, exts: point(2), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}},
+			crl.Stale,
+			users.Certificate, 0,
+		},
+		"for authorities, from the future": {
+			[]list{{authority: users, exts: point(2), thisUpdate: -30 * time.Minute}}, crl.Uncovered, alice, 0,
+		},
+		"a newer list for authorities": {
+			[]list{{authority: users, thisUpdate: 2 * time.Hour, entries: revoked(5)}, {authority: users, exts: point(2)}},
+			crl.Revoked, alice, 0,
+		},
+		"for authorities only, with the client": {
+			[]list{{authority: users, exts: point(2), entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
+		"for clients, beside one for all": {
+			[]list{{authority: users, exts: point(1)}, {authority: users, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}},
+			crl.Good, nil, time.Hour,
+		},
+		"with a distribution point": {
+			[]list{{authority: users, exts: point(0, "http://ca/1.crl"), entries: revoked(5)}}, crl.Revoked, alice, 0,
+		},
 		// RFC 5280 section 6.3.3 (b)(2), PKITS 4.14.9, OpenSSL's error 44
-		"with a distribution point, and the client has none": {[]list{{authority: users, exts: point(0, "http://ca/1.crl")}}, crl.Uncovered, alice, 0},
-		"for some reasons":     {[]list{{authority: users, exts: reasons(0x7f)}}, crl.Uncovered, alice, 0},
-		"for the others":       {[]list{{authority: users, exts: reasons(0x80, 0x80)}}, crl.Uncovered, alice, 0},
-		"for all but one":      {[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0x7f, 0)}}, crl.Uncovered, alice, 0},
-		"for all in two parts": {[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0, 0x80)}}, crl.Good, nil, time.Hour},
-		"one part out of date": {[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0, 0x80), thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}}, crl.Stale, alice, time.Hour},
-		"revoked for some":     {[]list{{authority: users, exts: reasons(0x7f), entries: revokedFor(1, 5)}}, crl.Revoked, alice, 0},
+		"with a distribution point, and the client has none": {
+			[]list{{authority: users, exts: point(0, "http://ca/1.crl")}}, crl.Uncovered, alice, 0,
+		},
+		"for some reasons": {[]list{{authority: users, exts: reasons(0x7f)}}, crl.Uncovered, alice, 0},
+		"for the others":   {[]list{{authority: users, exts: reasons(0x80, 0x80)}}, crl.Uncovered, alice, 0},
+		"for all but one": {
+			[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0x7f, 0)}}, crl.Uncovered, alice, 0,
+		},
+		"for all in two parts": {
+			[]list{{authority: users, exts: reasons(0x7f)}, {authority: users, exts: reasons(0, 0x80)}},
+			crl.Good, nil,
+			time.Hour,
+		},
+		"one part out of date": {
+			[]list{{authority: users, exts: reasons(0x7f)}, {
+				authority: users, exts: reasons(0, 0x80), thisUpdate: 3 * time.Hour,
+				nextUpdate: -time.Hour,
+			}}, crl.Stale, alice, time.Hour,
+		},
+		"revoked for some": {
+			[]list{{authority: users, exts: reasons(0x7f), entries: revokedFor(1, 5)}}, crl.Revoked, alice, 0,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +278,10 @@ func TestCheck(t *testing.T) {
 func utf8Name(t testing.TB, name string) []byte {
 	t.Helper()
 	attribute := func(value string, oid ...int) pkix.RelativeDistinguishedNameSET {
-		return pkix.RelativeDistinguishedNameSET{{Type: oid, Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(value)}}}
+		return pkix.RelativeDistinguishedNameSET{{
+			Type:  oid,
+			Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(value)},
+		}}
 	}
 	der, err := asn1.Marshal(pkix.RDNSequence{attribute("Acme", 2, 5, 4, 10), attribute(name, 2, 5, 4, 3)})
 	require.NoError(t, err)
@@ -201,7 +303,8 @@ func TestCheckSaysWhy(t *testing.T) {
 	require.Equal(t, "unspecified", verdict.Reason)
 
 	due := now.Add(-2 * time.Hour)
-	verdict = parse(t, list{authority: ca, thisUpdate: 3 * time.Hour, nextUpdate: -2 * time.Hour}).Check(chain(ca.client(t, 5), ca), now)
+	verdict = parse(t, list{authority: ca, thisUpdate: 3 * time.Hour, nextUpdate: -2 * time.Hour}).Check(
+		chain(ca.client(t, 5), ca), now)
 	require.Equal(t, due, verdict.NextUpdate)
 }
 
@@ -269,19 +372,22 @@ func TestCheckOfAListInParts(t *testing.T) {
 		lists  []list
 		want   crl.Status
 	}{
-		"on the older part":                        {ca.client(t, 5, of(first)), []list{one, two}, crl.Revoked},
-		"on the newer part":                        {ca.client(t, 6, of(second)), []list{one, two}, crl.Revoked},
-		"on none":                                  {ca.client(t, 7, of(second)), []list{one, two}, crl.Good},
-		"on the part of others":                    {ca.client(t, 5, of(second)), []list{one, two}, crl.Revoked},
-		"its part is out of date":                  {ca.client(t, 7, of(first)), []list{stale(one), two}, crl.Stale},
-		"the part of others is out of date":        {ca.client(t, 7, of(second)), []list{stale(one), two}, crl.Good},
-		"its mirror is out of date":                {ca.client(t, 7, of("http://x/", "http://mirror/2.crl")), []list{one, stale(two)}, crl.Stale},
+		"on the older part":                 {ca.client(t, 5, of(first)), []list{one, two}, crl.Revoked},
+		"on the newer part":                 {ca.client(t, 6, of(second)), []list{one, two}, crl.Revoked},
+		"on none":                           {ca.client(t, 7, of(second)), []list{one, two}, crl.Good},
+		"on the part of others":             {ca.client(t, 5, of(second)), []list{one, two}, crl.Revoked},
+		"its part is out of date":           {ca.client(t, 7, of(first)), []list{stale(one), two}, crl.Stale},
+		"the part of others is out of date": {ca.client(t, 7, of(second)), []list{stale(one), two}, crl.Good},
+		"its mirror is out of date": {
+			ca.client(t, 7, of("http://x/", "http://mirror/2.crl")), []list{one, stale(two)}, crl.Stale,
+		},
 		"it names no part, one is out of date":     {ca.client(t, 7), []list{stale(one), two}, crl.Uncovered},
 		"only the part of others, and out of date": {ca.client(t, 7, of(second)), []list{stale(one)}, crl.Uncovered},
 		"only the part of others":                  {ca.client(t, 7, of(second)), []list{one}, crl.Uncovered},
-		"the same address over https":              {ca.client(t, 7, of("https://ca/1.crl")), []list{one}, crl.Uncovered}, // smallstep/certificates#1770
-		"it names no part":                         {ca.client(t, 7), []list{one, two}, crl.Uncovered},                    // PKITS 4.14.9
-		"it names both":                            {ca.client(t, 7, of(first, second)), []list{stale(one), two}, crl.Good},
+		"the same address over https":              {ca.client(t, 7, of("https://ca/1.crl")), []list{one}, crl.Uncovered},
+		// smallstep/certificates#1770
+		"it names no part": {ca.client(t, 7), []list{one, two}, crl.Uncovered}, // PKITS 4.14.9
+		"it names both":    {ca.client(t, 7, of(first, second)), []list{stale(one), two}, crl.Good},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -294,24 +400,34 @@ func TestCheckOfAListInParts(t *testing.T) {
 func TestCheckOfAPartWithAnotherName(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	client := ca.client(t, 5, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"u:"} })
-	named := ca.client(t, 5, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{directoryPoint(t, "Part 1")} })
+	named := ca.client(t, 5, func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{directoryPoint(t,
+			"Part 1")}
+	})
 	issuer := string(ca.RawSubject)
 	der := func(tag byte, content string) string { return string([]byte{tag, byte(len(content))}) + content }
 	for name, tt := range map[string]struct {
 		point        string
 		client, part crl.Status
 	}{
-		"relative to the issuer": {der(0x30, der(0xa0, "\xa1\x11\x30\x0f\x06\x03\x55\x04\x03\x0c\x08not this")), crl.Uncovered, crl.Uncovered},
-		"a directory name":       {der(0x30, der(0xa0, der(0xa0, der(0xa4, string(commonName(t, "part 1")))))), crl.Uncovered, crl.Stale},
-		"the issuer's":           {der(0x30, der(0xa0, der(0xa0, der(0xa4, issuer)))), crl.Stale, crl.Stale},
-		"a URI and another":      {der(0x30, der(0xa0, der(0xa0, "\x86\x02u:\xa4\x02\x30\x00"))), crl.Stale, crl.Uncovered},
-		"a host":                 {der(0x30, der(0xa0, der(0xa0, "\x82\x02u:"))), crl.Uncovered, crl.Uncovered},
-		"a name of nothing":      {der(0x30, der(0xa0, der(0xa0, ""))), crl.Uncovered, crl.Uncovered},
-		"no name":                {"\x30\x00", crl.Stale, crl.Stale},
-		"a flag that is false":   {"\x30\x03\x82\x01\x00", crl.Stale, crl.Stale},
+		"relative to the issuer": {
+			der(0x30, der(0xa0, "\xa1\x11\x30\x0f\x06\x03\x55\x04\x03\x0c\x08not this")), crl.Uncovered, crl.Uncovered,
+		},
+		"a directory name": {
+			der(0x30, der(0xa0, der(0xa0, der(0xa4, string(commonName(t, "part 1")))))), crl.Uncovered, crl.Stale,
+		},
+		"the issuer's":         {der(0x30, der(0xa0, der(0xa0, der(0xa4, issuer)))), crl.Stale, crl.Stale},
+		"a URI and another":    {der(0x30, der(0xa0, der(0xa0, "\x86\x02u:\xa4\x02\x30\x00"))), crl.Stale, crl.Uncovered},
+		"a host":               {der(0x30, der(0xa0, der(0xa0, "\x82\x02u:"))), crl.Uncovered, crl.Uncovered},
+		"a name of nothing":    {der(0x30, der(0xa0, der(0xa0, ""))), crl.Uncovered, crl.Uncovered},
+		"no name":              {"\x30\x00", crl.Stale, crl.Stale},
+		"a flag that is false": {"\x30\x03\x82\x01\x00", crl.Stale, crl.Stale},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stale := list{authority: ca, exts: []pkix.Extension{rawPoint([]byte(tt.point))}, thisUpdate: 3 * time.Hour, nextUpdate: -time.Hour}
+			stale := list{
+				authority: ca, exts: []pkix.Extension{rawPoint([]byte(tt.point))}, thisUpdate: 3 * time.Hour,
+				nextUpdate: -time.Hour,
+			}
 			require.Equal(t, tt.client.String(), parse(t, stale).Check(chain(client, ca), now).Status.String())
 			require.Equal(t, tt.part.String(), parse(t, stale).Check(chain(named, ca), now).Status.String())
 		})
@@ -351,7 +467,8 @@ func TestCheckOfChainsWithoutAnIssuer(t *testing.T) {
 func TestCheckAgainWhenToldTo(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	client := ca.client(t, 5)
-	lists := parse(t, list{authority: ca, nextUpdate: time.Hour}, list{authority: ca, thisUpdate: -30 * time.Minute, entries: revoked(5)})
+	lists := parse(t, list{authority: ca, nextUpdate: time.Hour},
+		list{authority: ca, thisUpdate: -30 * time.Minute, entries: revoked(5)})
 	verdict := lists.Check(chain(client, ca), now)
 	require.Equal(t, crl.Good, verdict.Status)
 	require.Equal(t, crl.Good, lists.Check(chain(client, ca), verdict.Until.Add(-time.Nanosecond)).Status)

@@ -64,7 +64,10 @@ func TestInfos(t *testing.T) {
 		list{authority: ca, number: 12, entries: append(revoked(5, 6, 5), revokedFor(8, 9)...)},
 		list{authority: newAuthority(t, "Other", nil), v1: true})
 	want := []crl.Info{
-		{Issuer: "CN=CA, O=Acme", Number: big.NewInt(12), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour), Revoked: 2},
+		{
+			Issuer: "CN=CA, O=Acme", Number: big.NewInt(12), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour),
+			Revoked: 2,
+		},
 		{Issuer: "CN=Other, O=Acme", ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour)},
 	}
 	require.Equal(t, want, lists.Infos())
@@ -115,69 +118,169 @@ func TestParseRefuses(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"nothing":                   {nil, "it is empty: put the authority's list there"},
-		"blanks":                    {[]byte(" \r\n"), "it is empty"},
-		"UTF-16":                    {[]byte("\xff\xfe-\x00-\x00"), "it is UTF-16, as Windows tools write it: save it as UTF-8"},
-		"a web page":                {[]byte("\n<!DOCTYPE html><html>404"), "it is a web page"},
-		"text":                      {[]byte("not found"), "it is neither DER nor PEM"},
-		"base64 alone":              {bytes.Join(bytes.Split(block, []byte("\n"))[1:3], nil), "it is neither DER nor PEM"},
-		"a certificate":             {ca.Raw, "it is a certificate, not a revocation list"},
-		"a certificate in PEM":      {certificate, "it is a certificate, not a revocation list"},
-		"a certificate beside":      {append(bytes.Clone(block), certificate...), "it is a certificate, not a revocation list"},
-		"a key":                     {[]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), `it has a PEM block "PRIVATE KEY"`},
-		"PEM that is cut off":       {block[:len(block)-40], "a PEM block in it is damaged"},
-		"a damaged block of two":    {append(bytes.Replace(block, []byte("\nM"), []byte("\n*"), 1), block...), "a PEM block in it is damaged"},
-		"DER that is cut off":       {der[:len(der)-1], "its DER is cut off or damaged: is it complete?"},
-		"a few bytes of DER":        {der[:3], "its DER is cut off or damaged"},
-		"bytes after DER":           {append(bytes.Clone(der), '\n'), "1 bytes follow the list"},
-		"two lists in DER":          {append(bytes.Clone(der), der...), "bytes follow the list: write several lists as PEM"},
-		"other DER":                 {append([]byte{0x30, 0x81, 0x80}, make([]byte, 128)...), "its DER is not a CertificateList"},
-		"PEM with other DER":        {[]byte("-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"), "its DER is not a CertificateList"},
-		"PEM without DER":           {[]byte("-----BEGIN X509 CRL-----\n-----END X509 CRL-----\n"), "its DER is cut off"},
-		"the second of two":         {append(bytes.Clone(block), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der[:9]})...), "revocation list 2 of 2: its DER is cut off"},
-		"too much":                  {make([]byte, crl.MaxSize+1), "more than 67108864"},
-		"too many":                  {bytes.Repeat([]byte("-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"), crl.MaxLists+1), "more than 1000 lists"},
+		"nothing": {nil, "it is empty: put the authority's list there"},
+		"blanks":  {[]byte(" \r\n"), "it is empty"},
+		"UTF-16": {
+			[]byte("\xff\xfe-\x00-\x00"), "it is UTF-16, as Windows tools write it: save it as UTF-8",
+		},
+		"a web page":           {[]byte("\n<!DOCTYPE html><html>404"), "it is a web page"},
+		"text":                 {[]byte("not found"), "it is neither DER nor PEM"},
+		"base64 alone":         {bytes.Join(bytes.Split(block, []byte("\n"))[1:3], nil), "it is neither DER nor PEM"},
+		"a certificate":        {ca.Raw, "it is a certificate, not a revocation list"},
+		"a certificate in PEM": {certificate, "it is a certificate, not a revocation list"},
+		"a certificate beside": {
+			append(bytes.Clone(block), certificate...), "it is a certificate, not a revocation list",
+		},
+		"a key": {
+			[]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), `it has a PEM block "PRIVATE KEY"`,
+		},
+		"PEM that is cut off": {block[:len(block)-40], "a PEM block in it is damaged"},
+		"a damaged block of two": {
+			append(bytes.Replace(block, []byte("\nM"), []byte("\n*"), 1), block...), "a PEM block in it is damaged",
+		},
+		"DER that is cut off": {der[:len(der)-1], "its DER is cut off or damaged: is it complete?"},
+		"a few bytes of DER":  {der[:3], "its DER is cut off or damaged"},
+		"bytes after DER":     {append(bytes.Clone(der), '\n'), "1 bytes follow the list"},
+		"two lists in DER":    {append(bytes.Clone(der), der...), "bytes follow the list: write several lists as PEM"},
+		"other DER": {
+			append([]byte{0x30, 0x81, 0x80}, make([]byte, 128)...), "its DER is not a CertificateList",
+		},
+		"PEM with other DER": {
+			[]byte("-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"), "its DER is not a CertificateList",
+		},
+		"PEM without DER": {[]byte("-----BEGIN X509 CRL-----\n-----END X509 CRL-----\n"), "its DER is cut off"},
+		"the second of two": {
+			append(bytes.Clone(block), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der[:9]})...),
+			"revocation list 2 of 2: its DER is cut off",
+		},
+		"too much": {make([]byte, crl.MaxSize+1), "more than 67108864"},
+		"too many": {
+			bytes.Repeat([]byte("-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"), crl.MaxLists+1),
+			"more than 1000 lists",
+		},
 		"bytes after the signature": {wrap(t, der, 0x05, 0x00), "its DER is not a CertificateList"},
 
-		"an unknown version":              {bytes.Replace(der, []byte{2, 1, 1}, []byte{2, 1, 2}, 1), "its DER is not a CertificateList"},
-		"two signature algorithms":        {bytes.Replace(der, []byte{0x04, 0x03, 0x02}, []byte{0x04, 0x03, 0x03}, 1), "its header cannot be read: x509: inner and outer"},
-		"an unknown signature algorithm":  {with(func(l *list) { l.algorithm = asn1.ObjectIdentifier{1, 2, 3} }), "an algorithm that crypto/x509 does not know"},
-		"SHA-1":                           {with(func(l *list) { l.algorithm = oidECDSAWithSHA1 }), "it is signed with ECDSA-SHA1, which is not safe any more"},
-		"an issuer without a name":        {with(func(l *list) { l.rawIssuer = []byte{0x30, 0} }), "its issuer cannot be read: the name is empty"},
-		"an issuer that is no name":       {with(func(l *list) { l.rawIssuer = []byte{0x30, 2, 5, 0} }), "its header cannot be read"},
-		"no next update":                  {with(func(l *list) { l.noNext = true }), "it does not say when the next one is due"},
-		"the next update before this one": {with(func(l *list) { l.nextUpdate = -2 * time.Hour }), "its next update (2026-03-04T03:06:07Z) is not after this one"},
+		"an unknown version": {
+			bytes.Replace(der, []byte{2, 1, 1}, []byte{2, 1, 2}, 1), "its DER is not a CertificateList",
+		},
+		"two signature algorithms": {
+			bytes.Replace(der, []byte{0x04, 0x03, 0x02}, []byte{0x04, 0x03, 0x03}, 1),
+			"its header cannot be read: x509: inner and outer",
+		},
+		"an unknown signature algorithm": {
+			with(func(l *list) { l.algorithm = asn1.ObjectIdentifier{1, 2, 3} }), "an algorithm that crypto/x509 does not know",
+		},
+		"SHA-1": {
+			with(func(l *list) { l.algorithm = oidECDSAWithSHA1 }), "it is signed with ECDSA-SHA1, which is not safe any more",
+		},
+		"an issuer without a name": {
+			with(func(l *list) { l.rawIssuer = []byte{0x30, 0} }), "its issuer cannot be read: the name is empty",
+		},
+		"an issuer that is no name": {
+			with(func(l *list) { l.rawIssuer = []byte{0x30, 2, 5, 0} }), "its header cannot be read",
+		},
+		"no next update": {
+			with(func(l *list) { l.noNext = true }), "it does not say when the next one is due",
+		},
+		"the next update before this one": {
+			with(func(l *list) { l.nextUpdate = -2 * time.Hour }),
+			"its next update (2026-03-04T03:06:07Z) is not after this one",
+		},
 
-		"a delta list":                    {with(func(l *list) { l.exts = extension(asn1.ObjectIdentifier{2, 5, 29, 27}, true) }), "it is a delta list"},
-		"a delta list that plays it down": {with(func(l *list) { l.exts = extension(asn1.ObjectIdentifier{2, 5, 29, 27}, false) }), "it is a delta list"},
-		"an unknown critical extension":   {with(func(l *list) { l.exts = extension(asn1.ObjectIdentifier{1, 2, 3}, true) }), "it has the critical extension 1.2.3, which is unknown here"},
+		"a delta list": {
+			with(func(l *list) { l.exts = extension(asn1.ObjectIdentifier{2, 5, 29, 27}, true) }), "it is a delta list",
+		},
+		"a delta list that plays it down": {
+			with(func(l *list) { l.exts = extension(asn1.ObjectIdentifier{2, 5, 29, 27}, false) }), "it is a delta list",
+		},
+		"an unknown critical extension": {
+			with(func(l *list) { l.exts = extension(asn1.ObjectIdentifier{1, 2, 3}, true) }),
+			"it has the critical extension 1.2.3, which is unknown here",
+		},
 		"an extension twice": {with(func(l *list) {
-			l.exts = append(extension(asn1.ObjectIdentifier{1, 2, 3}, false), extension(asn1.ObjectIdentifier{1, 2, 3}, false)...)
+			l.exts = append(extension(asn1.ObjectIdentifier{1, 2, 3}, false),
+				extension(asn1.ObjectIdentifier{1, 2, 3}, false)...)
 		}), "it has the extension 1.2.3 twice"},
-		"an indirect list":                   {with(func(l *list) { l.exts = point(4) }), "it is an indirect list"},
-		"a list of attribute certificates":   {with(func(l *list) { l.exts = point(5) }), "it is for attribute certificates"},
-		"a list of no reasons":               {with(func(l *list) { l.exts = reasons(0x80) }), "its issuing distribution point is malformed"},
-		"for clients and authorities only":   {with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x06\x81\x01\xff\x82\x01\xff"))} }), "its issuing distribution point is malformed"},
-		"an unknown flag":                    {with(func(l *list) { l.exts = point(6) }), "its issuing distribution point is malformed"},
-		"a flag of two bytes":                {with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x04\x81\x02\xff\xff"))} }), "its issuing distribution point is malformed"},
-		"a distribution point that is none":  {with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("x"))} }), "its issuing distribution point is malformed"},
-		"one with bytes behind it":           {with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x00\x00"))} }), "its issuing distribution point is malformed"},
-		"one with names that are none":       {with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x06\xa0\x04\xa0\x02\x86\x09"))} }), "its issuing distribution point is malformed"},
-		"one with more than names":           {with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x06\xa0\x04\xa0\x00\x05\x00"))} }), "its issuing distribution point is malformed"},
-		"an entry of another authority":      {with(entry(pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true})), "its entry 2: it is an indirect list"},
-		"an entry with a critical extension": {with(entry(pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true})), "its entry 2: it has the critical extension 1.2.3"},
-		"an entry with a malformed reason":   {with(entry(pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 21}, Value: []byte{2, 1, 1}})), "its entry 2: its reason is malformed"},
-		"an entry with two reasons":          {with(entry(revokedFor(8, 1)[0].ExtraExtensions[0], revokedFor(1, 1)[0].ExtraExtensions[0])), "its entry 2: its reason is malformed"},
-		"an entry that is a number":          {with(raw("\x02\x01\x05")), "its entry 1: it is not a serial number and a date"},
-		"an entry without a date":            {with(raw("\x30\x03\x02\x01\x05")), "its entry 1: it is not a serial number and a date"},
-		"an entry without a number":          {with(raw("\x30\x0f" + utcTime)), "its entry 1: it is not a serial number and a date"},
-		"a number without digits":            {with(raw("\x30\x11\x02\x00" + utcTime)), "its entry 1: it is not a serial number and a date"},
-		"a number with too many digits":      {with(raw("\x30\x13\x02\x02\x00\x05" + utcTime)), "its entry 1: it is not a serial number and a date"},
-		"a negative one with too many":       {with(raw("\x30\x13\x02\x02\xff\x85" + utcTime)), "its entry 1: it is not a serial number and a date"},
-		"an entry with something behind":     {with(raw("\x30\x14\x02\x01\x05" + utcTime + "\x05\x00")), "its entry 1: after the date is what should not be there"},
-		"an entry with malformed extensions": {with(raw("\x30\x16\x02\x01\x05" + utcTime + "\x30\x02\x05\x00")), "its entry 1: it has a malformed extension"},
-		"an entry with a malformed critical": {with(raw("\x30\x1e\x02\x01\x05" + utcTime + "\x30\x0a\x30\x08\x06\x01\x80\x01\x01\xff\x04\x00")), "its entry 1: it has a malformed extension"},
-		"version 1 with extensions":          {with(func(l *list) { l.v1 = true; l.entries = revokedFor(1, 5) }), "its entry 1: after the date is what should not be there"},
+		"an indirect list":                 {with(func(l *list) { l.exts = point(4) }), "it is an indirect list"},
+		"a list of attribute certificates": {with(func(l *list) { l.exts = point(5) }), "it is for attribute certificates"},
+		"a list of no reasons": {
+			with(func(l *list) { l.exts = reasons(0x80) }), "its issuing distribution point is malformed",
+		},
+		"for clients and authorities only": {
+			with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x06\x81\x01\xff\x82\x01\xff"))} }),
+			"its issuing distribution point is malformed",
+		},
+		"an unknown flag": {
+			with(func(l *list) { l.exts = point(6) }), "its issuing distribution point is malformed",
+		},
+		"a flag of two bytes": {
+			with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x04\x81\x02\xff\xff"))} }),
+			"its issuing distribution point is malformed",
+		},
+		"a distribution point that is none": {
+			with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("x"))} }),
+			"its issuing distribution point is malformed",
+		},
+		"one with bytes behind it": {
+			with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x00\x00"))} }),
+			"its issuing distribution point is malformed",
+		},
+		"one with names that are none": {
+			with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x06\xa0\x04\xa0\x02\x86\x09"))} }),
+			"its issuing distribution point is malformed",
+		},
+		"one with more than names": {
+			with(func(l *list) { l.exts = []pkix.Extension{rawPoint([]byte("\x30\x06\xa0\x04\xa0\x00\x05\x00"))} }),
+			"its issuing distribution point is malformed",
+		},
+		"an entry of another authority": {
+			with(entry(pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true})),
+			"its entry 2: it is an indirect list",
+		},
+		"an entry with a critical extension": {
+			with(entry(pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true})),
+			"its entry 2: it has the critical extension 1.2.3",
+		},
+		"an entry with a malformed reason": {
+			with(entry(pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 21}, Value: []byte{2, 1, 1}})),
+			"its entry 2: its reason is malformed",
+		},
+		"an entry with two reasons": {
+			with(entry(revokedFor(8, 1)[0].ExtraExtensions[0], revokedFor(1, 1)[0].ExtraExtensions[0])),
+			"its entry 2: its reason is malformed",
+		},
+		"an entry that is a number": {
+			with(raw("\x02\x01\x05")), "its entry 1: it is not a serial number and a date",
+		},
+		"an entry without a date": {
+			with(raw("\x30\x03\x02\x01\x05")), "its entry 1: it is not a serial number and a date",
+		},
+		"an entry without a number": {
+			with(raw("\x30\x0f" + utcTime)), "its entry 1: it is not a serial number and a date",
+		},
+		"a number without digits": {
+			with(raw("\x30\x11\x02\x00" + utcTime)), "its entry 1: it is not a serial number and a date",
+		},
+		"a number with too many digits": {
+			with(raw("\x30\x13\x02\x02\x00\x05" + utcTime)), "its entry 1: it is not a serial number and a date",
+		},
+		"a negative one with too many": {
+			with(raw("\x30\x13\x02\x02\xff\x85" + utcTime)), "its entry 1: it is not a serial number and a date",
+		},
+		"an entry with something behind": {
+			with(raw("\x30\x14\x02\x01\x05" + utcTime + "\x05\x00")), "its entry 1: after the date is what should not be there",
+		},
+		"an entry with malformed extensions": {
+			with(raw("\x30\x16\x02\x01\x05" + utcTime + "\x30\x02\x05\x00")), "its entry 1: it has a malformed extension",
+		},
+		"an entry with a malformed critical": {
+			with(raw("\x30\x1e\x02\x01\x05" + utcTime + "\x30\x0a\x30\x08\x06\x01\x80\x01\x01\xff\x04\x00")),
+			"its entry 1: it has a malformed extension",
+		},
+		"version 1 with extensions": {
+			with(func(l *list) { l.v1 = true; l.entries = revokedFor(1, 5) }),
+			"its entry 1: after the date is what should not be there",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +351,10 @@ func TestListsOfOpenSSL(t *testing.T) {
 		info := lists.Infos()[0]
 		require.Equal(t, "CN=Users, O=Acme", info.Issuer)
 		require.Equal(t, 2, info.Revoked)
-		for client, want := range map[string]string{"good.pem": "", "held.pem": "certificateHold", "stolen.pem": "keyCompromise"} {
+		for client, want := range map[string]string{
+			"good.pem": "", "held.pem": "certificateHold",
+			"stolen.pem": "keyCompromise",
+		} {
 			verdict := lists.Check([]*x509.Certificate{certificate(client), ca}, info.ThisUpdate)
 			if want != "" && strings.HasPrefix(file, "v1") {
 				want = "unspecified"
@@ -395,7 +501,8 @@ func FuzzContents(f *testing.F) {
 	client := ca.client(f, 5, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://ca/1.crl"} })
 	const date = "\x17\x0d260101000000Z"
 	f.Add([]byte("\x30\x12\x02\x01\x05"+date), point(1, "http://ca/1.crl")[0].Value)
-	f.Add([]byte("\x30\x20\x02\x01\x05"+date+"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x08"), point(2)[0].Value)
+	f.Add([]byte("\x30\x20\x02\x01\x05"+date+"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x08"),
+		point(2)[0].Value)
 	f.Fuzz(func(t *testing.T, entries, point []byte) {
 		if len(entries)+len(point) > 1000 {
 			return

@@ -32,20 +32,30 @@ func TestANewerListIsNeverReplacedByAnOlderOne(t *testing.T) {
 		alice, bob crl.Status
 		rollback   bool // at the end, if the issuers were known before
 	}{
-		"a newer one":                  {[]list{newest, at(time.Second)}, crl.Good, crl.BadSignature, false},
-		"the same one":                 {[]list{newest, newest}, crl.Revoked, crl.BadSignature, false},
-		"an older one":                 {[]list{newest, at(time.Hour)}, crl.Revoked, crl.BadSignature, true},
-		"an older one twice":           {[]list{newest, at(time.Hour), at(time.Hour)}, crl.Revoked, crl.BadSignature, true},
-		"two older ones":               {[]list{newest, at(time.Hour), at(2 * time.Hour)}, crl.Revoked, crl.BadSignature, true},
-		"older ones that become newer": {[]list{newest, at(4 * time.Hour), at(3 * time.Hour), at(2 * time.Hour), at(time.Hour)}, crl.Revoked, crl.BadSignature, true},
-		"older ones, and a newer one":  {[]list{newest, at(2 * time.Hour), at(time.Hour), at(time.Second)}, crl.Good, crl.BadSignature, false},
-		"a lower number":               {[]list{numbered(7, 5), numbered(6)}, crl.Revoked, crl.BadSignature, true},
-		"lower numbers":                {[]list{numbered(7, 5), numbered(5), numbered(6)}, crl.Revoked, crl.BadSignature, true},
-		"a higher number":              {[]list{numbered(6, 5), numbered(7)}, crl.Good, crl.BadSignature, false},
-		"a forged one":                 {[]list{newest, forged}, crl.Revoked, crl.BadSignature, false},
-		"another authority's":          {[]list{newest, other, other}, crl.Revoked, crl.BadSignature, false},
-		"of its other key":             {[]list{newest, ofNewKey}, crl.Revoked, crl.Revoked, false},
-		"of its other key and again":   {[]list{newest, ofNewKey, at(time.Hour), at(2 * time.Hour)}, crl.Revoked, crl.Revoked, true},
+		"a newer one":        {[]list{newest, at(time.Second)}, crl.Good, crl.BadSignature, false},
+		"the same one":       {[]list{newest, newest}, crl.Revoked, crl.BadSignature, false},
+		"an older one":       {[]list{newest, at(time.Hour)}, crl.Revoked, crl.BadSignature, true},
+		"an older one twice": {[]list{newest, at(time.Hour), at(time.Hour)}, crl.Revoked, crl.BadSignature, true},
+		"two older ones": {
+			[]list{newest, at(time.Hour), at(2 * time.Hour)}, crl.Revoked, crl.BadSignature, true,
+		},
+		"older ones that become newer": {
+			[]list{newest, at(4 * time.Hour), at(3 * time.Hour), at(2 * time.Hour), at(time.Hour)},
+			crl.Revoked,
+			crl.BadSignature, true,
+		},
+		"older ones, and a newer one": {
+			[]list{newest, at(2 * time.Hour), at(time.Hour), at(time.Second)}, crl.Good, crl.BadSignature, false,
+		},
+		"a lower number":      {[]list{numbered(7, 5), numbered(6)}, crl.Revoked, crl.BadSignature, true},
+		"lower numbers":       {[]list{numbered(7, 5), numbered(5), numbered(6)}, crl.Revoked, crl.BadSignature, true},
+		"a higher number":     {[]list{numbered(6, 5), numbered(7)}, crl.Good, crl.BadSignature, false},
+		"a forged one":        {[]list{newest, forged}, crl.Revoked, crl.BadSignature, false},
+		"another authority's": {[]list{newest, other, other}, crl.Revoked, crl.BadSignature, false},
+		"of its other key":    {[]list{newest, ofNewKey}, crl.Revoked, crl.Revoked, false},
+		"of its other key and again": {
+			[]list{newest, ofNewKey, at(time.Hour), at(2 * time.Hour)}, crl.Revoked, crl.Revoked, true,
+		},
 	}
 	for name, tt := range tests {
 		for _, known := range []bool{true, false} {
@@ -108,7 +118,9 @@ func TestAForgedListIsOverWhenTheGoodOneIsBack(t *testing.T) {
 		"another key":                  {authority: impostor, thisUpdate: time.Second},
 		"another key, with the client": {authority: impostor, thisUpdate: time.Second, entries: revoked(5)},
 		"another key that claims this": {authority: impostor, keyID: ca.SubjectKeyId, entries: revoked(5), exts: point(1)},
-		"from the future":              {authority: impostor, thisUpdate: -20 * time.Minute, nextUpdate: time.Hour, entries: revoked(5)},
+		"from the future": {
+			authority: impostor, thisUpdate: -20 * time.Minute, nextUpdate: time.Hour, entries: revoked(5),
+		},
 	}
 	for name, forged := range forgeries {
 		for _, known := range []bool{true, false} { // the issuer, whenever a list comes

@@ -98,29 +98,39 @@ func TestDenies(t *testing.T) {
 	keySum := sha256.Sum256(client.RawSubjectPublicKeyInfo)
 	spki := hex.EncodeToString(keySum[:])
 	tests := map[string]struct{ line, why string }{
-		"fingerprint":                        {"fingerprint " + fingerprint, denylist.Fingerprint},
-		"fingerprint as openssl prints it":   {"fingerprint " + strings.ToUpper(colons(fingerprint)), denylist.Fingerprint},
-		"keyword in capitals":                {"FINGERPRINT " + fingerprint, denylist.Fingerprint},
-		"spaces and tabs":                    {" \tfingerprint \t " + fingerprint + " \t", denylist.Fingerprint},
-		"another fingerprint":                {"fingerprint " + spki, ""},
-		"spki":                               {"spki " + spki, denylist.SPKI},
-		"spki with colons":                   {"spki " + colons(spki), denylist.SPKI},
-		"spki as a pin":                      {"spki " + base64.StdEncoding.EncodeToString(keySum[:]), denylist.SPKI},
-		"another spki":                       {"spki " + fingerprint, ""},
-		"serial":                             {"serial c0ffee issuer CN=Users,O=Acme", denylist.Serial},
-		"serial with colons":                 {"serial C0:FF:EE issuer CN=Users,O=Acme", denylist.Serial},
-		"serial with leading zeros":          {"serial 00:00:C0:FF:EE issuer CN=Users,O=Acme", denylist.Serial},
-		"serial with 0x":                     {"serial 0xC0FFEE issuer CN=Users,O=Acme", denylist.Serial},
-		"serial with an odd digit":           {"serial 0C0FFEE issuer CN=Users,O=Acme", denylist.Serial},
-		"issuer in other words":              {`Serial c0ffee Issuer o = ACME ; commonName = "users"`, denylist.Serial},
-		"another serial":                     {"serial c0ffef issuer CN=Users,O=Acme", ""},
-		"another issuer":                     {"serial c0ffee issuer CN=Users,O=Evil", ""},
-		"a serial as part of it":             {"serial ffee issuer CN=Users,O=Acme", ""},
-		"the subject as the issuer":          {"serial c0ffee issuer EMAILADDRESS=alice@acme.example,CN=alice,OU=data,O=Acme", ""},
-		"subject as Java prints it":          {"subject EMAILADDRESS=alice@acme.example, CN=alice, OU=data, O=Acme", denylist.Subject},
-		"subject as Java's RFC 2253 form":    {"subject 1.2.840.113549.1.9.1=#1612616c6963654061636d652e6578616d706c65,CN=alice,OU=data,O=Acme", denylist.Subject},
-		"subject as openssl prints it":       {"subject O = Acme, OU = data, CN = alice, emailAddress = alice@acme.example", denylist.Subject},
-		"subject as openssl -nameopt has it": {"subject emailAddress=alice@acme.example,CN=alice,OU=data,O=Acme", denylist.Subject},
+		"fingerprint":                      {"fingerprint " + fingerprint, denylist.Fingerprint},
+		"fingerprint as openssl prints it": {"fingerprint " + strings.ToUpper(colons(fingerprint)), denylist.Fingerprint},
+		"keyword in capitals":              {"FINGERPRINT " + fingerprint, denylist.Fingerprint},
+		"spaces and tabs":                  {" \tfingerprint \t " + fingerprint + " \t", denylist.Fingerprint},
+		"another fingerprint":              {"fingerprint " + spki, ""},
+		"spki":                             {"spki " + spki, denylist.SPKI},
+		"spki with colons":                 {"spki " + colons(spki), denylist.SPKI},
+		"spki as a pin":                    {"spki " + base64.StdEncoding.EncodeToString(keySum[:]), denylist.SPKI},
+		"another spki":                     {"spki " + fingerprint, ""},
+		"serial":                           {"serial c0ffee issuer CN=Users,O=Acme", denylist.Serial},
+		"serial with colons":               {"serial C0:FF:EE issuer CN=Users,O=Acme", denylist.Serial},
+		"serial with leading zeros":        {"serial 00:00:C0:FF:EE issuer CN=Users,O=Acme", denylist.Serial},
+		"serial with 0x":                   {"serial 0xC0FFEE issuer CN=Users,O=Acme", denylist.Serial},
+		"serial with an odd digit":         {"serial 0C0FFEE issuer CN=Users,O=Acme", denylist.Serial},
+		"issuer in other words":            {`Serial c0ffee Issuer o = ACME ; commonName = "users"`, denylist.Serial},
+		"another serial":                   {"serial c0ffef issuer CN=Users,O=Acme", ""},
+		"another issuer":                   {"serial c0ffee issuer CN=Users,O=Evil", ""},
+		"a serial as part of it":           {"serial ffee issuer CN=Users,O=Acme", ""},
+		"the subject as the issuer": {
+			"serial c0ffee issuer EMAILADDRESS=alice@acme.example,CN=alice,OU=data,O=Acme", "",
+		},
+		"subject as Java prints it": {
+			"subject EMAILADDRESS=alice@acme.example, CN=alice, OU=data, O=Acme", denylist.Subject,
+		},
+		"subject as Java's RFC 2253 form": {
+			"subject 1.2.840.113549.1.9.1=#1612616c6963654061636d652e6578616d706c65,CN=alice,OU=data,O=Acme", denylist.Subject,
+		},
+		"subject as openssl prints it": {
+			"subject O = Acme, OU = data, CN = alice, emailAddress = alice@acme.example", denylist.Subject,
+		},
+		"subject as openssl -nameopt has it": {
+			"subject emailAddress=alice@acme.example,CN=alice,OU=data,O=Acme", denylist.Subject,
+		},
 		"subject as Windows prints it":       {"subject E=alice@acme.example, CN=alice, OU=data, O=Acme", denylist.Subject},
 		"subject in another case":            {"subject e=ALICE@acme.example,cn=Alice,ou=DATA,o=acme", denylist.Subject},
 		"subject without the e-mail address": {"subject CN=alice,OU=data,O=Acme", ""},
@@ -225,8 +235,10 @@ func TestAnUnreadableNameIsDeniedWhereNamesAreListed(t *testing.T) {
 		subject, issuer []byte
 		why             string
 	}{
-		"subject, and subjects are listed":    {"subject CN=x", []byte("no DER"), readable.RawIssuer, denylist.Subject},
-		"issuer, and serials are listed":      {"serial 5 issuer CN=x", readable.RawSubject, []byte("no DER"), denylist.Serial},
+		"subject, and subjects are listed": {"subject CN=x", []byte("no DER"), readable.RawIssuer, denylist.Subject},
+		"issuer, and serials are listed": {
+			"serial 5 issuer CN=x", readable.RawSubject, []byte("no DER"), denylist.Serial,
+		},
 		"subject, and only serials are":       {"serial 5 issuer CN=x", []byte("no DER"), readable.RawIssuer, ""},
 		"issuer, and only subjects are":       {"subject CN=x", readable.RawSubject, []byte("no DER"), ""},
 		"both, and only fingerprints are":     {"fingerprint " + strings.Repeat("0", 64), nil, nil, ""},
@@ -299,13 +311,16 @@ func TestNamesAsOpenSSLPrintsThem(t *testing.T) {
 func TestSNIsTheSurname(t *testing.T) {
 	name := pkix.RDNSequence{
 		rdn(utf8String("EE", 2, 5, 4, 6)), rdn(utf8String(`MÄNNIK,MARI-LIIS,47101010033`, 2, 5, 4, 3)),
-		rdn(utf8String("MÄNNIK", 2, 5, 4, 4)), rdn(utf8String("MARI-LIIS", 2, 5, 4, 42)), rdn(utf8String("PNOEE-47101010033", 2, 5, 4, 5)),
+		rdn(utf8String("MÄNNIK", 2, 5, 4, 4)), rdn(utf8String("MARI-LIIS", 2, 5, 4, 42)),
+		rdn(utf8String("PNOEE-47101010033", 2, 5, 4, 5)),
 	}
 	cert := named(t, name, name)
-	line := `subject serialNumber=PNOEE-47101010033,GN=MARI-LIIS,SN=M\C3\84NNIK,CN=M\C3\84NNIK\,MARI-LIIS\,47101010033,C=EE`
+	line := `subject ` +
+		`serialNumber=PNOEE-47101010033,GN=MARI-LIIS,SN=M\C3\84NNIK,CN=M\C3\84NNIK\,MARI-LIIS\,47101010033,C=EE`
 	why, _ := parse(t, line).Denies(cert)
 	require.Equal(t, denylist.Subject, why)
-	_, denied := parse(t, strings.NewReplacer("SN=M", "serialNumber=M", "serialNumber=P", "SN=P").Replace(line)).Denies(cert)
+	_, denied := parse(t, strings.NewReplacer("SN=M", "serialNumber=M", "serialNumber=P",
+		"SN=P").Replace(line)).Denies(cert)
 	require.False(t, denied)
 
 	for _, uid := range []string{"UID=x", "uid=x", "userId=x", "uniqueIdentifier=x", "0.9.2342.19200300.100.1.44=x"} {

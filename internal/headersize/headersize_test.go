@@ -21,7 +21,8 @@ func TestARequestIsCountedAsItIsSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, host := range []string{"", "es.example.com"} {
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/_search", strings.NewReader("{}"))
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/_search",
+					strings.NewReader("{}"))
 				require.NoError(t, err)
 				r.Header, r.Host = header, host
 				var sent bytes.Buffer

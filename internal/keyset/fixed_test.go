@@ -62,7 +62,9 @@ func TestAnAnswerThatNoSetCanUseIsAFaultOfTheSource(t *testing.T) {
 		"a key with turns of its own must": {Timed: []keys.Timed{{Key: half}}},
 		"no key to sign with":              {Fixed: []keys.Fixed{{Key: half}}},
 		"the source has no key":            {},
-		"which no set can have":            {Fixed: []keys.Fixed{{Key: whole, Signs: true}}, Timed: []keys.Timed{{Key: whole}}},
+		"which no set can have": {
+			Fixed: []keys.Fixed{{Key: whole, Signs: true}}, Timed: []keys.Timed{{Key: whole}},
+		},
 	} {
 		if text == "" {
 			require.NoError(t, answer.Check())

@@ -75,23 +75,43 @@ func TestWhichKeySigns(t *testing.T) {
 		"the order of the records does not matter": {[]keys.Timed{abc[2], abc[0], abc[1]}, map[time.Duration]string{
 			0: "a", 10 * hour: "b", 20 * hour: "c",
 		}},
-		"a clock that was set back":     {abc, map[time.Duration]string{-100 * hour: "a"}},
-		"the first keys are gone":       {abc[1:], map[time.Duration]string{0: "b", 10 * hour: "b", 20 * hour: "c"}},
-		"a turn is missing":             {[]keys.Timed{abc[0], abc[2]}, map[time.Duration]string{10 * hour: "a", 20 * hour: "c"}},
-		"by hand":                       {byHand, map[time.Duration]string{0: "a", 1000 * hour: "a"}},
-		"by hand, and it is promoted":   {[]keys.Timed{byHand[0], with(byHand[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
-		"promoted before its turn":      {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"}},
-		"promoted when it signs anyway": {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(15 * hour) })}, map[time.Duration]string{10*hour - 1: "a", 10 * hour: "b"}},
-		"the key that signs is revoked": {revoked(0, 5*hour), map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b", 10 * hour: "b", 20 * hour: "c"}},
-		"the successor is revoked":      {revoked(1, 5*hour), map[time.Duration]string{5 * hour: "a", 10 * hour: "a", 20*hour - 1: "a", 20 * hour: "c"}},
-		"the last one is revoked":       {revoked(2, 25*hour), map[time.Duration]string{25*hour - 1: "c", 25 * hour: "b"}},
+		"a clock that was set back": {abc, map[time.Duration]string{-100 * hour: "a"}},
+		"the first keys are gone":   {abc[1:], map[time.Duration]string{0: "b", 10 * hour: "b", 20 * hour: "c"}},
+		"a turn is missing": {
+			[]keys.Timed{abc[0], abc[2]}, map[time.Duration]string{10 * hour: "a", 20 * hour: "c"},
+		},
+		"by hand": {byHand, map[time.Duration]string{0: "a", 1000 * hour: "a"}},
+		"by hand, and it is promoted": {
+			[]keys.Timed{byHand[0], with(byHand[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })},
+			map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"},
+		},
+		"promoted before its turn": {
+			[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })},
+			map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b"},
+		},
+		"promoted when it signs anyway": {
+			[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(15 * hour) })},
+			map[time.Duration]string{10*hour - 1: "a", 10 * hour: "b"},
+		},
+		"the key that signs is revoked": {
+			revoked(0, 5*hour), map[time.Duration]string{5*hour - 1: "a", 5 * hour: "b", 10 * hour: "b", 20 * hour: "c"},
+		},
+		"the successor is revoked": {
+			revoked(1, 5*hour), map[time.Duration]string{5 * hour: "a", 10 * hour: "a", 20*hour - 1: "a", 20 * hour: "c"},
+		},
+		"the last one is revoked": {revoked(2, 25*hour), map[time.Duration]string{25*hour - 1: "c", 25 * hour: "b"}},
 		"all are revoked": {[]keys.Timed{
 			with(abc[0], func(r *keys.Timed) { r.Revoked = at(5 * hour) }),
 			with(abc[1], func(r *keys.Timed) { r.Revoked = at(5 * hour) }),
 		}, map[time.Duration]string{5*hour - 1: "a", 5 * hour: ""}},
-		"two for one turn: the older":                  {[]keys.Timed{turn("z", 1, 0), turn("a", 1, time.Minute)}, map[time.Duration]string{0: "z", hour: "z"}},
-		"two for one turn, equally old: the lower kid": {[]keys.Timed{turn("z", 1, 0), turn("a", 1, 0)}, map[time.Duration]string{0: "a", hour: "a"}},
-		"two for one turn, and one is revoked": {[]keys.Timed{with(turn("a", 1, 0), func(r *keys.Timed) { r.Revoked = at(hour) }), turn("z", 1, 0)}, map[time.Duration]string{
+		"two for one turn: the older": {
+			[]keys.Timed{turn("z", 1, 0), turn("a", 1, time.Minute)}, map[time.Duration]string{0: "z", hour: "z"},
+		},
+		"two for one turn, equally old: the lower kid": {
+			[]keys.Timed{turn("z", 1, 0), turn("a", 1, 0)}, map[time.Duration]string{0: "a", hour: "a"},
+		},
+		"two for one turn, and one is revoked": {[]keys.Timed{with(turn("a", 1, 0),
+			func(r *keys.Timed) { r.Revoked = at(hour) }), turn("z", 1, 0)}, map[time.Duration]string{
 			0: "a", hour: "z",
 		}},
 	}
@@ -113,26 +133,43 @@ func TestWhichKeysArePublished(t *testing.T) {
 		records []keys.Timed
 		want    map[time.Duration][]string
 	}{
-		"no key":                 {nil, map[time.Duration][]string{0: {}}},
-		"the successor as well":  {abc[:2], map[time.Duration][]string{0: {"a", "b"}}},
-		"one from the future":    {abc[:1], map[time.Duration][]string{-100 * hour: {"a"}}},
-		"until its tokens ended": {abc, map[time.Duration][]string{11*hour - 1: {"a", "b", "c"}, 11 * hour: {"b", "c"}, 21*hour - 1: {"b", "c"}, 21 * hour: {"c"}, 1000 * hour: {"c"}}},
-		"not a secret":           {[]keys.Timed{abc[0], secret}, map[time.Duration][]string{0: {"a"}}},
-		"by hand":                {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.SignsFrom = time.Time{} })}, map[time.Duration][]string{1000 * hour: {"a", "b"}}},
-		"promoted": {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })}, map[time.Duration][]string{
-			6*hour - 1: {"a", "b"}, 6 * hour: {"b"},
-		}},
-		"revoked: until it is withdrawn": {[]keys.Timed{with(abc[0], func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[1]}, map[time.Duration][]string{
+		"no key":                {nil, map[time.Duration][]string{0: {}}},
+		"the successor as well": {abc[:2], map[time.Duration][]string{0: {"a", "b"}}},
+		"one from the future":   {abc[:1], map[time.Duration][]string{-100 * hour: {"a"}}},
+		"until its tokens ended": {
+			abc, map[time.Duration][]string{
+				11*hour - 1: {"a", "b", "c"}, 11 * hour: {"b", "c"}, 21*hour - 1: {"b", "c"},
+				21 * hour: {"c"}, 1000 * hour: {"c"},
+			},
+		},
+		"not a secret": {[]keys.Timed{abc[0], secret}, map[time.Duration][]string{0: {"a"}}},
+		"by hand": {
+			[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.SignsFrom = time.Time{} })},
+			map[time.Duration][]string{1000 * hour: {"a", "b"}},
+		},
+		"promoted": {
+			[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Promoted = at(5 * hour) })},
+			map[time.Duration][]string{
+				6*hour - 1: {"a", "b"}, 6 * hour: {"b"},
+			},
+		},
+		"revoked: until it is withdrawn": {[]keys.Timed{with(abc[0],
+			func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[1]}, map[time.Duration][]string{
 			4*hour - 1: {"a", "b"}, 4 * hour: {"b"},
 		}},
-		"revoked after its turn": {[]keys.Timed{with(abc[0], func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(10*hour), at(30*hour) }), abc[1]}, map[time.Duration][]string{
+		"revoked after its turn": {[]keys.Timed{with(abc[0],
+			func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(10*hour), at(30*hour) }), abc[1]}, map[time.Duration][]string{
 			11*hour - 1: {"a", "b"}, 11 * hour: {"b"},
 		}},
 		// A successor that was revoked before it signed supersedes nobody.
-		"the successor was revoked": {[]keys.Timed{abc[0], with(abc[1], func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[2]}, map[time.Duration][]string{
+		"the successor was revoked": {[]keys.Timed{abc[0], with(abc[1],
+			func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(3*hour), at(4*hour) }), abc[2]}, map[time.Duration][]string{
 			3 * hour: {"a", "b", "c"}, 4 * hour: {"a", "c"}, 12 * hour: {"a", "c"}, 21*hour - 1: {"a", "c"}, 21 * hour: {"c"},
 		}},
-		"two for one turn": {[]keys.Timed{turn("a", 1, 0), turn("z", 1, 0), abc[1]}, map[time.Duration][]string{0: {"a", "z", "b"}, 11 * hour: {"b"}}},
+		"two for one turn": {
+			[]keys.Timed{turn("a", 1, 0), turn("z", 1, 0), abc[1]},
+			map[time.Duration][]string{0: {"a", "z", "b"}, 11 * hour: {"b"}},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -152,10 +189,16 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 		r.Created, r.ReplacesFrom, r.Appears, r.Replaces = at(3*hour), at(4*hour), at(5*hour), "a"
 	})
 	s := NewSchedule([]keys.Timed{a, b, fresh})
-	for instant, signs := range map[time.Duration]string{4*hour - 1: "a", 4 * hour: "b", 7*hour - 1: "b", 7 * hour: "c", 200 * hour: "c"} {
+	for instant, signs := range map[time.Duration]string{
+		4*hour - 1: "a", 4 * hour: "b", 7*hour - 1: "b", 7 * hour: "c",
+		200 * hour: "c",
+	} {
 		require.Equal(t, signs, idOf(s.Signing(at(instant))), "after %s", instant)
 	}
-	for instant, shows := range map[time.Duration][]string{4 * hour: {"a", "b"}, 5*hour - 1: {"a", "b"}, 5 * hour: {"b", "c"}} {
+	for instant, shows := range map[time.Duration][]string{
+		4 * hour: {"a", "b"}, 5*hour - 1: {"a", "b"},
+		5 * hour: {"b", "c"},
+	} {
 		require.Equal(t, shows, idsOf(s.Published(at(instant))), "after %s", instant)
 	}
 	require.Equal(t, at(4*hour), s.NextEmergency(at(0)))
@@ -172,9 +215,15 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 // with its first token.
 func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
 	a := with(turn("a", 1, 0), func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
-	fresh := with(turn("f", 2, 7*hour), func(r *keys.Timed) { r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour), "x" })
+	fresh := with(turn("f", 2, 7*hour), func(r *keys.Timed) {
+		r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour),
+			"x"
+	})
 	s := NewSchedule([]keys.Timed{a, fresh})
-	for instant, shows := range map[time.Duration][]string{4*hour - 1: {"a"}, 4 * hour: {"f"}, 6 * hour: {"f"}, 8 * hour: {"f"}} {
+	for instant, shows := range map[time.Duration][]string{
+		4*hour - 1: {"a"}, 4 * hour: {"f"}, 6 * hour: {"f"},
+		8 * hour: {"f"},
+	} {
 		require.Equal(t, shows, idsOf(s.Published(at(instant))), "after %s", instant)
 	}
 }
@@ -182,7 +231,8 @@ func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
 func TestWhichKeySignsForAWindow(t *testing.T) {
 	abc := []keys.Timed{turn("a", 1, 0), turn("b", 2, 10*hour), turn("c", 3, 20*hour)}
 	s := NewSchedule(abc)
-	require.Equal(t, "a", idOf(s.SigningFor(at(10*hour-time.Second), at(10*hour+time.Minute))), "a rotation waits for the window's end")
+	require.Equal(t, "a", idOf(s.SigningFor(at(10*hour-time.Second), at(10*hour+time.Minute))),
+		"a rotation waits for the window's end")
 	require.Equal(t, "b", idOf(s.SigningFor(at(10*hour), at(10*hour+time.Minute))))
 
 	promoted := slices.Clone(abc)
@@ -219,19 +269,35 @@ func TestWhichKeyIsMadeNext(t *testing.T) {
 		every   time.Duration
 		want    Plan
 	}{
-		"the first one, at once":                               {nil, 0, every, Plan{Turn: 1, SignsFrom: at(0)}},
-		"its successor":                                        {[]keys.Timed{a}, 0, every, Plan{Turn: 2, SignsFrom: at(every)}},
-		"a successor by hand":                                  {[]keys.Timed{a}, 0, 0, Plan{Turn: 2}},
-		"nothing, for there is a successor":                    {[]keys.Timed{a, b}, 5 * hour, every, none},
-		"nothing, for there is one by hand":                    {[]keys.Timed{a, byHand}, 5 * hour, 0, none},
-		"one that rotates after one by hand":                   {[]keys.Timed{a, byHand}, 5 * hour, every, Plan{Turn: 3, SignsFrom: at(every)}},
-		"the successor's successor, when its turn began":       {[]keys.Timed{a, b}, 10 * hour, every, Plan{Turn: 3, SignsFrom: at(20 * hour)}},
-		"the successor, late, but not before all know it":      {[]keys.Timed{a}, 50 * hour, every, Plan{Turn: 2, SignsFrom: at(50*hour + lead)}},
-		"the successor, just in time":                          {[]keys.Timed{a}, 10*hour - time.Minute, every, Plan{Turn: 2, SignsFrom: at(10*hour - time.Minute + lead)}},
-		"one for a successor that is revoked":                  {[]keys.Timed{a, revoked(b)}, 0, every, Plan{Turn: 3, SignsFrom: at(every)}},
-		"the first one anew, when all are revoked":             {[]keys.Timed{revoked(a), revoked(b)}, 2 * hour, every, Plan{Turn: 3, SignsFrom: at(2 * hour)}},
-		"the one after that which the revoked one gave way to": {[]keys.Timed{revoked(a), b}, 0, every, Plan{Turn: 3, SignsFrom: at(20 * hour)}},
-		"a clock that was set back makes none":                 {[]keys.Timed{a, b}, -100 * hour, every, none},
+		"the first one, at once": {nil, 0, every, Plan{Turn: 1, SignsFrom: at(0)}},
+		"its successor": {
+			[]keys.Timed{a}, 0, every, Plan{Turn: 2, SignsFrom: at(every)},
+		},
+		"a successor by hand":               {[]keys.Timed{a}, 0, 0, Plan{Turn: 2}},
+		"nothing, for there is a successor": {[]keys.Timed{a, b}, 5 * hour, every, none},
+		"nothing, for there is one by hand": {[]keys.Timed{a, byHand}, 5 * hour, 0, none},
+		"one that rotates after one by hand": {
+			[]keys.Timed{a, byHand}, 5 * hour, every, Plan{Turn: 3, SignsFrom: at(every)},
+		},
+		"the successor's successor, when its turn began": {
+			[]keys.Timed{a, b}, 10 * hour, every, Plan{Turn: 3, SignsFrom: at(20 * hour)},
+		},
+		"the successor, late, but not before all know it": {
+			[]keys.Timed{a}, 50 * hour, every, Plan{Turn: 2, SignsFrom: at(50*hour + lead)},
+		},
+		"the successor, just in time": {
+			[]keys.Timed{a}, 10*hour - time.Minute, every, Plan{Turn: 2, SignsFrom: at(10*hour - time.Minute + lead)},
+		},
+		"one for a successor that is revoked": {
+			[]keys.Timed{a, revoked(b)}, 0, every, Plan{Turn: 3, SignsFrom: at(every)},
+		},
+		"the first one anew, when all are revoked": {
+			[]keys.Timed{revoked(a), revoked(b)}, 2 * hour, every, Plan{Turn: 3, SignsFrom: at(2 * hour)},
+		},
+		"the one after that which the revoked one gave way to": {
+			[]keys.Timed{revoked(a), b}, 0, every, Plan{Turn: 3, SignsFrom: at(20 * hour)},
+		},
+		"a clock that was set back makes none": {[]keys.Timed{a, b}, -100 * hour, every, none},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -263,7 +329,8 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	require.Equal(t, at(6*hour), merged.Records[0].Withdrawn)
 
 	file := newFixedSchedule([]keys.Fixed{{Key: fakeKey("f"), Signs: true}, {Key: fakeKey("g")}}, time.Time{})
-	require.Len(t, updateFixed(file, []keys.Fixed{{Key: fakeKey("f"), Signs: true}}, at(0)).Records, 1, "a source of fixed keys says everything, every time")
+	require.Len(t, updateFixed(file, []keys.Fixed{{Key: fakeKey("f"), Signs: true}}, at(0)).Records, 1,
+		"a source of fixed keys says everything, every time")
 }
 
 // TestTheTokensOfAnEarlierConfigurationCountUntilTheyExpire, and a key's retirement does not grow by

@@ -56,7 +56,10 @@ func TestBlocksThatCannotBeReadAreCounted(t *testing.T) {
 }
 
 func FuzzBlocks(f *testing.F) {
-	for _, text := range []string{"", one, two, one + two, one[:30] + two, "# " + one, strings.ReplaceAll(two, "\n", "\r\n")} {
+	for _, text := range []string{
+		"", one, two, one + two, one[:30] + two, "# " + one,
+		strings.ReplaceAll(two, "\n", "\r\n"),
+	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -87,19 +87,25 @@ func TestFileAsItComes(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"what is not YAML":            {"role: [", "not YAML: yaml: line 1"},
-		"tabs":                        {"role:\n\t- CN=x\n", "not YAML: yaml: line 2"},
-		"a list of names alone":       {"- CN=x\n", "line 1: expected roles"},
-		"a text alone":                {"CN=x\n", "line 1: expected roles"},
-		"a second document":           {"a: [CN=x]\n---\nb: [CN=y]\n", "line 2: a second YAML document"},
-		"garbage after the document":  {"a: [CN=x]\n--- [\n", "not YAML: yaml: line 2"},
-		"a name that is not a list":   {"\nrole: CN=x,O=y\n", `line 2: role "role": expected a list`},
-		"a role without names":        {"role:\n", `line 1: role "role": expected a list`},
-		"nested settings":             {"role:\n  names:\n    - CN=x\n", `role "role": expected a list`},
-		"a list in a list":            {"role:\n  - CN=x\n  - [CN=y]\n", `line 3: role "role": expected a distinguished name`},
-		"a mapping in a list":         {"role:\n  - CN: x\n", `line 2: role "role": expected a distinguished name`},
-		"a name that is none":         {"role:\n  - CN=x\n  - alice\n", `line 3: role "role": "alice": x500: not a distinguished name`},
-		"a wildcard":                  {"role:\n  - \"*,O=y\"\n", `line 2: role "role": "*,O=y": x500: not a distinguished name`},
+		"what is not YAML":           {"role: [", "not YAML: yaml: line 1"},
+		"tabs":                       {"role:\n\t- CN=x\n", "not YAML: yaml: line 2"},
+		"a list of names alone":      {"- CN=x\n", "line 1: expected roles"},
+		"a text alone":               {"CN=x\n", "line 1: expected roles"},
+		"a second document":          {"a: [CN=x]\n---\nb: [CN=y]\n", "line 2: a second YAML document"},
+		"garbage after the document": {"a: [CN=x]\n--- [\n", "not YAML: yaml: line 2"},
+		"a name that is not a list":  {"\nrole: CN=x,O=y\n", `line 2: role "role": expected a list`},
+		"a role without names":       {"role:\n", `line 1: role "role": expected a list`},
+		"nested settings":            {"role:\n  names:\n    - CN=x\n", `role "role": expected a list`},
+		"a list in a list": {
+			"role:\n  - CN=x\n  - [CN=y]\n", `line 3: role "role": expected a distinguished name`,
+		},
+		"a mapping in a list": {"role:\n  - CN: x\n", `line 2: role "role": expected a distinguished name`},
+		"a name that is none": {
+			"role:\n  - CN=x\n  - alice\n", `line 3: role "role": "alice": x500: not a distinguished name`,
+		},
+		"a wildcard": {
+			"role:\n  - \"*,O=y\"\n", `line 2: role "role": "*,O=y": x500: not a distinguished name`,
+		},
 		"a number":                    {"role: [5]", "not a distinguished name"},
 		"an empty name":               {"role:\n  - \"\"\n", `line 2: role "role": an empty name`},
 		"a missing name":              {"role:\n  -\n  - CN=x\n", `line 2: role "role": an empty name`},

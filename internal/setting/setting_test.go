@@ -88,8 +88,10 @@ func TestABlockHasItsSettings(t *testing.T) {
 func TestABlockIsRefusedWithItsLine(t *testing.T) {
 	const known = "duration, flag, number, shared_secret, size, text, texts"
 	tests := map[string]struct{ setting, want string }{
-		"an unknown setting":      {"colour red", `unknown setting "colour": use one of ` + known},
-		"a mistyped setting":      {"nubmer 3", `unknown setting "nubmer": did you mean number? Otherwise use one of ` + known},
+		"an unknown setting": {"colour red", `unknown setting "colour": use one of ` + known},
+		"a mistyped setting": {
+			"nubmer 3", `unknown setting "nubmer": did you mean number? Otherwise use one of ` + known,
+		},
 		"a setting twice":         {"text a \n text b", "text is there twice: keep one of them"},
 		"a text without a value":  {"text", "text takes exactly one value"},
 		"a text with two values":  {"text a b", "text takes exactly one value"},

@@ -231,16 +231,22 @@ func TestLastIsTheMostSpecificValue(t *testing.T) {
 		found bool
 		err   error
 	}{
-		"none":                            {[][]attribute{{{oidOU, cbasn1.UTF8String, "a"}}}, "", false, nil},
-		"one":                             {[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}}}, "a", true, nil},
-		"the most specific":               {[][]attribute{{of("z")}, {of("a")}}, "a", true, nil},
-		"several in one relative name":    {[][]attribute{{of("b"), of("a")}}, "", false, x500.ErrSeveral},
-		"also where it is not the last":   {[][]attribute{{of("a"), of("b")}, {of("c")}}, "", false, x500.ErrSeveral},
-		"among other attributes":          {[][]attribute{{of("a"), {oidOU, cbasn1.UTF8String, "b"}}}, "a", true, nil},
-		"an empty one is passed over":     {[][]attribute{{of("a")}, {of("")}}, "", false, x500.ErrPassedOver},
-		"and what follows an empty one":   {[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}, of("b")}}, "", false, x500.ErrPassedOver},
-		"a T61String is passed over":      {[][]attribute{{of("a")}, {{oidCN, cbasn1.T61String, "b"}}}, "", false, x500.ErrPassedOver},
-		"a T61String before it":           {[][]attribute{{{oidCN, cbasn1.T61String, "b"}}, {of("a")}}, "", false, x500.ErrPassedOver},
+		"none":                          {[][]attribute{{{oidOU, cbasn1.UTF8String, "a"}}}, "", false, nil},
+		"one":                           {[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}}}, "a", true, nil},
+		"the most specific":             {[][]attribute{{of("z")}, {of("a")}}, "a", true, nil},
+		"several in one relative name":  {[][]attribute{{of("b"), of("a")}}, "", false, x500.ErrSeveral},
+		"also where it is not the last": {[][]attribute{{of("a"), of("b")}, {of("c")}}, "", false, x500.ErrSeveral},
+		"among other attributes":        {[][]attribute{{of("a"), {oidOU, cbasn1.UTF8String, "b"}}}, "a", true, nil},
+		"an empty one is passed over":   {[][]attribute{{of("a")}, {of("")}}, "", false, x500.ErrPassedOver},
+		"and what follows an empty one": {
+			[][]attribute{{of("a")}, {{oidOU, cbasn1.UTF8String, ""}, of("b")}}, "", false, x500.ErrPassedOver,
+		},
+		"a T61String is passed over": {
+			[][]attribute{{of("a")}, {{oidCN, cbasn1.T61String, "b"}}}, "", false, x500.ErrPassedOver,
+		},
+		"a T61String before it": {
+			[][]attribute{{{oidCN, cbasn1.T61String, "b"}}, {of("a")}}, "", false, x500.ErrPassedOver,
+		},
 		"a UniversalString too":           {[][]attribute{{{oidCN, 28, "\x00\x00\x00a"}}}, "", false, x500.ErrPassedOver},
 		"what cannot be a name spoils it": {[][]attribute{{of("a\x00")}, {of("a")}}, "", false, x500.ErrControl},
 	}

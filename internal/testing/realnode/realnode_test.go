@@ -108,7 +108,8 @@ func TestFileRealmFiles(t *testing.T) {
 		{Name: "eve", Password: "other", Roles: []string{"viewer", "superuser"}},
 	})
 	require.NoError(t, err)
-	require.Regexp(t, `^admin:\{PBKDF2\}1000\$[A-Za-z0-9+/]{43}=\$[A-Za-z0-9+/]{43}=\neve:\{PBKDF2\}1000\$.*\n$`, passwords)
+	require.Regexp(t, `^admin:\{PBKDF2\}1000\$[A-Za-z0-9+/]{43}=\$[A-Za-z0-9+/]{43}=\neve:\{PBKDF2\}1000\$.*\n$`,
+		passwords)
 	require.NotContains(t, passwords, "s3cret")
 	require.Equal(t, "superuser:admin,eve\nviewer:eve\n", roles)
 }
@@ -169,11 +170,15 @@ func TestPluginExtendsOnlyWhatTheDistributionHas(t *testing.T) {
 		changed string
 		missing []string
 	}{
-		"name=x\nextended.plugins=\nend=1":                         {"name=x\nextended.plugins=\nend=1", nil},
-		"extended.plugins=present":                                 {"extended.plugins=present", nil},
-		"extended.plugins=workload;optional=true,rules":            {"extended.plugins=", []string{"workload", "rules"}},
-		"extended.plugins=rules, present;optional=true\nend=1":     {"extended.plugins= present;optional=true\nend=1", []string{"rules"}},
-		"# 'extended.plugins': other plugins that it needs\nend=1": {"# 'extended.plugins': other plugins that it needs\nend=1", nil},
+		"name=x\nextended.plugins=\nend=1":              {"name=x\nextended.plugins=\nend=1", nil},
+		"extended.plugins=present":                      {"extended.plugins=present", nil},
+		"extended.plugins=workload;optional=true,rules": {"extended.plugins=", []string{"workload", "rules"}},
+		"extended.plugins=rules, present;optional=true\nend=1": {
+			"extended.plugins= present;optional=true\nend=1", []string{"rules"},
+		},
+		"# 'extended.plugins': other plugins that it needs\nend=1": {
+			"# 'extended.plugins': other plugins that it needs\nend=1", nil,
+		},
 	} {
 		changed, missing := withoutMissingModules(descriptor, has)
 		require.Equal(t, want.changed, changed)
