@@ -7,9 +7,31 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
+
+// FuzzParseCertificates: what is parsed of a file, or of a request to the admin API, can be sent on and parsed again.
+func FuzzParseCertificates(f *testing.F) {
+	ca := pki.NewCA("clients")
+	alice := ca.Client("alice")
+	f.Add(alice.Leaf.Raw)
+	f.Add(alice.Cert)
+	f.Add(append(append([]byte("# alice\r\n"), alice.Key...), append(alice.Cert, ca.PEM()...)...))
+	f.Add(append([]byte("\xef\xbb\xbf"), alice.Cert...))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		certs, err := parseCertificates(content)
+		require.Equal(t, err == nil, len(certs) > 0)
+		if err != nil {
+			return
+		}
+		again, err := parseCertificates(encodeCertificates(certs))
+		require.NoError(t, err)
+		require.Equal(t, certs, again)
+	})
+}
 
 // FuzzOwnToken: a token of ours is known with any signature.
 func FuzzOwnToken(f *testing.F) {
