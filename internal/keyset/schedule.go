@@ -14,7 +14,7 @@ import (
 // Schedule is an immutable list of keys. It says for any point in time which of them signs, and which are
 // published.
 type Schedule struct {
-	Records []keys.Timed // sorted by turn, age and kid: of one turn, the first key signs
+	Records []keys.Timed // sorted by turn, age and kid
 
 	// fixed says that the keys are [keys.Fixed]: which of them signs does not depend on the time.
 	fixed bool
@@ -24,7 +24,7 @@ type Schedule struct {
 
 	// What follows from the records is computed once.
 	spells      []spell                   // in the order of time
-	firstSigns  map[*keys.Timed]time.Time // when a key's first spell begins, except for the spell before all
+	firstSigns  map[*keys.Timed]time.Time // when a key first begins to sign, as far as that is known
 	turnBegins  []time.Time               // turnBegins[i] is when the first turn of Records[i:] begins
 	emergencies instants                  // when tokens in use are given up: promotions by hand, and revocations
 	jwksChanges instants                  // when the JWKS may change

@@ -25,7 +25,7 @@ type Status struct {
 type KeyStatus struct {
 	ID        string    `json:"kid,omitempty"`
 	Algorithm string    `json:"algorithm"`
-	State     string    `json:"state"` // StateSigning or another one of these
+	State     string    `json:"state"` // such as StateSigning
 	Created   time.Time `json:"created,omitzero"`
 
 	// SignsFrom is when the key begins to sign, or when its turn began.

@@ -10,11 +10,9 @@ import (
 
 // Lines remembers in which lines of the Caddyfile the settings of a block are. Some errors are only found when the
 // whole block is parsed, and they should have a line, too.
-//
-// Each value is a function that adds the file and the line to an error.
 type Lines struct {
-	block    func(error) error
-	settings map[string]func(error) error // by name, as in [Error.Setting]
+	block    func(error) error            // adds the line in which the block begins to an error
+	settings map[string]func(error) error // adds the line of a setting, by its name as in [Error.Setting]
 }
 
 // NewLines returns the lines of a block that is yet to be parsed.

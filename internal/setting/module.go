@@ -34,8 +34,8 @@ func SetDefault(s *string, value string) {
 	}
 }
 
-// AsJSON returns the settings of a module as JSON. Modules with equal settings have equal JSON. If there is none,
-// which no module of this plugin brings about, each module counts as different from all others.
+// AsJSON returns the settings of a module as JSON. Modules with equal settings have equal JSON. A module that cannot be
+// written as JSON is only equal to itself.
 func AsJSON(module any) string {
 	settings, err := json.Marshal(module)
 	if err != nil {
