@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
@@ -75,6 +76,15 @@ type App struct {
 	pending  []func() // send the events that were emitted before that
 
 	running sync.WaitGroup // the goroutines that Start has begun
+}
+
+// appOf returns the app of the configuration that is being loaded. Caddy loads it if it is not yet there.
+func appOf(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App("elasticsearch_jwt")
+	if err != nil {
+		return nil, fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
+	}
+	return app.(*App), nil
 }
 
 // CaddyModule returns the Caddy module information.
@@ -187,14 +197,18 @@ func newKeySetState(cacheSize int) *keySetState {
 // elasticsearch_jwt.key_signing, elasticsearch_jwt.key_revoked, elasticsearch_jwt.key_retired and
 // elasticsearch_jwt.key_failed. Each has the name of the key set. All but the last have the kid.
 func (a *App) emit(event string, data map[string]any) {
-	send := func() {
-		if a.events.ShouldEmit(event) {
-			a.events.Emit(a.ctx, event, data)
+	a.onceStarted(func() {
+		if name := "elasticsearch_jwt." + event; a.events.ShouldEmit(name) {
+			a.events.Emit(a.ctx, name, data)
 		}
-	}
+	})
+}
+
+// onceStarted sends an event now, or when Caddy has started: apps start in any order, so the events app may not know
+// its subscribers yet.
+func (a *App) onceStarted(send func()) {
 	a.mu.Lock()
 	if !a.started {
-		// Apps start in any order, so the events app may not know its subscribers yet.
 		a.pending = append(a.pending, send)
 		a.mu.Unlock()
 		return
@@ -208,14 +222,25 @@ type startedHandler struct{ app *App }
 
 // Handle implements [caddyevents.Handler].
 func (s startedHandler) Handle(context.Context, caddy.Event) error {
-	s.app.mu.Lock()
-	pending := s.app.pending
-	s.app.started, s.app.pending = true, nil
-	s.app.mu.Unlock()
-	for _, send := range pending {
-		send()
+	for {
+		pending := s.app.takePending()
+		if pending == nil {
+			return nil
+		}
+		for _, send := range pending {
+			send()
+		}
 	}
-	return nil
+}
+
+// takePending returns the pending events. If there are none, events are sent at once from now on. So no event
+// overtakes an earlier one.
+func (a *App) takePending() []func() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pending := a.pending
+	a.started, a.pending = len(pending) == 0, nil
+	return pending
 }
 
 // watch has something checked for changes as long as the configuration runs.
@@ -233,6 +258,14 @@ func (a *App) watchFiles(files *identity.Files) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.files = append(a.files, files)
+}
+
+// registerHandler adds a handler to those of the configuration. [App.explain] asks them all, and [App.issues] takes a
+// token in the name of one of their issuers for a token of this proxy.
+func (a *App) registerHandler(h *Handler) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.handlers = append(a.handlers, h)
 }
 
 // addDefaultKeySet adds the set that handlers use if they name none.
@@ -308,14 +341,7 @@ func (a *App) Start() error {
 	a.metrics.Expose(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
 		ks.signer.slots.Resize(a.CacheSize)
-		if ks.Signs() && !ks.Published() && ks.Source.Public() {
-			ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: " +
-				"unless another server does, no cluster can verify the tokens")
-		}
-		if !ks.Signs() && !ks.Published() {
-			ks.Logger.Warn("nothing uses these keys: " +
-				"name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
-		}
+		ks.WarnOfUse()
 		a.running.Go(func() { ks.Run(ctx) })
 	}
 	return nil
@@ -328,14 +354,7 @@ func (a *App) Stop() error {
 	}
 	a.stopped.Store(true)
 	a.cancel()
-	done := make(chan struct{})
-	go func() {
-		a.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(timing.StopTimeout):
+	if !hanging.Within(timing.StopTimeout, a.running.Wait) {
 		a.logger.Warn("a key source is still busy; it is left behind")
 	}
 	return nil

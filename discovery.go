@@ -26,7 +26,7 @@ type openIDConfiguration struct {
 }
 
 // renderDiscovery renders the document of an issuer, whose JWKS is at jwksPath.
-func renderDiscovery(issuer, jwksPath string, algorithms []jose.SignatureAlgorithm) (*jwksDocument, error) {
+func renderDiscovery(issuer, jwksPath string, algorithms []jose.SignatureAlgorithm) (document, error) {
 	body, err := json.Marshal(openIDConfiguration{
 		Issuer: issuer,
 		// There is no such endpoint, but the member is required.
@@ -38,10 +38,9 @@ func renderDiscovery(issuer, jwksPath string, algorithms []jose.SignatureAlgorit
 		ClaimsSupported:        []string{"iss", "sub", "aud", "iat", "nbf", "exp"},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("rendering the OpenID configuration: %w", err)
+		return document{}, fmt.Errorf("rendering the OpenID configuration: %w", err)
 	}
-	body = append(body, '\n')
-	return &jwksDocument{body: body, etag: etag(body)}, nil
+	return newDocument(body), nil
 }
 
 // checkDiscoveryIssuer checks that a client can find the document with only the issuer.

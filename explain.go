@@ -91,13 +91,6 @@ func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]identity.Expl
 
 var errNoHandler = errors.New("the configuration has no elasticsearch_jwt handler")
 
-// registerHandler adds a handler to those that explain asks.
-func (a *App) registerHandler(h *Handler) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.handlers = append(a.handlers, h)
-}
-
 func explainCommand() *cobra.Command {
 	var client adminClient
 	var asJSON bool

@@ -28,6 +28,9 @@ func (a *App) AdminRoutes() []caddy.AdminRoute {
 // Started tells the app, as Caddy does, that all apps have started.
 func (a *App) Started() { _ = startedHandler{a}.Handle(context.Background(), caddy.Event{}) }
 
+// OnceStarted has something done in its turn with the app's events.
+func (a *App) OnceStarted(send func()) { a.onceStarted(send) }
+
 // Explained is the principal of a certificate, or the reason for which it has none.
 func (h *Handler) Explained(sent ...*x509.Certificate) string {
 	e := h.explain(sent, time.Now())

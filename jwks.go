@@ -56,19 +56,23 @@ type JWKS struct {
 
 	sets         []*keyset.Set
 	cacheControl string
-	document     atomic.Pointer[jwksDocument]
+	rendered     atomic.Pointer[jwksDocument]
 }
 
-// jwksDocument is a rendered JWK Set, or a rendered OpenID Provider document.
-type jwksDocument struct {
+// document is what is sent to a client.
+type document struct {
 	body []byte
 	etag string
+}
 
-	// Only a JWK Set has these.
+// jwksDocument is a rendered JWK Set.
+type jwksDocument struct {
+	document
+	discovery document // the OpenID Provider document; empty if it is not configured
+
 	schedules  []*keyset.Schedule // of the key sets, which it was rendered from
 	algorithms []jose.SignatureAlgorithm
-	expires    time.Time     // when the keys are others; the zero time if that is not known
-	discovery  *jwksDocument // the OpenID Provider document, if there is one
+	expires    time.Time // when the keys are others; the zero time if that is not known
 }
 
 const (
@@ -101,12 +105,12 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 	}
 	j.cacheControl = fmt.Sprintf("public, max-age=%d", int(time.Duration(j.MaxAge).Seconds()))
 
-	app, err := ctx.App("elasticsearch_jwt")
+	app, err := appOf(ctx)
 	if err != nil {
-		return fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
+		return err
 	}
 	for _, name := range j.Keys {
-		ks, err := app.(*App).keySet(name)
+		ks, err := app.keySet(name)
 		if err != nil {
 			return err
 		}
@@ -120,7 +124,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		}
 		j.sets = append(j.sets, ks.Set)
 	}
-	app.(*App).servers.Of(ctx).WarnOfJWKS(ctx.Logger())
+	app.servers.Of(ctx).WarnOfJWKS(ctx.Logger())
 	return nil
 }
 
@@ -169,11 +173,11 @@ func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		w.Header().Set("Connection", "close")
 	}
 	now := time.Now()
-	doc, err := j.current(now)
+	jwks, err := j.current(now)
 	if errors.Is(err, errNoPublicKey) {
 		j.awaitKeys(r.Context())
 		now = time.Now()
-		doc, err = j.current(now)
+		jwks, err = j.current(now)
 	}
 	if err != nil {
 		metrics.jwks.unavailable.Inc()
@@ -182,9 +186,9 @@ func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
 	metrics.jwks.served.Inc()
-	contentType := "application/jwk-set+json"
+	doc, contentType := jwks.document, "application/jwk-set+json"
 	if discovery {
-		doc, contentType = doc.discovery, "application/json"
+		doc, contentType = jwks.discovery, "application/json"
 	}
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -213,7 +217,7 @@ func (j *JWKS) awaitKeys(ctx context.Context) {
 
 // current returns the JWK Set as it is at a point in time. It renders it if the keys have changed.
 func (j *JWKS) current(now time.Time) (*jwksDocument, error) {
-	if doc := j.document.Load(); doc != nil && j.isCurrent(doc, now) {
+	if doc := j.rendered.Load(); doc != nil && j.isCurrent(doc, now) {
 		return doc, nil
 	}
 	doc, err := renderJWKS(j.sets, now)
@@ -225,14 +229,14 @@ func (j *JWKS) current(now time.Time) (*jwksDocument, error) {
 			return nil, err
 		}
 	}
-	j.document.Store(doc)
+	j.rendered.Store(doc)
 	return doc, nil
 }
 
 // renderJWKS renders the keys that the sets publish at a point in time.
 func renderJWKS(sets []*keyset.Set, now time.Time) (*jwksDocument, error) {
-	doc := &jwksDocument{}
-	set := jose.JSONWebKeySet{}
+	doc := new(jwksDocument)
+	var set jose.JSONWebKeySet
 	for _, ks := range sets {
 		current := ks.State.Current()
 		if current == nil {
@@ -257,19 +261,18 @@ func renderJWKS(sets []*keyset.Set, now time.Time) (*jwksDocument, error) {
 	if len(set.Keys) == 0 {
 		return nil, errNoPublicKey
 	}
-	var err error
-	doc.body, err = json.Marshal(set)
+	body, err := json.Marshal(set)
 	if err != nil {
 		return nil, fmt.Errorf("rendering the JWKS: %w", err)
 	}
-	doc.body = append(doc.body, '\n')
-	doc.etag = etag(doc.body)
+	doc.document = newDocument(body)
 	return doc, nil
 }
 
-func etag(body []byte) string {
+func newDocument(body []byte) document {
+	body = append(body, '\n')
 	sum := sha256.Sum256(body)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+	return document{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}
 }
 
 // isCurrent reports whether the keys of a document are still those that the sets publish.

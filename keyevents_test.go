@@ -55,6 +55,22 @@ func (r *replica) told() (audit, events map[string][]string) {
 	return audit, events
 }
 
+// TestNoEventOvertakesAnother: key_signing does not come before the key_created of its key, even if it is emitted
+// while those of before Caddy's start are sent.
+func TestNoEventOvertakesAnother(t *testing.T) {
+	app := new(esjwt.App)
+	var sent []string
+	app.OnceStarted(func() {
+		sent = append(sent, "first")
+		app.OnceStarted(func() { sent = append(sent, "third") })
+	})
+	app.OnceStarted(func() { sent = append(sent, "second") })
+	require.Empty(t, sent)
+	app.Started()
+	app.OnceStarted(func() { sent = append(sent, "fourth") })
+	require.Equal(t, []string{"first", "second", "third", "fourth"}, sent)
+}
+
 func TestWhatHappensToAKeyIsToldOnce(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()

@@ -31,11 +31,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	settings := h.settings()
 	h.setDefaults(&settings)
 
-	app, err := ctx.App("elasticsearch_jwt")
-	if err != nil {
-		return fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
+	var err error
+	if h.app, err = appOf(ctx); err != nil {
+		return err
 	}
-	h.app = app.(*App)
 	if h.keys, err = h.app.keySet(h.Keys); err != nil {
 		return err
 	}

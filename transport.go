@@ -1,7 +1,6 @@
 package esjwt
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"strings"
@@ -80,11 +79,11 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		if t.secret, err = setting.WatchHeaderSecret(t.SharedSecret, ctx.Logger()); err != nil {
 			return setting.In("shared_secret", err)
 		}
-		app, err := ctx.App("elasticsearch_jwt")
+		app, err := appOf(ctx)
 		if err != nil {
-			return fmt.Errorf("loading the app elasticsearch_jwt: %w", err)
+			return err
 		}
-		app.(*App).watch(t.secret)
+		app.watch(t.secret)
 	}
 	if t.KeepAlive == nil {
 		t.KeepAlive = new(reverseproxy.KeepAlive)

@@ -16,10 +16,12 @@ const (
 	KMSFailed                         // the KMS cannot be opened, or has no such key
 	NoAnswer                          // the source does not answer
 	SignatureFailed                   // a key did not sign
+
+	FailureKinds = iota // how many kinds there are
 )
 
-// Failures are the names of all kinds of failures, as metrics and events show them.
-var Failures = [...]string{
+// failures are the names of the kinds, as metrics and events show them.
+var failures = [FailureKinds]string{
 	OtherFailure:       "other",
 	StorageUnreachable: "storage_unreachable",
 	StorageNotWritable: "storage_not_writable",
@@ -30,10 +32,18 @@ var Failures = [...]string{
 	SignatureFailed:    "signature",
 }
 
-func (f Failure) String() string { return Failures[f] }
+func (f Failure) String() string { return failures[f.known()] }
+
+// known returns the failure, or [OtherFailure] for a number that is none.
+func (f Failure) known() Failure {
+	if f < 0 || f >= FailureKinds {
+		return OtherFailure
+	}
+	return f
+}
 
 // Failed gives an error a kind. Its text stays as it is.
-func Failed(kind Failure, err error) error { return &failedError{err, kind} }
+func Failed(kind Failure, err error) error { return &failedError{err, kind.known()} }
 
 type failedError struct {
 	error

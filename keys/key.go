@@ -189,9 +189,12 @@ func (k *Key) Sign(payload []byte) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// Check signs something and verifies the signature. It is an error if the private half does not belong to
-// the public half. It is for keys that have both: not for an HMAC key.
+// Check returns an error unless the private half of the key belongs to its public half. It signs something
+// and verifies the signature. A shared secret has no halves, which is an error too.
 func (k *Key) Check() error {
+	if k.Public == nil {
+		return fmt.Errorf("the %s key has no public half to verify with", k.Algorithm)
+	}
 	compact, err := k.Sign([]byte("{}"))
 	if err != nil {
 		return err

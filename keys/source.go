@@ -68,15 +68,25 @@ type Waiting struct {
 	Again time.Duration   // when to ask at the latest
 }
 
-// Check finds an answer that no set can use. That is a fault of the source.
+// errNoKeyInIt says that a source has filled in a [Timed] or [Fixed] without its [Key].
+var errNoKeyInIt = errors.New("the source has given a key that is nil")
+
+// Check returns an error if no set can use the answer, which is a fault of the source: a key is nil, or there
+// are timed keys beside fixed ones, or none can sign.
 func (a Answer) Check() error {
 	signs := len(a.Timed) > 0
 	for _, key := range a.Timed {
+		if key.Key == nil {
+			return errNoKeyInIt
+		}
 		if !key.CanSign() {
-			return fmt.Errorf("the key %s has no private half, and a key with turns of its own must sign", key.ID)
+			return fmt.Errorf("the key %s has no private half, and a timed key must sign", key.ID)
 		}
 	}
 	for _, key := range a.Fixed {
+		if key.Key == nil {
+			return errNoKeyInIt
+		}
 		if key.Signs && !key.CanSign() {
 			return fmt.Errorf("the key %s has no private half, and cannot be the one that signs", key.ID)
 		}
@@ -84,7 +94,7 @@ func (a Answer) Check() error {
 	}
 	switch {
 	case len(a.Timed) > 0 && len(a.Fixed) > 0:
-		return errors.New("the source has keys with turns and keys without, which no set can have")
+		return errors.New("the source has timed keys and fixed ones, which no set can have")
 	case !signs:
 		return errors.New("the source has no key to sign with")
 	}

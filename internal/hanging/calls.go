@@ -5,7 +5,6 @@ package hanging
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -87,28 +86,15 @@ func (h *Calls) end(late bool) {
 // Call makes a call that may hang or panic. If the context ends first, Call returns the context's cause, and leaves
 // the call behind. It returns a panic as an error.
 func Call[T any](ctx context.Context, h *Calls, do func() (T, error)) (T, error) {
-	type answer struct {
-		value T
-		err   error
-	}
 	var none T
 	if err := h.begin(time.Now()); err != nil {
 		return none, err
 	}
-	answers := make(chan answer, 1)
-	go func() {
-		defer func() {
-			if r := recover(); r != nil {
-				answers <- answer{err: fmt.Errorf("the key's driver panicked: %v", r)}
-			}
-		}()
-		value, err := do()
-		answers <- answer{value, err}
-	}()
+	answers := Go("the key's driver", do)
 	select {
 	case a := <-answers:
 		h.end(false)
-		return a.value, a.err
+		return a.Value, a.Err
 	case <-ctx.Done():
 		h.hang(time.Now())
 		go func() {

@@ -26,7 +26,7 @@ type reportedKeys struct {
 // changed.
 func (ks *Set) report(now time.Time, failure error) {
 	if failure != nil {
-		ks.emit("key_failed", zap.Stringer("reason", keys.FailureOf(failure)), zap.Error(failure))
+		ks.emit(keyFailed, zap.Stringer("reason", keys.FailureOf(failure)), zap.Error(failure))
 	}
 	if current := ks.State.Current(); current != nil {
 		// Who receives an event may ask for the keys or change them, so no lock is held here.
@@ -58,27 +58,31 @@ func (ks *Set) newEvents(current *Schedule, now time.Time) (events []func()) {
 		}
 		reported.signing = signing.Key
 		events = append(events, func() {
-			ks.logAndEmit("key_signing", zap.String("kid", signing.ID),
+			ks.logAndEmit(keySigning, zap.String("kid", signing.ID),
 				zap.String("algorithm", string(signing.Algorithm)))
 		})
 	}
+	var revoked []string
 	for i := range current.Records {
 		r := &current.Records[i]
-		if r.RevokedAt(now) && !slices.Contains(reported.revoked, r.ID) {
-			reported.revoked = append(reported.revoked, r.ID)
+		if !r.RevokedAt(now) {
+			continue
+		}
+		revoked = append(revoked, r.ID)
+		if !slices.Contains(reported.revoked, r.ID) {
 			if !first {
 				events = append(events, func() {
-					ks.logAndEmit("key_revoked", zap.String("kid", r.ID), logfield.Time("withdrawn", r.Withdrawn))
+					ks.logAndEmit(keyRevoked, zap.String("kid", r.ID), logfield.Time("withdrawn", r.Withdrawn))
 				})
 			}
 		}
 	}
 	for _, kid := range reported.published {
 		if !slices.Contains(published, kid) {
-			events = append(events, func() { ks.logAndEmit("key_retired", zap.String("kid", kid)) })
+			events = append(events, func() { ks.logAndEmit(keyRetired, zap.String("kid", kid)) })
 		}
 	}
-	reported.published = published
+	reported.published, reported.revoked = published, revoked
 	return events
 }
 
@@ -91,15 +95,15 @@ func (ks *Set) emitNewKey(r *keys.Timed, old bool) {
 		return
 	}
 	fields = append(fields, logfield.Time("signs_from", r.Begins()), logfield.Time("created", r.Created))
-	ks.logAndEmit("key_created", fields...)
+	ks.logAndEmit(keyCreated, fields...)
 }
 
-func (ks *Set) logAndEmit(event string, fields ...zap.Field) {
-	ks.Logger.Named("audit").Info(keyEventText[event], fields...)
-	ks.emit(event, fields...)
+func (ks *Set) logAndEmit(e event, fields ...zap.Field) {
+	ks.Logger.Named("audit").Info(e.message, fields...)
+	ks.emit(e, fields...)
 }
 
-func (ks *Set) emit(event string, fields ...zap.Field) {
+func (ks *Set) emit(e event, fields ...zap.Field) {
 	if ks.Emit == nil {
 		return
 	}
@@ -108,13 +112,16 @@ func (ks *Set) emit(event string, fields ...zap.Field) {
 	for _, f := range fields {
 		f.AddTo(data)
 	}
-	ks.Emit("elasticsearch_jwt."+event, data.Fields)
+	ks.Emit(e.name, data.Fields)
 }
 
-// keyEventText has the log message of each event. key_failed has none, because whoever meets a failure logs it.
-var keyEventText = map[string]string{
-	"key_created": "signing key created",
-	"key_signing": "signing key began to sign",
-	"key_retired": "signing key left the JWKS",
-	"key_revoked": "signing key revoked",
-}
+// event is an event about a key, and the message of the line in the audit log that goes with it.
+type event struct{ name, message string }
+
+var (
+	keyCreated = event{"key_created", "signing key created"}
+	keySigning = event{"key_signing", "signing key began to sign"}
+	keyRetired = event{"key_retired", "signing key left the JWKS"}
+	keyRevoked = event{"key_revoked", "signing key revoked"}
+	keyFailed  = event{name: "key_failed"} // whoever meets a failure logs it
+)

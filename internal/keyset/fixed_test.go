@@ -57,11 +57,11 @@ func TestAnAnswerThatNoSetCanUseIsAFaultOfTheSource(t *testing.T) {
 	half, err := keys.NewPublicKey(jose.ES256, private.Public())
 	require.NoError(t, err)
 	for text, answer := range map[string]keys.Answer{
-		"":                                 {Fixed: []keys.Fixed{{Key: half}, {Key: whole, Signs: true}}},
-		"cannot be the one that signs":     {Fixed: []keys.Fixed{{Key: half, Signs: true}}},
-		"a key with turns of its own must": {Timed: []keys.Timed{{Key: half}}},
-		"no key to sign with":              {Fixed: []keys.Fixed{{Key: half}}},
-		"the source has no key":            {},
+		"":                             {Fixed: []keys.Fixed{{Key: half}, {Key: whole, Signs: true}}},
+		"cannot be the one that signs": {Fixed: []keys.Fixed{{Key: half, Signs: true}}},
+		"a timed key must":             {Timed: []keys.Timed{{Key: half}}},
+		"no key to sign with":          {Fixed: []keys.Fixed{{Key: half}}},
+		"the source has no key":        {},
 		"which no set can have": {
 			Fixed: []keys.Fixed{{Key: whole, Signs: true}}, Timed: []keys.Timed{{Key: whole}},
 		},

@@ -12,7 +12,7 @@ import (
 // keyCounts counts what has happened to the keys of a set since this process first used it.
 type keyCounts struct {
 	rotations atomic.Uint64
-	failures  [len(keys.Failures)]atomic.Uint64
+	failures  [keys.FailureKinds]atomic.Uint64
 }
 
 func (c *keyCounts) addFailure(kind keys.Failure) { c.failures[kind].Add(1) }

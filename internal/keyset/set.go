@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -71,6 +71,20 @@ func (ks *Set) Signs() bool { return ks.signs.Load() }
 
 // Published reports whether a handler of the configuration publishes the set.
 func (ks *Set) Published() bool { return ks.published.Load() }
+
+// WarnOfUse logs a warning if no handler of the configuration uses the keys, or if none publishes keys that
+// handlers sign with.
+func (ks *Set) WarnOfUse() {
+	switch {
+	case ks.Published():
+	case !ks.Signs():
+		ks.Logger.Warn("nothing uses these keys: " +
+			"name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
+	case ks.Source.Public():
+		ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: " +
+			"unless another server does, no cluster can verify the tokens")
+	}
+}
 
 // needs has what all handlers of a configuration need of a set: the longest of their times.
 type needs struct {
@@ -193,28 +207,15 @@ func (ks *Set) ask(ctx context.Context) (keys.Answer, error) {
 // waitFor calls a function, and returns its result. If the context ends first, it returns an error and leaves the
 // call behind, because a storage that hangs may ignore its context.
 func waitFor[T any](ctx context.Context, call func() (T, error)) (T, error) {
-	type answer struct {
-		value T
-		err   error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		defer func() {
-			if r := recover(); r != nil {
-				answers <- answer{err: fmt.Errorf("the source of the keys panicked: %v", r)}
-			}
-		}()
-		value, err := call()
-		answers <- answer{value, err}
-	}()
+	answers := hanging.Go("the source of the keys", call)
 	select {
 	case a := <-answers:
-		return a.value, a.err
+		return a.Value, a.Err
 	case <-ctx.Done():
 	}
 	select { // a source that obeys its context returns now, and its error says more
 	case a := <-answers:
-		return a.value, a.err
+		return a.Value, a.Err
 	case <-time.After(time.Second):
 		var none T
 		return none, keys.Failed(keys.NoAnswer, keys.ErrNoAnswer)

@@ -137,7 +137,7 @@ func (k *knowledge) answered(key nodeKey, status int, now time.Time) (again bool
 			first = time.Time{}
 		}
 	}
-	if k.first401 == nil || len(k.first401) >= maxRemembered {
+	if k.first401 == nil || !ok && len(k.first401) >= maxRemembered {
 		k.first401 = make(map[nodeKey]time.Time)
 	}
 	k.first401[key] = first

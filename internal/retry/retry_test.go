@@ -168,3 +168,17 @@ func TestANodeThatCannotBeReachedLearnsItsKeysAnew(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestAKnownNodeStaysKnown: when as many pairs as possible are remembered, an answer of a node about a key that is
+// one of them does not make the others unknown.
+func TestAKnownNodeStaysKnown(t *testing.T) {
+	var k knowledge
+	key := func(i int) nodeKey { return nodeKey{"es1:9200", fmt.Sprint(i)} }
+	for i := range maxRemembered {
+		k.answered(key(i), http.StatusOK, time.Unix(1_700_000_000, 0))
+	}
+	k.answered(key(0), http.StatusOK, time.Unix(1_700_000_001, 0))
+	for i := range maxRemembered {
+		require.False(t, k.mayNotKnow(key(i)), "key %d", i)
+	}
+}

@@ -10,13 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"go.step.sm/crypto/kms"
+	"go.step.sm/crypto/kms/apiv1"
+
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
-	"github.com/go-jose/go-jose/v4"
-	"go.step.sm/crypto/kms"
-	"go.step.sm/crypto/kms/apiv1"
 )
 
 // signer is a [crypto.Signer] for a key in a KMS. It opens the key again after it failed to sign,
@@ -136,6 +137,7 @@ func (s *signer) connect() (*connection, error) {
 
 // login opens the key at a URI.
 func login(uri *location) (*connection, error) {
+	// The context would live as long as the connection. The time of the call is limited by who makes it.
 	manager, err := kms.New(context.Background(), apiv1.Options{URI: uri.text})
 	if err != nil {
 		return nil, uri.failed("the KMS cannot be opened", err)
@@ -197,14 +199,11 @@ func (s *signer) Close() error {
 	if conn == nil {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- conn.Close() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(timing.StopTimeout):
+	var err error
+	if !hanging.Within(timing.StopTimeout, func() { err = conn.Close() }) {
 		return errors.New("the KMS does not end its session, which is left behind")
 	}
+	return err
 }
 
 // Interface guard

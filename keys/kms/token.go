@@ -82,7 +82,7 @@ var (
 	pinRefusals = []string{
 		"CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE", "retries remaining", "retry remaining",
 	}
-	pinLocked   = []string{"CKR_PIN_LOCKED", "(0 retries remaining)"}
+	pinLocked = []string{"CKR_PIN_LOCKED", "(0 retries remaining)"}
 )
 
 // lockedPause is how long no PIN is tried after a token said that it is locked. One more wrong PIN
