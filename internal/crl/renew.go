@@ -26,11 +26,11 @@ const (
 // While no certificate of an issuer is known, its newest lists are kept. Rollback says whether a
 // fetched list is older than one that is kept.
 //
-// A kept list counts for less than a fetched one, so that a forged list does no harm any more once the
-// genuine one is back:
+// Some kept lists count for less than fetched ones, so that a list that was forged or withdrawn does not
+// refuse clients for ever:
 //
-//   - If no known key has signed it, Check ignores it.
-//   - If the last fetch had no list of its scope (its issuing distribution point), the kept one counts
+//   - Check ignores a kept list that no known key has signed.
+//   - If the last fetch had no list of its scope (its issuing distribution point), a kept list counts
 //     until its nextUpdate. After that, it counts only for certificates that no other list covers.
 //
 // The new lists are checked with the certificates that have signed the earlier ones, so that the first

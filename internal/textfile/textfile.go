@@ -10,8 +10,9 @@ import (
 // ErrUTF16 says that a text is UTF-16.
 var ErrUTF16 = errors.New("it is UTF-16, as Windows tools write it: save it as UTF-8")
 
-// Decode returns a text without the byte order mark that some editors put before it. It does not change
-// anything else, nor binary data. UTF-16 is ErrUTF16, which is a better error than that of a parser.
+// Decode returns a text without the byte order mark that some editors put before it. Data without one,
+// such as binary data, is returned as it is. For UTF-16, the error is ErrUTF16, since that of a parser
+// would not help.
 func Decode(content []byte) ([]byte, error) {
 	text, _ := bytes.CutPrefix(content, []byte("\ufeff"))
 	if isUTF16(text) {
