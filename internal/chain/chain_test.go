@@ -25,7 +25,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
 )
 
-// party has a name and a key, and maybe certificates for them.
+// party is an authority or a client.
 type party struct {
 	name string
 	key  crypto.Signer
@@ -33,7 +33,7 @@ type party struct {
 
 var serial atomic.Int64
 
-// certify has an authority sign a certificate for another's name and key.
+// certify makes a certificate for the name and key of a subject, signed by p.
 func (p party) certify(t testing.TB, subject party, change ...func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -74,7 +74,7 @@ func poolOf(certs ...*x509.Certificate) *x509.CertPool {
 	return pool
 }
 
-// plain is what crypto/x509 says. FIPS 140-3 would not have it use the curve that counts.
+// plain calls crypto/x509 itself. In FIPS 140-3 mode, it would refuse the curve that counts.
 func plain(sent []*x509.Certificate, pool *x509.CertPool) (chains [][]*x509.Certificate, err error) {
 	fips140.WithoutEnforcement(func() {
 		chains, err = sent[0].Verify(x509.VerifyOptions{
@@ -85,21 +85,21 @@ func plain(sent []*x509.Certificate, pool *x509.CertPool) (chains [][]*x509.Cert
 	return chains, err
 }
 
-// counting is a curve that counts the signatures that are checked with a key on it.
+// counting is a curve. It counts the signatures that are checked with its keys.
 type counting struct {
 	elliptic.Curve
 	checks *atomic.Int64
 }
 
-// Params are those of the curve, but not the same: crypto/ecdsa then goes on with the curve itself.
+// Params returns a copy of the curve's parameters, so that crypto/ecdsa calls the methods of counting.
 func (c counting) Params() *elliptic.CurveParams {
 	c.checks.Add(1)
 	params := *c.Curve.Params()
 	return &params
 }
 
-// junk are nine intermediates without worth: one with the name and key of the real authority, and
-// above it a web of issuers of one name that have certified each other.
+// junk returns nine useless intermediates. One has the name and key of the real authority, and is signed
+// by one of eight issuers, which have the same name and have certified each other.
 func junk(t testing.TB, authority party, checks *atomic.Int64) []*x509.Certificate {
 	t.Helper()
 	var issuers []party
@@ -119,8 +119,8 @@ func junk(t testing.TB, authority party, checks *atomic.Int64) []*x509.Certifica
 	return certs
 }
 
-// TestJunkCostsNothing: no signature is checked with a key that no authority has vouched for. A
-// client could have up to a hundred checked otherwise, each of which takes milliseconds.
+// TestJunkCostsNothing: signatures are checked only with keys that an authority has certified. Otherwise
+// a client could make Caddy check up to a hundred, each of which takes milliseconds.
 func TestJunkCostsNothing(t *testing.T) {
 	authority := newParty(t, "authority")
 	pool := poolOf(authority.certify(t, authority))
@@ -138,14 +138,14 @@ func TestJunkCostsNothing(t *testing.T) {
 			require.Equal(t, plainErr == nil, err == nil)
 			if name == "a client" {
 				require.Len(t, chains, 1)
-				require.Greater(t, checks.Load(), int64(50), "so the web is one")
+				require.Greater(t, checks.Load(), int64(50), "by crypto/x509 itself")
 			}
 		})
 	}
 }
 
-// TestTheChainsAreThoseOfCryptoX509, whatever authorities have certified each other, and in
-// whatever order their certificates come.
+// TestTheChainsAreThoseOfCryptoX509, no matter which authorities have certified each other, and in which
+// order their certificates come.
 func TestTheChainsAreThoseOfCryptoX509(t *testing.T) {
 	var keys []crypto.Signer
 	for range 6 {
@@ -205,7 +205,7 @@ func TestTheChainsAreThoseOfCryptoX509(t *testing.T) {
 	require.Less(t, good, 350)
 }
 
-// texts are chains as lists of serial numbers.
+// texts returns chains as lists of serial numbers.
 func texts(chains [][]*x509.Certificate) []string {
 	var all []string
 	for _, certs := range chains {
@@ -304,7 +304,7 @@ func TestTheErrorSaysWhichIntermediateIsAtFault(t *testing.T) {
 	}
 }
 
-// TestAnIntermediateCountsOnce, in however many forms it is sent.
+// TestAnIntermediateCountsOnce, even if it is sent in several forms.
 func TestAnIntermediateCountsOnce(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -319,8 +319,7 @@ func TestAnIntermediateCountsOnce(t *testing.T) {
 	require.True(t, bytes.Equal(twin.RawTBSCertificate, chains[0][1].RawTBSCertificate))
 }
 
-// BenchmarkVerify is the cost of a client's certificate, beside that of a client that sends junk
-// along.
+// BenchmarkVerify verifies a client's certificate alone, and together with junk.
 func BenchmarkVerify(b *testing.B) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(b, err)

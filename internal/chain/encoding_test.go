@@ -23,7 +23,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
 )
 
-// parts are those of a certificate, for a test to put together in another way.
+// parts are the parts of a certificate. Tests put them together in other ways.
 type parts struct {
 	TBS       asn1.RawValue
 	Algorithm asn1.RawValue
@@ -46,7 +46,7 @@ func marshal(t testing.TB, value any) []byte {
 	return der
 }
 
-// sequence is a SEQUENCE with a length in as many more bytes as it takes.
+// sequence returns a SEQUENCE whose length has more bytes than necessary.
 func sequence(longer int, content ...[]byte) []byte {
 	return tagged(0x30, longer, bytes.Join(content, nil))
 }
@@ -60,7 +60,7 @@ func tagged(tag byte, longer int, content []byte) []byte {
 	return slices.Concat([]byte{tag, 0x80 | byte(len(length))}, length, content)
 }
 
-// shifted moves a signature to the left, into as many bits as are declared to be unused.
+// shifted moves a signature to the left, and declares as many bits to be unused.
 func shifted(signature []byte, bits int) asn1.BitString {
 	moved := new(big.Int).Lsh(new(big.Int).SetBytes(signature), uint(bits))
 	return asn1.BitString{Bytes: moved.FillBytes(make([]byte, len(signature))), BitLength: 8*len(signature) - bits}
@@ -68,7 +68,7 @@ func shifted(signature []byte, bits int) asn1.BitString {
 
 type ecdsaSignature struct{ R, S *big.Int }
 
-// otherForms are all ways in which the holder of a certificate may write it anew. crypto/x509 takes
+// otherForms returns the forms into which the holder of a certificate may change it. crypto/x509 accepts
 // some of them.
 func otherForms(t testing.TB, raw []byte, authority crypto.PublicKey) map[string][]byte {
 	t.Helper()
@@ -136,7 +136,7 @@ func otherForms(t testing.TB, raw []byte, authority crypto.PublicKey) map[string
 	return forms
 }
 
-// issuers are authorities with a key of each kind, and how they sign.
+// issuers returns an authority for each kind of key and signature.
 func issuers(t testing.TB) map[string]issuer {
 	t.Helper()
 	ec := func(curve elliptic.Curve) crypto.Signer {
@@ -202,11 +202,10 @@ func (i issuer) issue(t testing.TB, serial int64, key crypto.PublicKey) *x509.Ce
 	return cert
 }
 
-// TestACertificateInAnotherFormIsKnownForIt: whoever has a certificate can change its fingerprint,
-// and the authority's signature still holds (the transaction malleability of Bitcoin, BIP 62, for
-// n-s; the bits of BIT STRING that X.690 section 8.6.2 lets be unused for the others). Whatever
-// crypto/x509 takes is known as re-encoded, or has the fingerprint of the certificate that was issued
-// among its own.
+// TestACertificateInAnotherFormIsKnownForIt: the holder of a certificate can change its fingerprint
+// without breaking the authority's signature. One way is n-s, as in Bitcoin's transaction malleability
+// (BIP 62). Others use the unused bits of a BIT STRING (X.690 section 8.6.2). All forms that crypto/x509
+// accepts have the fingerprint of the issued certificate among theirs, and all but n-s are Reencoded.
 func TestACertificateInAnotherFormIsKnownForIt(t *testing.T) {
 	taken := map[string]bool{}
 	for name, authority := range issuers(t) {
@@ -233,7 +232,7 @@ func TestACertificateInAnotherFormIsKnownForIt(t *testing.T) {
 	require.True(t, taken["something after the signature"])
 }
 
-// TestEitherFormOfASignatureMayBeTheAuthoritys: it chooses s or n-s at random.
+// TestEitherFormOfASignatureMayBeTheAuthoritys: an authority makes s or n-s, at random.
 func TestEitherFormOfASignatureMayBeTheAuthoritys(t *testing.T) {
 	authority := issuers(t)["P-256"]
 	cert := authority.issue(t, 1, authority.key.Public())
@@ -243,8 +242,8 @@ func TestEitherFormOfASignatureMayBeTheAuthoritys(t *testing.T) {
 	require.Contains(t, chain.Fingerprints(twin), sha256.Sum256(cert.Raw))
 }
 
-// FuzzReencoded looks for a form of a certificate that crypto/x509 takes and that is not known for
-// what it is. The keys are the same in each process.
+// FuzzReencoded looks for a form of a certificate that crypto/x509 accepts, and that is neither Reencoded
+// nor has the fingerprint of the original. The keys are the same in each process.
 func FuzzReencoded(f *testing.F) {
 	var authorities []issuer
 	originals := map[string]*x509.Certificate{} // by what is signed

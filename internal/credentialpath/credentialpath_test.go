@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// made are the requests that make or change credentials, after the reference of Elasticsearch's and
-// OpenSearch's interfaces.
+// made has the requests that make or change credentials, from the documentation of Elasticsearch and
+// OpenSearch.
 var made = []struct{ method, path string }{
 	{"POST", "/_security/api_key"},
 	{"PUT", "/_security/api_key"},
@@ -52,7 +52,7 @@ func TestRequestsThatMakeCredentials(t *testing.T) {
 	}
 }
 
-// TestSpellingsOfAPath are what nodes, proxies and libraries take for one path, or may.
+// TestSpellingsOfAPath has spellings that a node, a proxy or a library may take for the same path.
 func TestSpellingsOfAPath(t *testing.T) {
 	for _, path := range []string{
 		"/_security/api_key/", "/_security/api_key///", "//_security/api_key", "/_security//api_key",
@@ -79,7 +79,7 @@ func TestSpellingsOfAPath(t *testing.T) {
 	}
 }
 
-// TestOtherRequestsGoThrough: those that read, those that take credentials away, and all others.
+// TestOtherRequestsGoThrough: requests that read, those that remove credentials, and all others.
 func TestOtherRequestsGoThrough(t *testing.T) {
 	for _, request := range []struct{ method, path string }{
 		{"GET", "/_security/api_key"},
@@ -119,7 +119,7 @@ func parse(t testing.TB, requestURI string) *url.URL {
 	return u
 }
 
-// FuzzNoSpellingEscapes respells the paths that make credentials, as the fuzzer chooses.
+// FuzzNoSpellingEscapes tries other spellings of the paths that make credentials.
 func FuzzNoSpellingEscapes(f *testing.F) {
 	f.Add(uint8(0), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11})
 	f.Add(uint8(5), []byte{0x11, 0x11, 0x11, 0x11})
@@ -129,13 +129,13 @@ func FuzzNoSpellingEscapes(f *testing.F) {
 		spelled := respell(request.path, choices)
 		u, err := url.ParseRequestURI(spelled)
 		if err != nil {
-			return // no server takes it
+			return // servers refuse it
 		}
 		require.True(t, Makes(request.method, u), "%s %s", request.method, spelled)
 	})
 }
 
-// respell writes a path in another way: each choice has one byte of it to change, and how.
+// respell returns another spelling of a path. Each choice has the place of a change and its kind.
 func respell(path string, choices []byte) string {
 	for _, choice := range choices {
 		at := int(choice>>4) * len(path) / 16
@@ -175,7 +175,7 @@ func respell(path string, choices []byte) string {
 	return path
 }
 
-// FuzzMakes takes any path, and changes nothing by decoding it once before.
+// FuzzMakes checks that a path makes credentials if its decoded form does.
 func FuzzMakes(f *testing.F) {
 	f.Add("POST", "/_security/api%5fkey")
 	f.Add("GET", "/_security/%zz")
@@ -204,7 +204,8 @@ func BenchmarkMakes(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode is a path as long as a request line can be, encoded as often as it can be.
+// BenchmarkDecode decodes a path that is as long as a request line can be, and encoded as many times as
+// fit into it.
 func BenchmarkDecode(b *testing.B) {
 	path := "/_security/%" + strings.Repeat("25", 8000) + "61pi_key"
 	b.SetBytes(int64(len(path)))

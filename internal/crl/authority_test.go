@@ -21,7 +21,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
 
-// now is when everything in these tests happens.
+// now is the time at which lists are checked in these tests.
 var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
 // authority issues certificates and lists.
@@ -40,7 +40,7 @@ func newKey(t testing.TB) crypto.Signer {
 	return key
 }
 
-// newAuthority makes one with a key of its own; parent nil: a root.
+// newAuthority makes an authority with a new key. Without a parent, it is a root.
 func newAuthority(t testing.TB, name string, parent *authority, changes ...change) *authority {
 	t.Helper()
 	return newAuthorityWithKey(t, name, parent, newKey(t), changes...)
@@ -88,8 +88,8 @@ func (a *authority) client(t testing.TB, serial int64, changes ...change) *x509.
 	return a.sign(t, template, newKey(t).Public())
 }
 
-// list is what a revocation list says; zero: issued an hour ago, the next one
-// due in an hour, nobody on it.
+// list describes a revocation list. By default, it was issued an hour ago, the next
+// one is due in an hour, and it has no entries.
 type list struct {
 	authority  *authority
 	v1         bool
@@ -127,8 +127,8 @@ var (
 	oidECDSAWithSHA1   = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}
 )
 
-// der signs the list. x509.CreateRevocationList would not do most of what has
-// to be tried here.
+// der signs the list. x509.CreateRevocationList could not make most of the lists that
+// these tests need.
 func (l list) der(t testing.TB) []byte {
 	t.Helper()
 	if l.thisUpdate == 0 {
@@ -233,8 +233,8 @@ func addAll(b *cryptobyte.Builder, exts []pkix.Extension) {
 	}
 }
 
-// point is an issuing distribution point with the given flag (a tag number; 0:
-// none) and URIs.
+// point returns an issuing distribution point with URIs and a flag, which is a tag
+// number, or 0 for none.
 func point(flag uint8, uris ...string) []pkix.Extension {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -254,7 +254,7 @@ func point(flag uint8, uris ...string) []pkix.Extension {
 	return []pkix.Extension{rawPoint(b.BytesOrPanic())}
 }
 
-// reasons is an issuing distribution point for some reasons, by the bits of ReasonFlags.
+// reasons returns an issuing distribution point for some reasons, in the bits of ReasonFlags.
 func reasons(bits ...byte) []pkix.Extension {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -267,7 +267,7 @@ func rawPoint(value []byte) pkix.Extension {
 	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: value}
 }
 
-// bundle is lists as PEM.
+// bundle returns lists in PEM.
 func bundle(t testing.TB, lists ...list) []byte {
 	t.Helper()
 	var data []byte

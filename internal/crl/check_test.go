@@ -273,7 +273,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// utf8Name is an authority's name with UTF8Strings, where crypto/x509 writes
+// utf8Name returns an authority's name with UTF8Strings. crypto/x509 would write
 // PrintableStrings.
 func utf8Name(t testing.TB, name string) []byte {
 	t.Helper()
@@ -344,8 +344,8 @@ func TestCheckBelievesOnlyWhoMaySignLists(t *testing.T) {
 	}
 }
 
-// Which algorithms there are is for crypto/x509 to know: it reads one that it cannot verify, and would
-// read and verify one that is newer than this package.
+// crypto/x509 decides which algorithms can be used. It parses a list with an algorithm that it cannot
+// verify, and it may learn to verify algorithms that are newer than this package.
 func TestAlgorithmsAreForX509ToJudge(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	dsaWithSHA256 := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 2}
@@ -353,8 +353,8 @@ func TestAlgorithmsAreForX509ToJudge(t *testing.T) {
 	require.Equal(t, crl.BadSignature, lists.Check(chain(ca.client(t, 5), ca), now).Status)
 }
 
-// An authority may split its list in parts, each for the certificates that name
-// its address. The parts do not replace each other.
+// An authority can split its list into parts, each for the certificates that have its
+// address. The parts do not replace each other.
 func TestCheckOfAListInParts(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	first, second := "http://ca/1.crl", "http://ca/2.crl"
@@ -396,7 +396,7 @@ func TestCheckOfAListInParts(t *testing.T) {
 	}
 }
 
-// A part can be named otherwise than by URI.
+// The name of a part need not be a URI.
 func TestCheckOfAPartWithAnotherName(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	client := ca.client(t, 5, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"u:"} })
@@ -441,7 +441,7 @@ func commonName(t testing.TB, name string) []byte {
 	return der
 }
 
-// directoryPoint is the distribution point of a certificate with a directory name.
+// directoryPoint returns the CRL distribution points of a certificate, with a directory name.
 func directoryPoint(t testing.TB, name string) pkix.Extension {
 	t.Helper()
 	var b cryptobyte.Builder

@@ -76,8 +76,7 @@ func TestInfos(t *testing.T) {
 	require.Equal(t, 1, lists.SignersKnown())
 }
 
-// The issuers that are known from the old list are enough to check the new one
-// before it is needed.
+// The new list is checked in advance with the issuers that are known from the old one.
 func TestRenewChecksSignaturesAhead(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	before := parse(t, list{authority: ca})
@@ -305,7 +304,7 @@ func wrap(t testing.TB, der []byte, more ...byte) []byte {
 	return der
 }
 
-// What may be in a list and changes nothing.
+// Parts of a list that do not matter.
 func TestParseAccepts(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	harmless := []pkix.Extension{
@@ -365,7 +364,7 @@ func TestListsOfOpenSSL(t *testing.T) {
 	}
 }
 
-// many is a list of n certificates with 16 bytes of serial number.
+// many returns a list of n certificates with serial numbers of 16 bytes.
 func many(t testing.TB, ca *authority, n int) list {
 	t.Helper()
 	entries := make([]x509.RevocationListEntry, n)
@@ -476,7 +475,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// compare requires that crypto/x509 reads the same, where it reads it at all.
+// compare requires that crypto/x509 reads the same, unless it refuses the list.
 func compare(t *testing.T, der []byte, info crl.Info) {
 	t.Helper()
 	theirs, err := x509.ParseRevocationList(der)

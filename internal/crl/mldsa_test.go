@@ -15,7 +15,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
 
-// TestAListThatIsSignedWithMLDSA is judged like any other since crypto/x509 knows the algorithm.
+// TestAListThatIsSignedWithMLDSA: it is checked like any other, since crypto/x509 knows the algorithm.
 func TestAListThatIsSignedWithMLDSA(t *testing.T) {
 	key, err := mldsa.GenerateKey(mldsa.MLDSA65())
 	require.NoError(t, err)

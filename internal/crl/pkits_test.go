@@ -13,8 +13,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
 
-// pkitsTest is a test of NIST's Public Key Interoperability Test Suite, version 1.0.1: the path to
-// the client's certificate, the lists beside that of the trust anchor, and what comes of it.
+// pkitsTest is a test of NIST's Public Key Interoperability Test Suite, version 1.0.1, with the
+// certificates on the way to the client's, the lists besides that of the trust anchor, and the outcome.
 type pkitsTest struct {
 	number      string
 	valid       bool // what NIST expects
@@ -24,7 +24,7 @@ type pkitsTest struct {
 	want        string
 }
 
-// The outcomes beside those of a Check. Each of them refuses the client, or does not let Caddy
+// The outcomes besides those of Check. With noChain, the client is refused. With noList, Caddy does not
 // start.
 const (
 	noChain = "no chain"

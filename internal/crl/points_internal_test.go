@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzPoints reads distribution points as certificates have them, which clients bring.
+// FuzzPoints reads the CRL distribution points of certificates, which come from clients.
 func FuzzPoints(f *testing.F) {
 	issuer := []byte("\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA")
 	f.Add([]byte("\x30\x0c\x30\x0a\xa0\x08\xa0\x06\x86\x04http"), issuer)

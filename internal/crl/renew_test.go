@@ -10,8 +10,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
 
-// TestANewerListIsNeverReplacedByAnOlderOne, nor by a forged one, over any number of generations,
-// whether its issuer was known from the start or only in the end.
+// TestANewerListIsNeverReplacedByAnOlderOne, nor by a forged one, after any number of fetches. It does
+// not matter whether the issuer was known before the first fetch or only after the last one.
 func TestANewerListIsNeverReplacedByAnOlderOne(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	renewed := newAuthority(t, "CA", nil) // the same authority with a new key
@@ -84,7 +84,7 @@ func TestANewerListIsNeverReplacedByAnOlderOne(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptIsBounded: whoever is on the way can serve as many lists as they like.
+// TestWhatIsKeptIsBounded: an attacker on the network can serve any number of lists.
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	var lists *crl.Lists
@@ -103,8 +103,8 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	require.Positive(t, again.SignersKnown(), "what is known of the signatures is kept")
 }
 
-// TestAForgedListIsOverWhenTheGoodOneIsBack, and takes the place of none while it is there: whoever
-// is on the way to a URL, or a mistake there, would refuse an authority's clients for good.
+// TestAForgedListIsOverWhenTheGoodOneIsBack, and does not replace the good one before. Otherwise an
+// attacker on the network, or a mistake at the URL, could refuse an authority's clients for ever.
 func TestAForgedListIsOverWhenTheGoodOneIsBack(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	impostor := newAuthority(t, "CA", nil)
@@ -158,9 +158,9 @@ func TestAForgedListIsOverWhenTheGoodOneIsBack(t *testing.T) {
 	}
 }
 
-// TestAScopeThatIsNoLongerFetchedExpires: an authority that splits its list, or no longer does, has
-// lists of other scopes, and the last ones of before must not refuse its clients for good. Whoever
-// serves part of the lists gains nothing.
+// TestAScopeThatIsNoLongerFetchedExpires: when an authority splits its list or joins the parts, the new
+// lists have other scopes, and the old ones must not refuse its clients for ever. An attacker who
+// withholds some of the lists gains nothing.
 func TestAScopeThatIsNoLongerFetchedExpires(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	part := func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://ca/1.crl"} }

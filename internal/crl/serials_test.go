@@ -13,8 +13,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
 
-// Numbers of every length, some of which have their last bytes in common, are
-// told from each other. The first entry of a certificate says the reason.
+// Serial numbers of every length are told apart, even if their last bytes are the same.
+// The reason is that of a certificate's first entry.
 func TestSerialsOfAnyKind(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -55,8 +55,8 @@ func TestSerialsOfAnyKind(t *testing.T) {
 	}
 }
 
-// BenchmarkSerials parses lists of many certificates and looks one of them up, in the order of their
-// serial numbers and in none. What a list takes is in bytes/cert, with the list itself.
+// BenchmarkSerials parses lists of many certificates, sorted by serial number and not, and looks up one
+// certificate. The metric bytes/cert is the memory for each certificate, including the list itself.
 func BenchmarkSerials(b *testing.B) {
 	ca := newAuthority(b, "CA", nil)
 	for _, n := range []int{100_000, 1_000_000} {
@@ -103,7 +103,7 @@ func BenchmarkSerials(b *testing.B) {
 	}
 }
 
-// heap is how many bytes are in use.
+// heap returns the number of bytes in use.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()

@@ -61,7 +61,7 @@ func parse(t testing.TB, text string) *denylist.List {
 	return list
 }
 
-// named is as much of a certificate as names are compared with.
+// named returns a certificate that has a serial number and these names only.
 func named(t testing.TB, subject, issuer pkix.RDNSequence) *x509.Certificate {
 	t.Helper()
 	cert := &x509.Certificate{SerialNumber: big.NewInt(1)}
@@ -148,8 +148,8 @@ func TestDenies(t *testing.T) {
 	}
 }
 
-// What Java prints for these names differs from what RFC 2253 prints, or from
-// what they are. Users copy either.
+// Java prints these names in another way than RFC 2253, or in a way that another name
+// has too. Users copy one or the other.
 func TestDeniesNamesThatAreWrittenInSeveralWays(t *testing.T) {
 	cn, o, unknown := []int{2, 5, 4, 3}, []int{2, 5, 4, 10}, []int{1, 2, 3, 4}
 	title, serialNumber := []int{2, 5, 4, 12}, []int{2, 5, 4, 5}

@@ -154,7 +154,7 @@ func TestParseRefuses(t *testing.T) {
 			"subject CN=a\n\ufeffsubject CN=b", "line 2: it has the invisible character U+FEFF",
 		},
 		"carriage returns as ends of lines": {"subject CN=a\rsubject CN=b", "the line end U+000D"},
-		// Whoever cannot see that a comment goes on believes that the file denies somebody.
+		// In an editor that begins a new line here, the file seems to deny somebody.
 		"a comment with a carriage return":     {"# who left\rsubject CN=a\r", "line 1: it has the line end U+000D in it"},
 		"a comment with a line tabulation":     {"# who left\vsubject CN=a", "the line end U+000B"},
 		"a comment with a form feed":           {"# who left\fsubject CN=a", "the line end U+000C"},
@@ -205,7 +205,7 @@ func TestParseReportsAFewOfMany(t *testing.T) {
 	require.NotContains(t, err.Error(), "line 11: ")
 }
 
-// entries is a file with n entries of each kind.
+// entries returns a file with n entries of each kind.
 func entries(n int) string {
 	var text strings.Builder
 	for i := range n {
@@ -273,7 +273,7 @@ func grep(text, keyword string) string {
 	return found.String()
 }
 
-// TestNothingOfAFileThatIsNoListIsQuoted: a wrong name can be that of a secret.
+// TestNothingOfAFileThatIsNoListIsQuoted: somebody may configure the name of a file with a secret.
 func TestNothingOfAFileThatIsNoListIsQuoted(t *testing.T) {
 	for name, file := range map[string]string{
 		"a private key": "-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n",
@@ -300,8 +300,8 @@ func FuzzParse(f *testing.F) {
 			require.ErrorContains(t, err, "deny list: ")
 			return
 		}
-		// A list is as long as its lines that are neither empty nor comments, or
-		// shorter, and empty only without any.
+		// There are no more entries than lines with entries, and none only if there are
+		// no such lines.
 		lines := 0
 		for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) {
 			if line = strings.Trim(line, " \t\r\n"); line != "" && line[0] != '#' {
@@ -314,8 +314,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Every name of a certificate can be put into the file, in both of its forms, but
-// for one that ends in a tab, which nobody could see at the end of a line.
+// The name of any certificate can be written into the file, as Java prints it and as in
+// RFC 2253, unless it ends with a tab.
 func FuzzSubject(f *testing.F) {
 	f.Add(client.RawSubject)
 	f.Add([]byte("0\x0f1\r0\v\x06\x03U\x04\n\x13\x04Acm\t")) // O=Acm and a tab

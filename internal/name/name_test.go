@@ -29,8 +29,8 @@ func TestNamesOfPeopleAndMachinesAreSafe(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoName, and for what use. Sources: Elasticsearch's case-insensitive comparison of groups and names and
-// the templates of roles, both seen on real nodes; Unicode Technical Report 36 for what cannot be seen.
+// TestWhatIsNoName has the kinds for which a text is no name. Sources: real Elasticsearch nodes for the comparison
+// without regard to case and for the templates of roles; Unicode Technical Report 36 for invisible characters.
 func TestWhatIsNoName(t *testing.T) {
 	const plain, group, dn, header = "plain ", "group ", "dn ", "header "
 	const all = plain + group + dn + header
@@ -91,7 +91,7 @@ func TestWhatIsNoName(t *testing.T) {
 	}
 }
 
-// TestAnErrorHasTheCharacterByItsNumber and nothing else that the holder of a certificate chose.
+// TestAnErrorHasTheCharacterByItsNumber, and nothing else of the name.
 func TestAnErrorHasTheCharacterByItsNumber(t *testing.T) {
 	require.EqualError(t, name.Safe("ali\u202ece", name.Plain), "the name has a character that cannot be seen: U+202E")
 	require.EqualError(t, name.Clean(""), "the name is empty")

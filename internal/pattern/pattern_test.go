@@ -44,7 +44,7 @@ func TestOnlyLettersOfASCIIHaveTwoCases(t *testing.T) {
 	}
 }
 
-// TestAPatternFindsWhatJavaFinds has answers of OpenJDK 17. The integration tests ask it for many more.
+// TestAPatternFindsWhatJavaFinds has results of OpenJDK 17. An integration test compares many more.
 func TestAPatternFindsWhatJavaFinds(t *testing.T) {
 	for _, tt := range []struct{ pattern, text, want string }{
 		{"CN=(.*?)(?:,|$)", "CN=alice, O=acme", "alice"},
@@ -91,8 +91,8 @@ func find(t *testing.T, source, text string) string {
 	return "none"
 }
 
-// TestWhatJavaReadsOtherwiseIsAnError: what Go has not, what means another thing in Java, and what depends on
-// its release.
+// TestWhatJavaReadsOtherwiseIsAnError: patterns that Go does not support, that have another meaning in Java, or
+// whose meaning depends on the release of Java.
 func TestWhatJavaReadsOtherwiseIsAnError(t *testing.T) {
 	for source, advice := range map[string]string{
 		"CN=.*":           "put what is the name in parentheses",
@@ -196,7 +196,7 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		require.GreaterOrEqual(t, re.NumSubexp(), 1)
-		// Go's own expression without folding finds no text that this one does not find.
+		// The same expression in Go, which heeds case, matches no other texts.
 		if own, err := regexp.Compile(source); err == nil && !strings.ContainsAny(source, `.$\(`) && own.MatchString(text) {
 			require.True(t, re.MatchString(text), "%q in %q", source, text)
 		}

@@ -69,7 +69,7 @@ func FuzzBlocks(f *testing.F) {
 		require.GreaterOrEqual(t, damaged, 0)
 		require.Equal(t, pemfile.Count(text), len(blocks)+damaged)
 
-		// Blocks that were read are whole when they are written again.
+		// The blocks can be written and read again.
 		var written []byte
 		for _, block := range blocks {
 			written = append(written, pem.EncodeToMemory(block)...)

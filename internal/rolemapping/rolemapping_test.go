@@ -155,7 +155,7 @@ func TestParseIsBounded(t *testing.T) {
 	require.ErrorContains(t, err, "more than 4194304")
 }
 
-// entries is a file with n names in ten roles.
+// entries returns a file with n names in ten roles.
 func entries(n int) string {
 	var text strings.Builder
 	for role := range 10 {
@@ -204,7 +204,7 @@ func FuzzParse(f *testing.F) {
 			require.Nil(t, mapping)
 			return
 		}
-		// What is accepted is what any YAML reader sees in the file.
+		// Any YAML parser reads the same names and roles.
 		var plain map[string][]string
 		require.NoError(t, yaml.Unmarshal(data, &plain))
 		for role, names := range plain {

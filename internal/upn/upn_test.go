@@ -14,7 +14,7 @@ import (
 
 var principalName = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 3}
 
-// names is a subject alternative name extension's value with these other names.
+// names returns the content of a subject alternative name extension.
 func names(t testing.TB, add ...func(*cryptobyte.Builder)) []byte {
 	t.Helper()
 	var b cryptobyte.Builder
@@ -70,7 +70,7 @@ func TestUserPrincipalNames(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoUserPrincipalName is an error, also beside a good one, which it must not be passed over for.
+// TestWhatIsNoUserPrincipalName is an error, even beside a good one, which must not be used instead.
 func TestWhatIsNoUserPrincipalName(t *testing.T) {
 	alice := other(principalName, cbasn1.UTF8String, "alice")
 	raw := func(b ...byte) func(*cryptobyte.Builder) {

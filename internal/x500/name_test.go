@@ -31,7 +31,7 @@ const (
 	oidOU = "\x55\x04\x0b"
 )
 
-// subject encodes relative names, each with any number of attributes.
+// subject encodes relative distinguished names, each with any number of attributes.
 func subject(rdns ...[]attribute) []byte {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -66,8 +66,8 @@ func readJSON(t testing.TB, path string, v any) {
 	require.NoError(t, json.Unmarshal(data, v))
 }
 
-// What Elasticsearch 8.17 and 9.2 answered to these certificates at a PKI
-// realm with the default username_pattern.
+// The answers of Elasticsearch 8.17 and 9.2 to these certificates, from a PKI realm
+// with the default username_pattern.
 func TestStringAgreesWithPKIRealm(t *testing.T) {
 	var vectors []struct {
 		Name     string
@@ -380,7 +380,7 @@ func TestManyAttributes(t *testing.T) {
 	require.Len(t, values, 2000)
 }
 
-// usual is the size of subject that clients have.
+// usual returns a subject of the size that clients have.
 func usual() []byte {
 	return subject(
 		[]attribute{{"\x55\x04\x06", cbasn1.PrintableString, "DE"}},

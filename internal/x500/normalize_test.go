@@ -107,7 +107,7 @@ func BenchmarkNormalize(b *testing.B) {
 	}
 }
 
-// checkNormal requires that a normal form, if there is one, is its own.
+// checkNormal requires that a normal form is its own normal form.
 func checkNormal(t *testing.T, dn string) {
 	t.Helper()
 	normal, err := x500.Normalize(dn)
