@@ -250,6 +250,6 @@ func TestAnOlderListFromAURLIsNotBelieved(t *testing.T) {
 		require.Equal(t, "revoked", s.sends(eve))
 	}
 	eventually(t, func() bool {
-		return strings.Contains(s.logs.String(), "a revocation list came that is older than the one before")
+		return strings.Contains(s.logs.String(), "the URL gave an older revocation list than before")
 	}, "a warning")
 }

@@ -58,7 +58,7 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 				return fmt.Appendf(nil, "# %d\nsubject CN=alice,O=analysts\n", n)
 			})
 			require.Equal(t, "403 revoked", r.refusal())
-			require.Contains(t, r.logs.String(), "it is written again and again and never rests")
+			require.Contains(t, r.logs.String(), "it changes all the time")
 			time.Sleep(time.Minute)
 		})
 	})

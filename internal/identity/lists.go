@@ -104,7 +104,7 @@ func (f *Files) openLists(source string, resolve setting.Resolver, logger *zap.L
 		}
 		lists, rollback := state.renew(fetched)
 		if rollback {
-			logger.Warn("a revocation list came that is older than the one before, which stays: "+
+			logger.Warn("the URL gave an older revocation list than before, and the newer one stays in use: "+
 				"is the server out of date, or is somebody on the way?",
 				zap.String("source", setting.Redacted(name)))
 		}

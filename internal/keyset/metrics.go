@@ -29,9 +29,9 @@ type Metrics struct {
 // signing_key_created_timestamp_seconds.
 var (
 	keyCreatedDesc = keyDesc("signing_key_created_timestamp_seconds",
-		"When the key that signs was made; not for keys whose source does not know.")
+		"When the key that signs was made; absent if the source of the keys does not know.")
 	nextRotationDesc = keyDesc("next_rotation_timestamp_seconds",
-		"When another key begins to sign; not if that is for a person to say.")
+		"When another key begins to sign; absent if that is not planned.")
 	publishedKeysDesc = keyDesc("published_keys",
 		"Public keys that are published; not for a shared secret.")
 	rotationsDesc = keyDesc("key_rotations_total",

@@ -200,7 +200,7 @@ func (v *Value[T]) logChange(settled bool) {
 	v.logger.Info("the source has changed and was read again")
 	if now := time.Now(); !settled && now.Sub(v.warned) >= warnEvery {
 		v.warned = now
-		v.logger.Warn("it is written again and again and never rests, so that it was read as it stood, " +
+		v.logger.Warn("it changes all the time, so it was read as it is now, " +
 			"and a half-written one may have been believed: " +
 			"write it less often, to another file that is then renamed to this one")
 	}
