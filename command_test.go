@@ -121,7 +121,9 @@ func TestRotateSaysWhatHappensWhen(t *testing.T) {
 	require.Equal(t, "from", signing[2])
 	require.Contains(t, out, "not before every replica and every cache of the JWKS can know it")
 	require.Contains(t, out, "Tokens\nof the old key stay good until they expire.")
-	require.Equal(t, signing[1], a.sets()[0].Keys[0].ID)
+	keys := a.sets()[0].Keys // the newest first
+	require.Equal(t, []string{"waiting", "next", "signing"}, []string{keys[0].State, keys[1].State, keys[2].State})
+	require.Equal(t, keys[1].ID, signing[1])
 
 	_, err := command(t, "rotate", "--address", a.admin)
 	require.ErrorContains(t, err, "nothing was changed: the key "+signing[1]+" begins to sign at ")

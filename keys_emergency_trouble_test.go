@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,26 +210,9 @@ func TestAnEmergencyBeginsWhenItHasTheLock(t *testing.T) {
 	})
 }
 
-// TestADamagedPromotionIsNoRotation: the answer names it.
-func TestADamagedPromotionIsNoRotation(t *testing.T) {
-	bubble.Test(t, func(t *testing.T) {
-		shared := newMemory()
-		a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
-		synctest.Wait()
-		time.Sleep(time.Hour)
-		old, name := a.signs(), a.next()+".promoted.json"
-		shared.write("elasticsearch_jwt/default/"+name, []byte(`{"version":1,`))
-		status, answer := a.request(http.MethodPost, "/default/rotate", "")
-		require.Equal(t, http.StatusInternalServerError, status, answer)
-		require.Contains(t, answer, name)
-		require.Contains(t, answer, "restore it from a backup")
-		time.Sleep(10 * time.Minute)
-		require.Equal(t, old, a.signs())
-	})
-}
-
-// TestADecisionThatCannotBeReadIsNotOverwritten by another about the same key.
-func TestADecisionThatCannotBeReadIsNotOverwritten(t *testing.T) {
+// TestARotationThatSomebodyCannotReadIsNotUndone by a second one, of somebody who has not read the first: that
+// promotes the same key, and of two instants the earlier one holds.
+func TestARotationThatSomebodyCannotReadIsNotUndone(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		shared := newMemory()
 		a := startOperated(t, replicaConfig{storage: shared.view(t).config(), keys: storageKeys(`,"rotate_every":-1`)})
@@ -236,18 +220,25 @@ func TestADecisionThatCannotBeReadIsNotOverwritten(t *testing.T) {
 		b := startOperated(t, replicaConfig{storage: v.config(), keys: storageKeys(`,"rotate_every":-1`)})
 		synctest.Wait()
 		time.Sleep(time.Hour)
-		name := "elasticsearch_jwt/default/" + a.next() + ".promoted.json"
-		v.set(func(v *view) { v.unreadable = name })
+		old, next, before := a.signs(), a.next(), shared.keys()
 		a.rotate()
-		stored := shared.read(name)
-		require.NotEmpty(t, stored)
-		for range 10 { // at first it waits for what it cannot read, and then goes on without it
-			status, answer := b.request(http.MethodPost, "/default/rotate", "")
-			require.Equal(t, http.StatusInternalServerError, status, answer)
-			require.Contains(t, answer, name)
-			require.Equal(t, stored, shared.read(name))
+		made := slices.DeleteFunc(shared.keys(), func(name string) bool { return slices.Contains(before, name) })
+		require.Len(t, made, 1, "a rotation is one object")
+		v.set(func(v *view) { v.unreadable = made[0] })
+		stored := shared.read(made[0])
+
+		// At first b waits for what it cannot read, and then it goes on without it.
+		status, answer := b.request(http.MethodPost, "/default/rotate", "")
+		require.Equal(t, http.StatusInternalServerError, status, answer)
+		require.Contains(t, answer, made[0])
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, [2]string{next, old}, a.both(b))
+		require.Equal(t, next, b.rotate().Signing)
+		for range 10 {
 			time.Sleep(time.Minute)
+			require.Equal(t, [2]string{next, next}, a.both(b))
 		}
+		require.Equal(t, stored, shared.read(made[0]))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -64,9 +65,12 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 		"two objects": {
 			func(_ *testing.T, o []byte) []byte { return append(slices.Clone(o), o...) }, "it is not whole JSON",
 		},
-		"an array":            {func(*testing.T, []byte) []byte { return []byte("[1]") }, "it is not whole JSON"},
-		"null":                {func(*testing.T, []byte) []byte { return []byte("null") }, "its version is 0"},
-		"of an older release": {edit(func(m map[string]any) { m["version"] = 1 }), "its version is 1"},
+		"an array": {func(*testing.T, []byte) []byte { return []byte("[1]") }, "it is not whole JSON"},
+		"null":     {func(*testing.T, []byte) []byte { return []byte("null") }, "its version is 0"},
+		"of an older release": {
+			edit(func(m map[string]any) { m["version"] = 2 }),
+			"its version is 2 and this release reads version 3: was it written by an older one?",
+		},
 		"edited by hand": {func(_ *testing.T, o []byte) []byte {
 			return bytes.Replace(o, []byte(`"turn": 1`), []byte(`"turn": 7`), 1)
 		}, "its checksum does not fit"},
@@ -83,8 +87,8 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 			edit(func(m map[string]any) { m["replaces"] = []string{"nobody"} }), "which is no key that it knows",
 		},
 		"of a newer release": {
-			edit(func(m map[string]any) { m["version"] = 3 }),
-			"its version is 3 and this release reads version 2: was it written by a newer one?",
+			edit(func(m map[string]any) { m["version"] = 4 }),
+			"its version is 4 and this release reads version 3: was it written by a newer one?",
 		},
 		"without a version": {edit(func(m map[string]any) { delete(m, "version") }), "its version is 0"},
 		"with a member that we lack": {
@@ -261,19 +265,25 @@ func TestAStorageThatIsReadByHalvesIsReadAgain(t *testing.T) {
 	})
 }
 
-// TestAStoredPromotionIsReadWithCare: what is damaged is not taken for something else, nor overwritten.
-func TestAStoredPromotionIsReadWithCare(t *testing.T) {
+// TestAStoredRotationIsReadWithCare: the key that says it is damaged, which is not taken for something else,
+// nor overwritten. Whoever has not read it signs with no older key than whoever has.
+func TestAStoredRotationIsReadWithCare(t *testing.T) {
 	for name, damage := range map[string]func(object []byte) []byte{
 		"truncated":     func(o []byte) []byte { return o[:len(o)/2] },
 		"empty":         func([]byte) []byte { return nil },
 		"more than one": func(o []byte) []byte { return slices.Concat(o, o) },
 		"a newer version": func(o []byte) []byte {
-			return bytes.Replace(o, []byte(`"version": 2`), []byte(`"version": 3`),
+			return bytes.Replace(o, []byte(`"version": 3`), []byte(`"version": 4`),
 				1)
 		},
-		"of another key": func(o []byte) []byte { return bytes.Replace(o, []byte(`"kid": "`), []byte(`"kid": "x`), 1) },
-		"without a time": func(o []byte) []byte { return bytes.Replace(o, []byte(`"at"`), []byte(`"when"`), 1) },
-		"no instant":     func(o []byte) []byte { return bytes.Replace(o, []byte(`"at": "`), []byte(`"at": "x`), 1) },
+		"of another key": func(o []byte) []byte {
+			return bytes.Replace(o, []byte(`"promotes": "`), []byte(`"promotes": "x`),
+				1)
+		},
+		"without a time": func(o []byte) []byte { return bytes.Replace(o, []byte(`"promotes_from"`), []byte(`"when"`), 1) },
+		"no instant": func(o []byte) []byte {
+			return bytes.Replace(o, []byte(`"promotes_from": "`), []byte(`"promotes_from": "x`), 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -281,19 +291,21 @@ func TestAStoredPromotionIsReadWithCare(t *testing.T) {
 				a := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 				synctest.Wait()
 				time.Sleep(time.Hour)
-				kid := a.next()
+				kid, before := a.next(), shared.keys()
 				a.rotate()
-				promotion := "elasticsearch_jwt/default/" + kid + ".promoted.json"
-				damaged := damage(shared.read(promotion))
-				shared.write(promotion, damaged)
+				made := slices.DeleteFunc(shared.keys(), func(name string) bool { return slices.Contains(before, name) })
+				require.Len(t, made, 1, "a rotation is one object")
+				damaged := damage(shared.read(made[0]))
+				require.NotEqual(t, shared.read(made[0]), damaged)
+				shared.write(made[0], damaged)
 
 				b := startOperated(t, replicaConfig{storage: shared.view(t).config()})
 				synctest.Wait()
 				time.Sleep(10 * time.Minute)
-				require.Contains(t, b.logs.String(), kid+".promoted.json")
+				require.Contains(t, b.logs.String(), path.Base(made[0]))
 				require.Equal(t, kid, a.signs(b.replica), "who has read it knows")
 				require.Equal(t, kid, b.signs(a.replica), "and who has not signs with no key that is older")
-				require.Equal(t, string(damaged), string(shared.read(promotion)))
+				require.Equal(t, string(damaged), string(shared.read(made[0])))
 			})
 		})
 	}

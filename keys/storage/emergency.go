@@ -30,9 +30,27 @@ func (s *Keys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, err
 		if !begins.IsZero() && !at.Before(begins) {
 			return keys.Rotation{At: begins}, nil // on schedule, before every cache could know it
 		}
-		at, err := s.stored.promote(ctx, storedPromotion{KeyID: successor.ID, At: at})
+		_, err := s.make(ctx, keyset.Plan{
+			Turn:      current.LastTurn() + 1,
+			SignsFrom: s.afterAll(current, successor, at),
+		}, promotion{successor.ID, at.UTC().Truncate(time.Second)}, needs)
 		return keys.Rotation{At: at}, err
 	})
+}
+
+// afterAll is when a key signs that comes after all others, where the next one is promoted; the zero time if
+// that is for a person to say.
+func (s *Keys) afterAll(current *keyset.Schedule, promoted *keys.Timed, at time.Time) time.Time {
+	if s.every() == 0 {
+		return time.Time{}
+	}
+	last := at
+	for i := range current.Records {
+		if r := &current.Records[i]; r.Turn > promoted.Turn && !r.RevokedAt(at) {
+			last = timing.Later(last, r.Begins())
+		}
+	}
+	return last.Add(s.every())
 }
 
 // Revoke implements [keys.Rotator].
@@ -148,7 +166,7 @@ func (s *Keys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, 
 // replace makes a key that takes the place of others, which revokes them. All of that is one object
 // in the storage: there is no halfway.
 func (s *Keys) replace(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Rotation, error) {
-	fresh, err := s.make(ctx, plan, needs)
+	fresh, err := s.make(ctx, plan, promotion{}, needs)
 	if err != nil {
 		return keys.Rotation{}, err
 	}

@@ -12,24 +12,23 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// storedKeys is what a storage holds of a key set: keys, promotions of keys, and copies of what keys
-// revoke. Each is an object that is written once and never changed, so it is read once. It is for one
-// goroutine at a time.
+// storedKeys is what a storage holds of a key set: keys, and copies of what keys revoke. Each is an object that
+// is written once and never changed, so it is read once. A storedKeys is for one goroutine at a time.
 type storedKeys struct {
 	storage certmagic.Storage
 	set     string
 	logger  *zap.Logger
 
 	keys        map[string]storedKey // by name
-	promotions  map[string]storedPromotion
-	copies      map[string]bool // of revocations
-	revocations []keyRevocation // that anything says, or has said
-	inUse       map[string]bool // kids of the keys that were there when this was last asked
-	signing     string          // the kid of the one that signed then
-	damaged     []string        // names of the objects that could not be read when all were
+	copies      map[string]bool      // of revocations
+	revocations []keyRevocation      // that anything says, or has said
+	inUse       map[string]bool      // kids of the keys that were there when this was last asked
+	signing     string               // the kid of the one that signed then
+	damaged     []string             // names of the objects that could not be read when all were
 
 	wasRead  bool // everything was, once
 	halfRead int  // how often in a row some of it was not
@@ -38,7 +37,7 @@ type storedKeys struct {
 func newStoredKeys(storage certmagic.Storage, logger *zap.Logger) *storedKeys {
 	return &storedKeys{
 		storage: storage, logger: logger,
-		keys: make(map[string]storedKey), promotions: make(map[string]storedPromotion), copies: make(map[string]bool),
+		keys: make(map[string]storedKey), copies: make(map[string]bool),
 	}
 }
 
@@ -64,9 +63,7 @@ func (k *storedKeys) all() []keys.Timed {
 	}
 	records := make([]keys.Timed, 0, len(k.keys))
 	for _, r := range k.keys {
-		if promotion, ok := k.promotions[k.name(r.ID, promotedSuffix)]; ok {
-			r.Promoted = promotion.At
-		}
+		r.Promoted = k.promoted(r.ID)
 		records = append(records, r.Timed)
 	}
 	k.revoke(records)
@@ -119,8 +116,7 @@ const patience = 5
 func (k *storedKeys) has(name string) bool {
 	_, kind := splitStoredName(name)
 	_, key := k.keys[name]
-	_, promotion := k.promotions[name]
-	return kind == "" || key || promotion || k.copies[name]
+	return kind == "" || key || k.copies[name]
 }
 
 // learn takes up a stored object.
@@ -128,11 +124,6 @@ func (k *storedKeys) learn(name string, object []byte) error {
 	kid, kind := splitStoredName(name)
 	var err error
 	switch kind {
-	case promotedSuffix:
-		var promotion storedPromotion
-		if promotion, err = decodePromotion(kid, object); err == nil {
-			k.promotions[name] = promotion
-		}
 	case revokesSuffix:
 		var copied keyRevocation
 		if copied, err = decodeRevocation(kid, object); err == nil {
@@ -168,8 +159,8 @@ func (k *storedKeys) learnKey(name string, key storedKey) {
 }
 
 // add stores a new key.
-func (k *storedKeys) add(ctx context.Context, record keys.Timed, private any) error {
-	key := storedKey{record, k.look(record.Replaces)}
+func (k *storedKeys) add(ctx context.Context, record keys.Timed, promotes promotion, private any) error {
+	key := storedKey{record, promotes, k.look(record.Replaces)}
 	object, err := encodeStoredKey(key, private)
 	if err != nil {
 		return err
@@ -182,43 +173,25 @@ func (k *storedKeys) add(ctx context.Context, record keys.Timed, private any) er
 	return nil
 }
 
-// promote stores that a key's turn begins early, and returns since when. A promotion that is there
-// already stays.
-func (k *storedKeys) promote(ctx context.Context, promotion storedPromotion) (time.Time, error) {
-	object, err := encodePromotion(promotion)
-	if err != nil {
-		return time.Time{}, err
-	}
-	name := k.name(promotion.KeyID, promotedSuffix)
-	// A storage that fails says that nothing exists, and what cannot be read must not be overwritten.
-	there, err := k.load(ctx, name)
-	switch {
-	case err == nil:
-		object = there
-	case !errors.Is(err, fs.ErrNotExist):
-		return time.Time{}, err
-	default:
-		if err := k.store(ctx, name, object); err != nil {
-			return time.Time{}, err
+// promoted is when a rotation by hand makes the turn of a key begin; the zero time if none does.
+func (k *storedKeys) promoted(kid string) time.Time {
+	var from time.Time
+	for _, key := range k.keys {
+		if key.Promotes == kid {
+			from = timing.EarliestAfter(time.Time{}, from, key.PromotesFrom)
 		}
 	}
-	if err := k.learn(name, object); err != nil {
-		return time.Time{}, err
-	}
-	return k.promotions[name].At, nil
+	return from
 }
 
-// forget deletes a key and its promotion, and reports whether it is gone. What it revoked stays.
+// forget deletes a key, and reports whether it is gone. What it revoked stays.
 func (k *storedKeys) forget(ctx context.Context, kid string) bool {
-	for _, kind := range []string{promotedSuffix, keySuffix} { // a promotion without its key says nothing
-		name := k.name(kid, kind)
-		if err := k.storage.Delete(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			k.logger.Warn("a key that retired long ago could not be deleted", zap.String("kid", kid), zap.Error(err))
-			return false
-		}
-		delete(k.keys, name)
-		delete(k.promotions, name)
+	name := k.name(kid, keySuffix)
+	if err := k.storage.Delete(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		k.logger.Warn("a key that retired long ago could not be deleted", zap.String("kid", kid), zap.Error(err))
+		return false
 	}
+	delete(k.keys, name)
 	return true
 }
 
@@ -245,11 +218,11 @@ func (k *storedKeys) store(ctx context.Context, name string, object []byte) erro
 // errNothingStored says that what was to be stored did not even get to the storage.
 var errNothingStored = errors.New("nothing was stored")
 
-// splitStoredName splits the name of a stored object into a kid and what it is: keySuffix,
-// promotedSuffix, revokesSuffix or "".
+// splitStoredName splits the name of a stored object into a kid and what it is: keySuffix, revokesSuffix
+// or "".
 func splitStoredName(name string) (kid, kind string) {
 	base := path.Base(name)
-	for _, kind := range []string{promotedSuffix, revokesSuffix, keySuffix} {
+	for _, kind := range []string{revokesSuffix, keySuffix} {
 		if kid, ok := strings.CutSuffix(base, kind); ok {
 			return kid, kind
 		}

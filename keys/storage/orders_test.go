@@ -101,8 +101,6 @@ type emergencies struct {
 	before   []string  // what was stored then
 	signed   [2]map[string]*keys.Key
 	over     [2]map[string]bool // the revoked keys
-
-	truncated bool // a stored object
 }
 
 type emergencyReplica struct {
@@ -242,9 +240,7 @@ func (e *emergencies) strike() {
 		rotation, err = r.source.Revoke(e.t.Context(), kid, atOnce, needs)
 	}
 	if err != nil {
-		// A promotion that was damaged is there, and is not overwritten.
-		damaged := keys.FailureOf(err) == keys.KeyUnusable && e.truncated
-		require.True(e.t, errors.Is(err, keys.ErrKeyState) || r.stale.closed != "" || damaged, err)
+		require.True(e.t, errors.Is(err, keys.ErrKeyState) || r.stale.closed != "", err)
 		return
 	}
 	e.revoked = append(e.revoked, rotation.Revoked...)
@@ -266,7 +262,6 @@ func (e *emergencies) lose() {
 		err = storage.Delete(e.t.Context(), name)
 	case 1:
 		e.deeds = append(e.deeds, "truncated: "+name)
-		e.truncated = true
 		err = storage.Store(e.t.Context(), name, object[:e.random.IntN(len(object))])
 	default:
 		e.deeds = append(e.deeds, "unreadable: "+name)

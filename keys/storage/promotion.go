@@ -3,32 +3,25 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// storedPromotion is an operator's decision that the turn of a key begins early. Like a key it is
-// an object of its own, written once: <kid>.promoted.json.
-type storedPromotion struct {
-	sealed
-	KeyID string    `json:"kid"`
-	At    time.Time `json:"at"`
+// promotion is a rotation by hand, as the next key says it: the turn of another key begins early. That one
+// has to have a successor anyway, so that one object says all.
+type promotion struct {
+	Promotes     string    `json:"promotes,omitempty"` // a kid; "" if the key promotes none
+	PromotesFrom time.Time `json:"promotes_from,omitzero"`
 }
 
-const promotedSuffix = ".promoted" + keySuffix
-
-func encodePromotion(p storedPromotion) ([]byte, error) { return seal(&p, &p.sealed) }
-
-// decodePromotion reads a stored promotion of a key.
-func decodePromotion(kid string, object []byte) (storedPromotion, error) {
-	var p storedPromotion
-	if err := unseal(object, &p); err != nil {
-		return storedPromotion{}, err
-	}
+// check checks what was read. knows are the kids of the keys that were known.
+func (p *promotion) check(knows []string) error {
 	switch {
-	case p.KeyID != kid:
-		return storedPromotion{}, fmt.Errorf("it is about the key %q", p.KeyID)
-	case p.At.IsZero():
-		return storedPromotion{}, errors.New("its instant is missing")
+	case (p.Promotes == "") != p.PromotesFrom.IsZero():
+		return errors.New("it promotes a key at no time, or none at some time")
+	case p.Promotes != "" && !slices.Contains(knows, p.Promotes):
+		return fmt.Errorf("it promotes %q, which is no key that it knows", p.Promotes)
+	default:
+		return nil
 	}
-	return p, nil
 }

@@ -53,13 +53,6 @@ func (k *storedKeys) hold(records []keys.Timed) {
 	for _, turn := range k.unread(records) {
 		floor = max(floor, turn)
 	}
-	for _, name := range k.damaged {
-		if kid, kind := splitStoredName(name); kind == promotedSuffix {
-			if promoted, ok := k.keys[k.name(kid, keySuffix)]; ok {
-				floor = max(floor, promoted.Turn)
-			}
-		}
-	}
 	for i := range records {
 		records[i].Held = records[i].Turn < floor && records[i].ID != k.signing
 	}
@@ -78,8 +71,8 @@ func (k *storedKeys) unread(records []keys.Timed) map[string]int {
 		}
 	}
 	for _, name := range k.damaged {
-		kid, kind := splitStoredName(name)
-		if _, decided := unread[kid]; kind != promotedSuffix && !known[kid] && !decided {
+		kid, _ := splitStoredName(name)
+		if _, decided := unread[kid]; !known[kid] && !decided {
 			unread[kid] = newest(records)
 		}
 	}
@@ -143,10 +136,9 @@ func (k *storedKeys) look(replaces string) hindsight {
 	}
 	lies := make(map[string]bool) // there, and cannot be read
 	for _, name := range k.damaged {
-		if kid, kind := splitStoredName(name); kind != promotedSuffix {
-			lies[kid] = true
-			knows[kid] = knows[kid] || all[kid]
-		}
+		kid, _ := splitStoredName(name)
+		lies[kid] = true
+		knows[kid] = knows[kid] || all[kid]
 	}
 	look.Unread = k.unread(k.all())
 	maps.DeleteFunc(look.Unread, func(kid string, turn int) bool { return turn <= oldest && !lies[kid] })

@@ -11,7 +11,7 @@ import (
 
 // storedVersion is the version of all stored objects. It is raised with each new member, since a
 // reader refuses every other: what it cannot understand could revoke a key.
-const storedVersion = 2
+const storedVersion = 3
 
 // sealed is what every stored object has.
 type sealed struct {
@@ -38,8 +38,11 @@ func unseal(object []byte, value any) error {
 	if err := json.Unmarshal(object, &head); err != nil {
 		return errors.New("it is not whole JSON")
 	}
-	if head.Version != storedVersion {
+	switch {
+	case head.Version > storedVersion:
 		return fmt.Errorf("its version is %d and this release reads version %d: was it written by a newer one?", head.Version, storedVersion)
+	case head.Version < storedVersion:
+		return fmt.Errorf("its version is %d and this release reads version %d: was it written by an older one?", head.Version, storedVersion)
 	}
 	sum, err := checksum(object)
 	if err != nil {

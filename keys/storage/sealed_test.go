@@ -30,16 +30,16 @@ func TestTheVersionIsRaisedWithEachMember(t *testing.T) {
 		require.NoError(t, json.Unmarshal(object, &members))
 		return slices.Sorted(maps.Keys(members))
 	}
-	require.Equal(t, 2, storedVersion)
+	require.Equal(t, 3, storedVersion)
 	require.Equal(t, []string{
-		"appears", "created", "grace_seconds", "key", "kid", "knows", "replaces", "replaces_from", "revocations", "sha256",
-		"signs_from", "turn", "unread", "version",
+		"appears", "created", "grace_seconds", "key", "kid", "knows", "promotes", "promotes_from", "replaces",
+		"replaces_from", "revocations", "sha256", "signs_from", "turn", "unread", "version",
 	}, members(encodeStoredKey(storedKey{
 		keys.Timed{Key: key, Turn: 1, Created: instant(0), SignsFrom: instant(3), Appears: instant(2), Replaces: "b", ReplacesFrom: instant(1), Grace: time.Hour},
+		promotion{"b", instant(1)},
 		hindsight{Knows: []string{"b"}, Unread: map[string]int{"c": 1}, Revocations: []keyRevocation{revokes}},
 	}, private)))
 	require.Equal(t, []string{"appears", "by", "created", "replaces", "replaces_from", "sha256", "turn", "version"}, members(encodeRevocation(revokes)))
-	require.Equal(t, []string{"at", "kid", "sha256", "version"}, members(encodePromotion(storedPromotion{KeyID: "a", At: instant(0)})))
 }
 
 // TestEachBitOfAnObjectIsChecked: one that is flipped is noticed, or says the same.

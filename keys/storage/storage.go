@@ -233,7 +233,7 @@ func (s *Keys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed, error)
 		if !missing {
 			return s.forget(ctx, records, needs), nil
 		}
-		if _, err := s.make(ctx, plan, needs); err != nil {
+		if _, err := s.make(ctx, plan, promotion{}, needs); err != nil {
 			return records, err
 		}
 	}
@@ -253,8 +253,8 @@ func (s *Keys) forget(ctx context.Context, records []keys.Timed, needs keys.Need
 	})
 }
 
-// make makes one key and stores it.
-func (s *Keys) make(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Timed, error) {
+// make makes one key, which may promote another, and stores it.
+func (s *Keys) make(ctx context.Context, plan keyset.Plan, promotes promotion, needs keys.Needs) (keys.Timed, error) {
 	key, private, err := s.generate()
 	if err != nil {
 		return keys.Timed{}, err
@@ -269,7 +269,7 @@ func (s *Keys) make(ctx context.Context, plan keyset.Plan, needs keys.Needs) (ke
 		ReplacesFrom: plan.ReplacesFrom.UTC().Truncate(time.Second),
 		Grace:        s.grace(needs),
 	}
-	return record, s.stored.add(ctx, record, private)
+	return record, s.stored.add(ctx, record, promotes, private)
 }
 
 // grace is how long a key stays published once it does not sign any more. A configuration that

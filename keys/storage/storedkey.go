@@ -26,6 +26,7 @@ const (
 // storedKey is a key as it is stored: with what its maker knew of the others.
 type storedKey struct {
 	keys.Timed
+	promotion
 	hindsight
 }
 
@@ -74,6 +75,7 @@ type storedKeyJSON struct {
 	Replaces     []string  `json:"replaces,omitempty"`
 	ReplacesFrom time.Time `json:"replaces_from,omitzero"`
 	Grace        int64     `json:"grace_seconds"`
+	promotion
 	hindsight
 	Key json.RawMessage `json:"key"` // a private JWK (RFC 7517)
 }
@@ -92,6 +94,7 @@ func encodeStoredKey(r storedKey, private any) ([]byte, error) {
 		Replaces:     strings.Fields(r.Replaces),
 		ReplacesFrom: r.ReplacesFrom,
 		Grace:        int64(r.Grace / time.Second),
+		promotion:    r.promotion,
 		hindsight:    r.hindsight,
 		Key:          jwk,
 	}
@@ -137,8 +140,11 @@ func decodeStoredKey(object []byte) (storedKey, error) {
 		ReplacesFrom: stored.ReplacesFrom,
 		Grace:        time.Duration(stored.Grace) * time.Second,
 	}
-	if err := stored.check(&record); err != nil {
+	if err := stored.hindsight.check(&record); err != nil {
 		return storedKey{}, err
 	}
-	return storedKey{record, stored.hindsight}, nil
+	if err := stored.promotion.check(stored.Knows); err != nil {
+		return storedKey{}, err
+	}
+	return storedKey{record, stored.promotion, stored.hindsight}, nil
 }
