@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/strictjson"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
@@ -169,9 +170,11 @@ func (*adminAPI) jwks(w http.ResponseWriter, r *http.Request, ks *signingSet) er
 func (*adminAPI) revoke(w http.ResponseWriter, r *http.Request, ks *signingSet) error {
 	return change(w, r, func(ctx context.Context) (keys.Rotation, error) {
 		var request revokeRequest
-		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&request); err != nil {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
+		if err == nil {
+			err = strictjson.Unmarshal(body, &request)
+		}
+		if err != nil {
 			return keys.Rotation{}, badRequest(fmt.Errorf(`write {"kid": "…"} or {"all": true}: %w`, err))
 		}
 		if (request.KeyID == "") != request.All {

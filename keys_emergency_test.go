@@ -310,6 +310,8 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 		refused(http.StatusBadRequest, "/default/revoke", ``, `write {"kid": "…"} or {"all": true}`)
 		refused(http.StatusBadRequest, "/default/revoke", `{"kid":"`+old+`","all":true}`, "not both")
 		refused(http.StatusBadRequest, "/default/revoke", `{"kd":"`+old+`"}`, "unknown field")
+		refused(http.StatusBadRequest, "/default/revoke", `{"kid":"x","kid":"`+old+`"}`, `the member "kid" twice`)
+		refused(http.StatusBadRequest, "/default/revoke", `{"kid":"`+old+`"} {"all":true}`, "after top-level value")
 		refused(http.StatusNotFound, "/other/revoke", `{"all":true}`, `no key set "other"`)
 		refused(http.StatusConflict, "/files/revoke", `{"all":true}`, "its keys are not Caddy's to make")
 		refused(http.StatusConflict, "/files/rotate", ``, "its keys are not Caddy's to make")

@@ -94,6 +94,9 @@ func TestADamagedKeyIsNamedAndNotOverwritten(t *testing.T) {
 		"with a member that we lack": {
 			edit(func(m map[string]any) { m["hsm"] = true }), "its members are not those of such an object",
 		},
+		"with a member twice, of which the last one fits the checksum": {func(_ *testing.T, o []byte) []byte {
+			return bytes.Replace(o, []byte(`"turn": 1`), []byte(`"turn": 7, "turn": 1`), 1)
+		}, "its members are not those of such an object"},
 		"with an instant that is none": {
 			edit(func(m map[string]any) { m["created"] = "yesterday" }), "its members are not those of such an object",
 		},

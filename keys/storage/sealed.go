@@ -1,12 +1,13 @@
 package storage
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/strictjson"
 )
 
 // storedVersion is the version of all stored objects. It is raised with each new member, since a
@@ -51,9 +52,7 @@ func unseal(object []byte, value any) error {
 	if sum != head.Sum {
 		return errors.New("its checksum does not fit: it is damaged, or somebody has edited it")
 	}
-	dec := json.NewDecoder(bytes.NewReader(object))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(value); err != nil {
+	if err := strictjson.Unmarshal(object, value); err != nil {
 		return errors.New("its members are not those of such an object")
 	}
 	return nil

@@ -1,11 +1,11 @@
 package esrealm
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/strictjson"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/esrealm/internal/pattern"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
@@ -19,10 +19,8 @@ type rule struct {
 }
 
 func parseRule(text []byte) (*rule, error) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
 	r := &rule{}
-	return r, decoder.Decode(r)
+	return r, strictjson.Unmarshal(text, r)
 }
 
 func (r *rule) match(u *userData) bool {
