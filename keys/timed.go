@@ -47,10 +47,6 @@ type Timed struct {
 	// is what makes clusters forget the others.
 	Promoted time.Time
 
-	// UsedUntil is until when tokens can be used that an earlier configuration signed, in which they
-	// lived longer.
-	UsedUntil time.Time
-
 	// Held says that the key may not begin to sign: there is an object that cannot be read and could
 	// revoke it.
 	Held bool

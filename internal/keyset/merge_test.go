@@ -21,7 +21,7 @@ func TestAShorterLifetimeKeepsAKeyForTheTokensOfBefore(t *testing.T) {
 	}
 	before := NewSchedule(record(10 * time.Hour))
 	for _, now := range []time.Duration{30 * time.Minute, 2 * time.Hour} {
-		before = NewSchedule(merge(before, record(time.Hour), at(now)))
+		before = merge(before, record(time.Hour), at(now))
 		require.Equal(t, at(10*time.Hour+30*time.Minute), before.Retires(&before.Records[0]))
 	}
 }

@@ -22,10 +22,14 @@ type Schedule struct {
 	// rotated is when another fixed key began to sign than before; the zero time if none did.
 	rotated time.Time
 
+	// usedUntil is until when tokens of a key can be used, by the key's [keys.Key.Identity], if an earlier
+	// configuration signed tokens with it that live longer than those of this one.
+	usedUntil map[string]time.Time
+
 	// What follows from the records is computed once.
 	spells      []spell                   // in the order of time
 	firstSigns  map[*keys.Timed]time.Time // when a key first begins to sign, as far as that is known
-	turnBegins  []time.Time               // turnBegins[i] is when the first turn of Records[i:] begins
+	retires     []time.Time               // retires[i] is when Records[i] leaves the JWKS; zero if not known yet
 	emergencies instants                  // when tokens in use are given up: promotions by hand, and revocations
 	jwksChanges instants                  // when the JWKS may change
 }
@@ -51,12 +55,14 @@ func newFixedSchedule(fixed []keys.Fixed, rotated time.Time) *Schedule {
 const fixedTurn = 1
 
 // NewSchedule returns the schedule of timed keys. No key may be there twice.
-func NewSchedule(records []keys.Timed) *Schedule {
+func NewSchedule(records []keys.Timed) *Schedule { return newSchedule(records, nil) }
+
+func newSchedule(records []keys.Timed, usedUntil map[string]time.Time) *Schedule {
 	sorted := slices.Clone(records)
 	slices.SortStableFunc(sorted, func(a, b keys.Timed) int {
 		return cmp.Or(cmp.Compare(a.Turn, b.Turn), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
-	s := &Schedule{Records: sorted}
+	s := &Schedule{Records: sorted, usedUntil: usedUntil}
 	for i := range sorted {
 		if r := &sorted[i]; r.Replaces != "" {
 			r.Promoted = timing.EarliestAfter(time.Time{}, r.Promoted, r.SignsFrom) // see [keys.Timed]
@@ -74,7 +80,7 @@ func (s *Schedule) compute() {
 	for _, spell := range slices.Backward(s.spells[1:]) {
 		s.firstSigns[spell.signing] = spell.from
 	}
-	s.turnBegins = s.computeTurnBegins()
+	s.retires = s.computeRetirements()
 	s.emergencies = s.instantsOf(func(r *keys.Timed) []time.Time { return []time.Time{r.Promoted, r.Revoked} })
 	s.jwksChanges = s.computeJWKSChanges()
 }
@@ -135,14 +141,30 @@ func (s *Schedule) computeTurnBegins() []time.Time {
 	return begins
 }
 
-// Retires returns when a key leaves the JWKS; the zero time if that is not known yet.
-func (s *Schedule) Retires(r *keys.Timed) time.Time {
-	later := sort.Search(len(s.Records), func(i int) bool { return s.Records[i].Turn > r.Turn })
-	retires := s.turnBegins[later] // zero if it is not known yet when a later turn begins
-	if !retires.IsZero() {
-		retires = timing.Later(retires.Add(r.Grace), r.UsedUntil)
+// computeRetirements returns for each record when its key leaves the JWKS: once the tokens that it signed before a
+// later turn began have expired, or when it is withdrawn.
+func (s *Schedule) computeRetirements() []time.Time {
+	turnBegins := s.computeTurnBegins()
+	retires := make([]time.Time, len(s.Records))
+	for i := range s.Records {
+		r := &s.Records[i]
+		later := sort.Search(len(s.Records), func(j int) bool { return s.Records[j].Turn > r.Turn })
+		if begins := turnBegins[later]; !begins.IsZero() { // it is known when a later turn begins
+			retires[i] = timing.Later(begins.Add(r.Grace), s.usedUntil[r.Identity()])
+		}
+		retires[i] = timing.EarliestAfter(time.Time{}, retires[i], r.Withdrawn)
 	}
-	return timing.EarliestAfter(time.Time{}, retires, r.Withdrawn)
+	return retires
+}
+
+// Retires returns when a key of the schedule leaves the JWKS; the zero time if that is not known yet.
+func (s *Schedule) Retires(r *keys.Timed) time.Time {
+	for i := range s.Records {
+		if s.Records[i].Is(r.Key) {
+			return s.retires[i]
+		}
+	}
+	return time.Time{}
 }
 
 // Published returns the keys that are in the JWKS at a point in time. A key that signs, or has signed, is in it
@@ -154,7 +176,7 @@ func (s *Schedule) Published(t time.Time) []*keys.Timed {
 	for i := range s.Records {
 		r := &s.Records[i]
 		appeared := !r.Appears.After(t) || r == signing || timing.Reached(s.firstSigns[r], t)
-		if r.Public != nil && appeared && !timing.Reached(s.Retires(r), t) {
+		if r.Public != nil && appeared && !timing.Reached(s.retires[i], t) {
 			published = append(published, r)
 		}
 	}
@@ -174,7 +196,7 @@ func (s *Schedule) Published(t time.Time) []*keys.Timed {
 func (s *Schedule) Trusts(key *keys.Key, t time.Time) bool {
 	for i := range s.Records {
 		if r := &s.Records[i]; r.Is(key) {
-			return !r.RevokedAt(t) && !timing.Reached(s.Retires(r), t)
+			return !r.RevokedAt(t) && !timing.Reached(s.retires[i], t)
 		}
 	}
 	return false

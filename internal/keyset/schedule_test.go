@@ -312,9 +312,9 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
 	known := NewSchedule([]keys.Timed{with(a, func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b})
 
-	ids := func(records []keys.Timed) []string {
+	ids := func(s *Schedule) []string {
 		ids := []string{}
-		for _, r := range NewSchedule(records).Records {
+		for _, r := range s.Records {
 			ids = append(ids, r.ID)
 		}
 		return ids
@@ -324,7 +324,7 @@ func TestWhatWasOnceReadStays(t *testing.T) {
 	c := turn("c", 3, 20*hour)
 	require.Equal(t, []string{"a", "b", "c"}, ids(merge(known, []keys.Timed{c}, at(0))))
 
-	merged := NewSchedule(merge(known, []keys.Timed{a, b}, at(0)))
+	merged := merge(known, []keys.Timed{a, b}, at(0))
 	require.Equal(t, at(5*hour), merged.Records[0].Revoked, "nor a revocation")
 	require.Equal(t, at(6*hour), merged.Records[0].Withdrawn)
 

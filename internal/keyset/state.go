@@ -3,6 +3,7 @@ package keyset
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,7 @@ func (s *State) Update(answer keys.Answer, now time.Time) {
 	} else {
 		next = updateTimed(old, answer.Timed, now)
 	}
-	if old != nil && slices.Equal(old.Records, next.Records) {
+	if old != nil && slices.Equal(old.Records, next.Records) && maps.Equal(old.usedUntil, next.usedUntil) {
 		return
 	}
 	s.current.Store(next)
@@ -93,37 +94,41 @@ func updateTimed(old *Schedule, timed []keys.Timed, now time.Time) *Schedule {
 	if old == nil {
 		return NewSchedule(timed)
 	}
-	return NewSchedule(merge(old, timed, now))
+	return merge(old, timed, now)
 }
 
-// merge adds what was known before to what a source has just said. A storage can return stale data, but a key
+// merge returns the schedule of what a source has just said, with what was known before. A storage can return stale data, but a key
 // or a revocation that was read once stays true. So it stays until the key retires:
 //
 //	known before        A, revoked at 9:00
 //	the source says     A and B, and no revocation
 //	merged              A, revoked at 9:00, and B
-func merge(old *Schedule, fresh []keys.Timed, now time.Time) []keys.Timed {
+func merge(old *Schedule, fresh []keys.Timed, now time.Time) *Schedule {
 	merged := slices.Clone(fresh)
+	usedUntil := make(map[string]time.Time)
 	for i := range old.Records {
 		known := &old.Records[i]
+		used := old.usedUntil[known.Identity()]
 		j := slices.IndexFunc(merged, func(r keys.Timed) bool { return r.Is(known.Key) })
 		switch {
-		case j < 0:
-			if !timing.Reached(old.Retires(known), now) {
-				merged = append(merged, *known)
-			}
-		default:
+		case j >= 0:
 			r := &merged[j]
-			r.UsedUntil = known.UsedUntil
 			if known.Grace > r.Grace { // an earlier configuration signed tokens that live longer
-				r.UsedUntil = timing.Later(r.UsedUntil, now.Add(known.Grace))
+				used = timing.Later(used, now.Add(known.Grace))
 			}
 			r.Promoted = timing.EarliestAfter(time.Time{}, r.Promoted, known.Promoted)
 			r.Revoked = timing.EarliestAfter(time.Time{}, r.Revoked, known.Revoked)
 			r.Withdrawn = timing.EarliestAfter(time.Time{}, r.Withdrawn, known.Withdrawn)
+		case !timing.Reached(old.retires[i], now):
+			merged = append(merged, *known)
+		default:
+			continue
+		}
+		if !used.IsZero() {
+			usedUntil[known.Identity()] = used
 		}
 	}
-	return merged
+	return newSchedule(merged, usedUntil)
 }
 
 func (s *State) setFailure(err error) {
