@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
@@ -64,7 +63,7 @@ func newSchedule(records []keys.Timed, usedUntil map[string]time.Time) *Schedule
 	})
 	s := &Schedule{Records: sorted, usedUntil: usedUntil}
 	for i := range sorted {
-		if r := &sorted[i]; r.Replaces != "" {
+		if r := &sorted[i]; len(r.Replaces) > 0 {
 			r.Promoted = timing.EarliestAfter(time.Time{}, r.Promoted, r.SignsFrom) // see [keys.Timed]
 			RevokeReplaced(r, sorted)
 		}
@@ -87,10 +86,10 @@ func (s *Schedule) compute() {
 
 // Replaces reports whether a key replaces another: it revokes the other, and takes its place in the JWKS.
 func Replaces(by, other *keys.Timed) bool {
-	if by.Replaces == keys.ReplacesAll {
-		return other.Turn < by.Turn || other.Turn == by.Turn && other.Replaces != keys.ReplacesAll
+	if slices.Contains(by.Replaces, keys.ReplacesAll) {
+		return other.Turn < by.Turn || other.Turn == by.Turn && !slices.Contains(other.Replaces, keys.ReplacesAll)
 	}
-	return slices.Contains(strings.Fields(by.Replaces), other.ID)
+	return slices.Contains(by.Replaces, other.ID)
 }
 
 // RevokeReplaced revokes those of the records that a key replaces.
@@ -182,7 +181,7 @@ func (s *Schedule) Published(t time.Time) []*keys.Timed {
 	}
 	// If no other key is left, a key that replaces others has to sign before it should appear. Clusters then read
 	// the JWKS early, so the revoked keys must leave it early too.
-	early := slices.ContainsFunc(published, func(r *keys.Timed) bool { return r.Replaces != "" && r.Appears.After(t) })
+	early := slices.ContainsFunc(published, func(r *keys.Timed) bool { return len(r.Replaces) > 0 && r.Appears.After(t) })
 	isReplaced := func(r *keys.Timed) bool {
 		return slices.ContainsFunc(published, func(by *keys.Timed) bool { return Replaces(by, r) })
 	}

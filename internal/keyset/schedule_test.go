@@ -186,7 +186,7 @@ func TestWhichKeysArePublished(t *testing.T) {
 func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 100*hour)
 	fresh := with(turn("c", 3, 7*hour), func(r *keys.Timed) {
-		r.Created, r.ReplacesFrom, r.Appears, r.Replaces = at(3*hour), at(4*hour), at(5*hour), "a"
+		r.Created, r.ReplacesFrom, r.Appears, r.Replaces = at(3*hour), at(4*hour), at(5*hour), []string{"a"}
 	})
 	s := NewSchedule([]keys.Timed{a, b, fresh})
 	for instant, signs := range map[time.Duration]string{
@@ -204,7 +204,10 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	require.Equal(t, at(4*hour), s.NextEmergency(at(0)))
 	require.Equal(t, at(7*hour), s.NextEmergency(at(4*hour)))
 
-	all := with(turn("d", 4, 6*hour), func(r *keys.Timed) { r.Created, r.Replaces = at(6*hour), keys.ReplacesAll })
+	all := with(turn("d", 4, 6*hour), func(r *keys.Timed) {
+		r.Created, r.Replaces = at(6*hour),
+			[]string{keys.ReplacesAll}
+	})
 	s = NewSchedule([]keys.Timed{a, b, fresh, all})
 	require.Equal(t, "d", idOf(s.Signing(at(6*hour))))
 	require.Equal(t, []string{"d"}, idsOf(s.Published(at(6*hour))))
@@ -217,7 +220,7 @@ func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
 	a := with(turn("a", 1, 0), func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
 	fresh := with(turn("f", 2, 7*hour), func(r *keys.Timed) {
 		r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour),
-			"x"
+			[]string{"x"}
 	})
 	s := NewSchedule([]keys.Timed{a, fresh})
 	for instant, shows := range map[time.Duration][]string{

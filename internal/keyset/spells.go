@@ -54,7 +54,7 @@ func (s *Schedule) chooseSigning(t time.Time) *keys.Timed {
 	for i := range s.Records {
 		r := &s.Records[i]
 		switch {
-		case r.RevokedAt(t), r.Held:
+		case r.RevokedAt(t), r.Suspended:
 		case r.Turn == turn && timing.Reached(r.Begins(), t):
 			if begun == nil || outranks(r, begun) {
 				begun = r
@@ -72,7 +72,7 @@ func (s *Schedule) chooseSigning(t time.Time) *keys.Timed {
 // records. A key that replaces others must sign, so that clusters read the JWKS again and forget the others. Of
 // two such keys, the one that enters the JWKS last signs: no JWKS had it together with a key that either replaces.
 func outranks(r, earlier *keys.Timed) bool {
-	return r.Replaces != "" && (earlier.Replaces == "" || !r.Enters().Before(earlier.Enters()))
+	return len(r.Replaces) > 0 && (len(earlier.Replaces) == 0 || !r.Enters().Before(earlier.Enters()))
 }
 
 // turnAt returns the highest turn that has begun at a point in time, even if its key was revoked since. A key that

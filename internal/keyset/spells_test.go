@@ -55,12 +55,12 @@ func TestTheSpellsSayWhatIsChosenAtEachInstant(t *testing.T) {
 		var records []keys.Timed
 		for i := range 1 + random.IntN(6) {
 			r := turn(fmt.Sprint(i), 1+random.IntN(4), time.Duration(random.IntN(hours))*hour)
-			r.Promoted, r.Revoked, r.Held = some(), some(), random.IntN(6) == 0
+			r.Promoted, r.Revoked, r.Suspended = some(), some(), random.IntN(6) == 0
 			if random.IntN(3) == 0 {
 				r.SignsFrom = time.Time{}
 			}
 			if random.IntN(4) == 0 {
-				r.Replaces, r.Appears = fmt.Sprint(random.IntN(6)), some()
+				r.Replaces, r.Appears = []string{fmt.Sprint(random.IntN(6))}, some()
 			}
 			records = append(records, r)
 		}

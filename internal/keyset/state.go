@@ -70,7 +70,8 @@ func (s *State) Update(answer keys.Answer, now time.Time) {
 	} else {
 		next = updateTimed(old, answer.Timed, now)
 	}
-	if old != nil && slices.Equal(old.Records, next.Records) && maps.Equal(old.usedUntil, next.usedUntil) {
+	if old != nil && slices.EqualFunc(old.Records, next.Records, sameRecord) &&
+		maps.Equal(old.usedUntil, next.usedUntil) {
 		return
 	}
 	s.current.Store(next)
@@ -129,6 +130,14 @@ func merge(old *Schedule, fresh []keys.Timed, now time.Time) *Schedule {
 		}
 	}
 	return newSchedule(merged, usedUntil)
+}
+
+// sameRecord reports whether two records are of the same key, and say the same of it.
+func sameRecord(a, b keys.Timed) bool {
+	return a.Key == b.Key && a.Turn == b.Turn && a.Grace == b.Grace && a.Suspended == b.Suspended &&
+		a.Created.Equal(b.Created) && a.Appears.Equal(b.Appears) && a.SignsFrom.Equal(b.SignsFrom) &&
+		a.Promoted.Equal(b.Promoted) && a.Revoked.Equal(b.Revoked) && a.Withdrawn.Equal(b.Withdrawn) &&
+		slices.Equal(a.Replaces, b.Replaces) && a.ReplacesFrom.Equal(b.ReplacesFrom)
 }
 
 func (s *State) setFailure(err error) {

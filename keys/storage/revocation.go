@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
@@ -27,15 +26,15 @@ type keyRevocation struct {
 func revocationBy(r *keys.Timed) (keyRevocation, bool) {
 	return keyRevocation{
 		By: r.ID, Turn: r.Turn, Created: r.Created, Appears: r.Appears,
-		Replaces: strings.Fields(r.Replaces), ReplacesFrom: r.ReplacesFrom,
-	}, r.Replaces != ""
+		Replaces: r.Replaces, ReplacesFrom: r.ReplacesFrom,
+	}, len(r.Replaces) > 0
 }
 
 // record is the key that replaces the others, as far as the revocation knows it.
 func (v *keyRevocation) record() *keys.Timed {
 	return &keys.Timed{
 		Key: &keys.Key{ID: v.By}, Turn: v.Turn, Created: v.Created, Appears: v.Appears,
-		Replaces: strings.Join(v.Replaces, " "), ReplacesFrom: v.ReplacesFrom,
+		Replaces: v.Replaces, ReplacesFrom: v.ReplacesFrom,
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -54,7 +53,7 @@ func (k *storedKeys) hold(records []keys.Timed) {
 		floor = max(floor, turn)
 	}
 	for i := range records {
-		records[i].Held = records[i].Turn < floor && records[i].ID != k.signing
+		records[i].Suspended = records[i].Turn < floor && records[i].ID != k.signing
 	}
 }
 
@@ -111,7 +110,7 @@ func (k *storedKeys) known() map[string]bool {
 
 // look is what a key says that is made now, and replaces others perhaps. It has what is needed and no
 // more: a set that rotates for years does not grow.
-func (k *storedKeys) look(replaces string) hindsight {
+func (k *storedKeys) look(replaces []string) hindsight {
 	oldest := k.lastTurn()
 	for _, key := range k.keys {
 		oldest = min(oldest, key.Turn)
@@ -122,7 +121,7 @@ func (k *storedKeys) look(replaces string) hindsight {
 	for _, key := range k.keys {
 		knows[key.ID] = true
 	}
-	for kid := range strings.FieldsSeq(replaces) {
+	for _, kid := range replaces {
 		knows[kid] = kid != keys.ReplacesAll // it may be gone
 	}
 	for _, v := range k.revocations {
@@ -205,7 +204,7 @@ func (k *storedKeys) seek(ctx context.Context, needs keys.Needs) {
 // perhaps.
 func (k *storedKeys) orphan(needs keys.Needs) (keyRevocation, bool) {
 	for _, v := range k.revocations {
-		served := v.record().Replaces == keys.ReplacesAll // what signs then is not known to any
+		served := slices.Contains(v.Replaces, keys.ReplacesAll) // what signs then is not known to any
 		for _, key := range k.keys {
 			served = served || serves(&key.Timed, &v, needs)
 		}
@@ -226,7 +225,7 @@ func serves(r *keys.Timed, v *keyRevocation, needs keys.Needs) bool {
 		return false
 	case r.Turn == v.Turn:
 		return !r.Enters().Before(by.Enters())
-	case r.Replaces == by.Replaces:
+	case slices.Equal(r.Replaces, by.Replaces):
 		return true
 	}
 	return !r.Enters().Before(v.Appears) && timing.Reached(r.Begins(), longest(needs))

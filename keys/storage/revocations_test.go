@@ -426,7 +426,7 @@ func TestWhatServesARevocation(t *testing.T) {
 		"one that waits long":      {keys.Timed{Turn: 4, Created: in(2), SignsFrom: in(30 * 24 * 60)}, false},
 		"one that waits for ever":  {keys.Timed{Turn: 4, Created: in(2)}, false},
 		"one that signs, promoted": {keys.Timed{Turn: 4, Created: in(2), Promoted: in(0)}, true},
-		"one made in its place":    {keys.Timed{Turn: 4, Created: in(0), Replaces: "stolen", SignsFrom: in(30 * 24 * 60)}, true},
+		"one made in its place":    {keys.Timed{Turn: 4, Created: in(0), Replaces: []string{"stolen"}, SignsFrom: in(30 * 24 * 60)}, true},
 	} {
 		require.Equal(t, c.want, serves(&c.key, &v, needs), name)
 	}

@@ -35,7 +35,7 @@ func TestTheVersionIsRaisedWithEachMember(t *testing.T) {
 		"appears", "created", "grace_seconds", "key", "kid", "knows", "promotes", "promotes_from", "replaces",
 		"replaces_from", "revocations", "sha256", "signs_from", "turn", "unread", "version",
 	}, members(encodeStoredKey(storedKey{
-		keys.Timed{Key: key, Turn: 1, Created: instant(0), SignsFrom: instant(3), Appears: instant(2), Replaces: "b", ReplacesFrom: instant(1), Grace: time.Hour},
+		keys.Timed{Key: key, Turn: 1, Created: instant(0), SignsFrom: instant(3), Appears: instant(2), Replaces: []string{"b"}, ReplacesFrom: instant(1), Grace: time.Hour},
 		promotion{"b", instant(1)},
 		hindsight{Knows: []string{"b"}, Unread: map[string]int{"c": 1}, Revocations: []keyRevocation{revokes}},
 	}, private)))

@@ -265,7 +265,7 @@ func (s *Keys) make(ctx context.Context, plan keyset.Plan, promotes promotion, n
 		Created:      needs.Now.UTC().Truncate(time.Second),
 		SignsFrom:    plan.SignsFrom.UTC().Truncate(time.Second),
 		Appears:      plan.Appears.UTC().Truncate(time.Second),
-		Replaces:     strings.Join(plan.Replaces, " "),
+		Replaces:     plan.Replaces,
 		ReplacesFrom: plan.ReplacesFrom.UTC().Truncate(time.Second),
 		Grace:        s.grace(needs),
 	}

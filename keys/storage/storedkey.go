@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -46,8 +45,8 @@ type hindsight struct {
 
 // check checks what was read.
 func (h *hindsight) check(r *keys.Timed) error {
-	for kid := range strings.FieldsSeq(r.Replaces) {
-		if kid != keys.ReplacesAll && !slices.Contains(h.Knows, kid) {
+	for _, kid := range r.Replaces {
+		if kid == "" || kid != keys.ReplacesAll && !slices.Contains(h.Knows, kid) {
 			return fmt.Errorf("it replaces %q, which is no key that it knows", kid)
 		}
 	}
@@ -91,7 +90,7 @@ func encodeStoredKey(r storedKey, private any) ([]byte, error) {
 		Created:      r.Created,
 		SignsFrom:    r.SignsFrom,
 		Appears:      r.Appears,
-		Replaces:     strings.Fields(r.Replaces),
+		Replaces:     r.Replaces,
 		ReplacesFrom: r.ReplacesFrom,
 		Grace:        int64(r.Grace / time.Second),
 		promotion:    r.promotion,
@@ -136,7 +135,7 @@ func decodeStoredKey(object []byte) (storedKey, error) {
 		Created:      stored.Created,
 		SignsFrom:    stored.SignsFrom,
 		Appears:      stored.Appears,
-		Replaces:     strings.Join(stored.Replaces, " "),
+		Replaces:     stored.Replaces,
 		ReplacesFrom: stored.ReplacesFrom,
 		Grace:        time.Duration(stored.Grace) * time.Second,
 	}

@@ -24,7 +24,7 @@ func FuzzDecodeStoredKey(f *testing.F) {
 		key, err := keys.NewKey(alg, private)
 		require.NoError(f, err)
 		object, err := encodeStoredKey(storedKey{Timed: keys.Timed{
-			Key: key, Turn: 3, Created: instant(0), SignsFrom: instant(time.Hour), Appears: instant(time.Minute), Replaces: "another third", ReplacesFrom: instant(0), Grace: time.Hour,
+			Key: key, Turn: 3, Created: instant(0), SignsFrom: instant(time.Hour), Appears: instant(time.Minute), Replaces: []string{"another", "third"}, ReplacesFrom: instant(0), Grace: time.Hour,
 		}, promotion: promotion{Promotes: "another", PromotesFrom: instant(0)}, hindsight: hindsight{
 			Knows: []string{"another", "third"}, Unread: map[string]int{"lost": 2},
 			Revocations: []keyRevocation{{By: "third", Turn: 1, Created: instant(0), Replaces: []string{keys.ReplacesAll}}},
