@@ -16,7 +16,7 @@ import (
 // TestKeysThatRetiredLongAgoAreDeleted: a set that rotates for years does not grow.
 func TestKeysThatRetiredLongAgoAreDeleted(t *testing.T) {
 	s := newForgetful(t)
-	root := s.stored.storage.(*certmagic.FileStorage).Path
+	root := s.folder.storage.(*certmagic.FileStorage).Path
 	start, most := time.Now(), 0
 	for day := range 2 * 365 {
 		records, err := keysOf(t, s, keys.Needs{Now: start.AddDate(0, 0, day), Lifetime: time.Hour})
@@ -51,7 +51,7 @@ func newForgetful(t *testing.T) *Keys {
 		Algorithm: "ES256",
 		logger:    zap.NewNop(),
 	}
-	s.setStored(newStoredKeys(&certmagic.FileStorage{Path: t.TempDir()}, zap.NewNop()))
+	s.setFolder(newFolder(&certmagic.FileStorage{Path: t.TempDir()}, zap.NewNop()))
 	s.SetName("default")
 	require.NoError(t, s.check())
 	s.setDefaults()

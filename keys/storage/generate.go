@@ -13,8 +13,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// Generate makes a private key for an algorithm, and the size of an RSA key in bits. Zero values are the
-// defaults of [Keys].
+// Generate makes a private key for an algorithm. The size is that of an RSA key in bits. Zero values mean the defaults
+// of [Keys].
 func Generate(algorithm string, size int) (*keys.Key, crypto.Signer, error) {
 	settings := Keys{Algorithm: algorithm, KeySize: size}
 	if err := settings.check(); err != nil {
@@ -24,7 +24,7 @@ func Generate(algorithm string, size int) (*keys.Key, crypto.Signer, error) {
 	return settings.generate()
 }
 
-// generate makes a key.
+// generate makes a key as it is configured.
 func (s *Keys) generate() (*keys.Key, crypto.Signer, error) {
 	private, err := s.generatePrivate()
 	if err != nil {

@@ -13,23 +13,24 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// compare logs, once for each key that signs, that it is not of the kind that is configured, and
-// when one is.
-func (s *Keys) compare(all *keyset.Schedule, now time.Time) {
+// warnOfKind logs a warning if the key that signs is not of the kind that is configured, and says from when such a key
+// signs. It does so once for each key.
+func (s *Keys) warnOfKind(all *keyset.Schedule, now time.Time) {
 	signing := all.Signing(now)
-	if signing == nil || signing.ID == s.compared || s.isAsConfigured(signing) {
+	if signing == nil || signing.ID == s.warnedOf || s.isAsConfigured(signing) {
 		return
 	}
-	s.compared = signing.ID
+	s.warnedOf = signing.ID
 	rotations, from := s.takesEffect(all, signing, now)
-	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: that takes so many rotations; "+
-		"to hurry, run `caddy elasticsearch-jwt rotate "+s.stored.set+"` as often, with a few minutes in between",
-		zap.String("keys", s.stored.set), zap.String("signing", kindOf(signing.Key)), zap.String("configured", s.kind()),
+	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: that takes so many "+
+		"rotations; "+
+		"to hurry, run `caddy elasticsearch-jwt rotate "+s.folder.set+"` as often, with a few minutes in between",
+		zap.String("keys", s.folder.set), zap.String("signing", kindOf(signing.Key)), zap.String("configured", s.kind()),
 		zap.Int("rotations", rotations), logfield.Time("from", from))
 }
 
-// takesEffect is after how many rotations a key of the kind that is configured signs, and from
-// when; the zero time if that is for a person to say.
+// takesEffect returns after how many rotations a key of the configured kind signs, and from when; the zero time if
+// rotate_every is never.
 func (s *Keys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
 	last := signing
 	for next := all.Successor(last, now); next != nil; next = all.Successor(last, now) {
@@ -40,14 +41,14 @@ func (s *Keys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.T
 		last = next
 	}
 	if begins := last.Begins(); !begins.IsZero() && s.every() != 0 {
-		from = begins.Add(s.every()) // it is made when the last one begins to sign
+		from = begins.Add(s.every()) // it is made when the last of them begins to sign
 	}
 	return rotations + 1, from
 }
 
 func (s *Keys) isAsConfigured(r *keys.Timed) bool { return kindOf(r.Key) == s.kind() }
 
-// kind is what kind of key is configured, as kindOf has it.
+// kind returns the kind of key that is configured. The kind of a key is what kindOf returns.
 func (s *Keys) kind() string {
 	if strings.HasPrefix(s.Algorithm, "ES") {
 		return s.Algorithm
@@ -55,7 +56,7 @@ func (s *Keys) kind() string {
 	return fmt.Sprintf("%s with %d bits", s.Algorithm, s.KeySize)
 }
 
-// kindOf is the algorithm of a key, and the size if it is an RSA key.
+// kindOf returns the algorithm of a key, and of an RSA key the size too.
 func kindOf(key *keys.Key) string {
 	if public, ok := key.Public.Key.(*rsa.PublicKey); ok {
 		return fmt.Sprintf("%s with %d bits", key.Algorithm, public.N.BitLen())

@@ -14,63 +14,68 @@ import (
 )
 
 const (
-	// lockPoll is how often a replica that waits for the lock reads what is stored: what it wants
-	// the lock for may have come from another.
+	// lockPoll is how often a replica that waits for the lock reads what is stored. Another replica may have made
+	// the key meanwhile that it wants the lock for.
 	lockPoll = time.Second / timing.TimeScale
 
-	// lockPatience is how often in a row a storage may refuse the lock before that is a failure. Some
-	// storages do so, at once, while others have it.
+	// lockPatience is how often in a row a storage may refuse the lock before that is a failure. Some storages refuse
+	// it at once while another replica has it.
 	lockPatience = 3
 
-	// unclaimedTimeout is how long a lock is kept that nobody comes for.
+	// unclaimedTimeout is how long a lock is kept if nobody asks for it again.
 	unclaimedTimeout = 5 * time.Second
 
-	// unlockTimeout bounds what is left to do once the time for the rest may be over.
+	// unlockTimeout bounds how long a storage may take to release the lock. The time of the question for which the
+	// lock was taken may be over by then.
 	unlockTimeout = 5 * time.Second
 )
 
-// storageLock is a storage's lock for the keys of a set. In some storages it takes seconds to change
-// hands, and some do not heed a context meanwhile. So it is waited for on the side, by one goroutine
-// at a time: who wants it goes on reading what is stored, and asks for it again.
+// storageLock is the lock that a storage has for the keys of a set. Some storages take seconds to pass a lock on, and
+// some do not return when the context ends. So a goroutine of its own waits for the lock, one at a time. Who wants the
+// lock calls try, goes on reading what is stored, and calls try again:
 //
-// A lock that breaks does no harm: objects are only ever added, and of two keys for one turn every
-// replica signs with the same one.
+//	try   the storage is asked for the lock: lockPending
+//	try   it has not answered yet: lockPending
+//	try   it has: the lock is taken
+//
+// If two replicas have the lock at once, that does no harm. Objects are only added, and if there are two keys for one
+// turn, every replica signs with the same one.
 type storageLock struct {
-	stored *storedKeys
+	folder *folder
 
 	mu      sync.Mutex
-	wait    *lockWait // nil: nobody wants it
-	refused int       // how often in a row it was
-	ended   bool
+	wait    *lockWait // nil if nobody wants the lock
+	refused int       // how often in a row the storage has refused it
+	stopped bool
 
-	busy sync.WaitGroup // what is said to the storage on the side
+	calls sync.WaitGroup // calls of the storage that are not over
 }
 
-// lockWait is one wait for the lock. Its state belongs to the mutex of the storageLock.
+// lockWait is one wait for the lock. The mutex of the storageLock guards its state.
 type lockWait struct {
-	over     chan struct{} // closed once the storage has answered
+	over     chan struct{} // closed when the storage has answered
 	deadline time.Time
 	cancel   context.CancelFunc
 
 	answered  bool
 	err       error
-	abandoned bool
-	canceled  bool // it was abandoned once, and the storage may have heard of it
+	abandoned bool // nobody wants the lock any more
+	canceled  bool // it was abandoned once, so the storage may have given up, even if it is wanted again
 }
 
-// lockAwaited says that the lock is being waited for. It should be asked for again once over is closed.
-type lockAwaited struct {
+// lockPending says that the storage has not given the lock yet. Ask for it again when over is closed.
+type lockPending struct {
 	error
-	over    <-chan struct{} // nil: the storage has refused the lock, and is asked again after lockPoll
-	overdue bool            // the time of the one who asked first is over, and the storage does not heed that
+	over    <-chan struct{} // nil if the storage has refused the lock: ask again after lockPoll
+	overdue bool            // the context of the one who asked first has ended, and the storage did not return
 	giveUp  func()
 }
 
-func (l *lockAwaited) Unwrap() error { return l.error }
+func (l *lockPending) Unwrap() error { return l.error }
 
-// wait waits until the lock should be asked for again. When the context ends before, the wait for
-// the lock ends too.
-func (l *lockAwaited) wait(ctx context.Context) bool {
+// wait waits until the lock should be asked for again, and reports whether it should. If the context ends first, it
+// gives the lock up.
+func (l *lockPending) wait(ctx context.Context) bool {
 	var again <-chan time.Time
 	if l.over == nil {
 		again = time.After(lockPoll)
@@ -85,31 +90,31 @@ func (l *lockAwaited) wait(ctx context.Context) bool {
 	return true
 }
 
-// errEnded says that the configuration has ended, whose keys these are.
-var errEnded = errors.New("this configuration has ended")
+// errStopped says that the keys are those of a configuration that has ended.
+var errStopped = errors.New("this configuration has ended")
 
-var errLockAwaited = errors.New("another replica has it, or had it when it ended and the storage has not noticed yet")
+var errLockPending = errors.New("another replica has it, or had it when it ended and the storage has not noticed yet")
 
-// waiting is what the set needs to know of it. What the lock is wanted for may come from another replica:
-// the keys are read meanwhile.
-func (l *lockAwaited) waiting() *keys.Waiting {
+// waiting returns what the set needs to know. It asks for the keys again meanwhile, because another replica may make
+// those that the lock is wanted for.
+func (l *lockPending) waiting() *keys.Waiting {
 	if l.overdue {
 		return &keys.Waiting{Over: l.over, Again: timing.PollInterval}
 	}
 	return &keys.Waiting{Over: l.over, Again: lockPoll}
 }
 
-// try takes the lock if it has come, and has it waited for if not, for no longer than the context
-// lasts. Its error is a [lockAwaited], or why the lock cannot be had.
+// try takes the lock if the storage has given it. If not, it asks the storage for the lock, which may take as long as
+// the context lasts. The error is a lockPending, or says why there is no lock.
 func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.wait
 	switch {
-	case l.ended:
-		return nil, errEnded
+	case l.stopped:
+		return nil, errStopped
 	case w == nil || w.answered && w.err != nil && w.canceled:
-		w = l.begin(ctx)
+		w = l.startWait(ctx)
 	case !w.answered && w.abandoned:
 		w.abandoned = false // it is wanted again
 		w.deadline = deadlineOf(ctx)
@@ -117,7 +122,7 @@ func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 	case w.err != nil:
 		l.wait = nil
 		if l.refused++; l.refused < lockPatience && time.Now().Before(w.deadline) {
-			return nil, &lockAwaited{error: l.failed(w.err), giveUp: func() {}}
+			return nil, &lockPending{error: l.failed(w.err), giveUp: func() {}}
 		}
 		l.refused = 0
 		return nil, l.failed(w.err)
@@ -125,8 +130,8 @@ func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 		l.wait, l.refused = nil, 0
 		return func() { l.release(w) }, nil
 	}
-	return nil, &lockAwaited{
-		error:   l.failed(errLockAwaited),
+	return nil, &lockPending{
+		error:   l.failed(errLockPending),
 		over:    w.over,
 		overdue: !time.Now().Before(w.deadline),
 		giveUp:  func() { l.abandon(w) },
@@ -134,17 +139,18 @@ func (l *storageLock) try(ctx context.Context) (release func(), err error) {
 }
 
 func (l *storageLock) failed(err error) error {
-	return keys.Failed(keys.LockFailed, fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", l.stored.where(), err))
+	return keys.Failed(keys.LockFailed,
+		fmt.Errorf("locking %s to make a key: make it reachable and writable for Caddy: %w", l.folder.where(), err))
 }
 
-func (l *storageLock) name() string { return "elasticsearch_jwt_" + l.stored.set }
+func (l *storageLock) name() string { return "elasticsearch_jwt_" + l.folder.set }
 
-// begin begins to wait.
-func (l *storageLock) begin(ctx context.Context) *lockWait {
+// startWait starts a goroutine that waits for the lock.
+func (l *storageLock) startWait(ctx context.Context) *lockWait {
 	w := &lockWait{over: make(chan struct{}), deadline: deadlineOf(ctx)}
 	ctx, w.cancel = context.WithDeadline(context.WithoutCancel(ctx), w.deadline)
 	l.wait = w
-	l.busy.Go(func() {
+	l.calls.Go(func() {
 		err := l.lock(ctx)
 		l.mu.Lock()
 		w.answered, w.err = true, err
@@ -179,19 +185,19 @@ func (l *storageLock) lock(ctx context.Context) (err error) {
 			err = fmt.Errorf("the storage panicked: %v", r)
 		}
 	}()
-	return l.stored.storage.Lock(ctx, l.name())
+	return l.folder.storage.Lock(ctx, l.name())
 }
 
-// end abandons the wait that there is, lets no other begin, and waits until the storage has heard of
-// it, or does not answer.
-func (l *storageLock) end() {
+// stop gives the lock up and lets nobody ask for it again. It waits until no call of the storage is left, but not for
+// ever.
+func (l *storageLock) stop() {
 	l.mu.Lock()
-	l.ended = true
+	l.stopped = true
 	l.mu.Unlock()
-	l.rest()
+	l.giveUp()
 	done := make(chan struct{})
 	go func() {
-		l.busy.Wait()
+		l.calls.Wait()
 		close(done)
 	}()
 	select {
@@ -200,8 +206,8 @@ func (l *storageLock) end() {
 	}
 }
 
-// rest abandons the wait that there is, if any.
-func (l *storageLock) rest() {
+// giveUp gives the lock up, whether the storage has given it or not.
+func (l *storageLock) giveUp() {
 	l.mu.Lock()
 	w := l.wait
 	l.mu.Unlock()
@@ -210,7 +216,7 @@ func (l *storageLock) rest() {
 	}
 }
 
-// abandon ends a wait whose lock nobody took. A lock that comes all the same is given back.
+// abandon ends a wait for the lock, if nobody has taken the lock. If the storage gives it nevertheless, it is released.
 func (l *storageLock) abandon(w *lockWait) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -222,7 +228,7 @@ func (l *storageLock) abandon(w *lockWait) {
 	if w.answered {
 		l.wait = nil
 		if w.err == nil {
-			l.busy.Go(func() { l.release(w) }) // under the mutex, so that end waits for it
+			l.calls.Go(func() { l.release(w) }) // it begins under the mutex, so that stop waits for it
 		}
 	}
 }
@@ -231,7 +237,7 @@ func (l *storageLock) release(w *lockWait) {
 	defer w.cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), unlockTimeout)
 	defer cancel()
-	if err := l.stored.storage.Unlock(ctx, l.name()); err != nil {
-		l.stored.logger.Warn("the lock for making keys could not be released", zap.Error(err))
+	if err := l.folder.storage.Unlock(ctx, l.name()); err != nil {
+		l.folder.logger.Warn("the lock for making keys could not be released", zap.Error(err))
 	}
 }

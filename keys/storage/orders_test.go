@@ -63,19 +63,19 @@ func TestNoOrderOfEmergenciesLeavesARevokedKeyTrustedAfterALoss(t *testing.T) {
 // TestGivingUpAllKeysHoldsForThoseThatAreReadLater, because somebody hid them, or restores a backup.
 func TestGivingUpAllKeysHoldsForThoseThatAreReadLater(t *testing.T) {
 	before, after := newForgetful(t), newForgetful(t)
-	after.stored.storage = before.stored.storage
+	after.folder.storage = before.folder.storage
 	needs := keys.Needs{Now: time.Now(), Lifetime: time.Hour, MaxAge: time.Minute}
 	records, err := keysOf(t, before, needs)
 	require.NoError(t, err)
 	stolen := records[0].ID
 	name := "elasticsearch_jwt/default/" + stolen + keySuffix
-	object, err := before.stored.storage.Load(t.Context(), name)
+	object, err := before.folder.storage.Load(t.Context(), name)
 	require.NoError(t, err)
-	require.NoError(t, before.stored.storage.Delete(t.Context(), name))
+	require.NoError(t, before.folder.storage.Delete(t.Context(), name))
 
 	_, err = after.RevokeAll(t.Context(), needs)
 	require.NoError(t, err)
-	require.NoError(t, before.stored.storage.Store(t.Context(), name, object))
+	require.NoError(t, before.folder.storage.Store(t.Context(), name, object))
 	records, err = keysOf(t, after, needs)
 	require.NoError(t, err)
 	all := keyset.NewSchedule(records)
@@ -122,7 +122,10 @@ func newEmergencies(t *testing.T, seed uint64) *emergencies {
 	storage := newObjects()
 	for i := range e.replicas {
 		stale := &staleStorage{Storage: storage}
-		e.replicas[i] = &emergencyReplica{source: started(t, stale), stale: stale, state: keyset.NewState(), ahead: time.Duration(e.random.IntN(50)-25) * time.Second}
+		e.replicas[i] = &emergencyReplica{
+			source: started(t, stale), stale: stale, state: keyset.NewState(),
+			ahead: time.Duration(e.random.IntN(50)-25) * time.Second,
+		}
 		e.signed[i], e.over[i] = make(map[string]*keys.Key), make(map[string]bool)
 	}
 	e.step()
@@ -205,7 +208,7 @@ func (e *emergencies) look(i int) {
 // strike is something that an operator does. What was done just before can be out of sight.
 func (e *emergencies) strike() {
 	r := e.replicas[e.random.IntN(2)]
-	names, err := r.source.stored.storage.List(e.t.Context(), r.source.stored.folder(), false)
+	names, err := r.source.folder.storage.List(e.t.Context(), r.source.folder.path(), false)
 	require.NoError(e.t, err)
 	if e.now.Sub(e.struck) <= 10*time.Second {
 		r.stale.names = e.before
@@ -251,7 +254,7 @@ func (e *emergencies) strike() {
 // lose damages a stored object, and has a replica, or both, start again.
 func (e *emergencies) lose() {
 	storage := e.replicas[0].stale
-	names, err := storage.List(e.t.Context(), e.replicas[0].source.stored.folder(), false)
+	names, err := storage.List(e.t.Context(), e.replicas[0].source.folder.path(), false)
 	require.NoError(e.t, err)
 	name := names[e.random.IntN(len(names))]
 	object, err := storage.Load(e.t.Context(), name)

@@ -45,8 +45,8 @@ type overlap struct {
 
 func newOverlap(t *testing.T) *overlap {
 	o := &overlap{t: t, right: newForgetful(t), late: newForgetful(t), start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	o.stale = &staleStorage{Storage: o.right.stored.storage}
-	o.late.stored.storage = o.stale
+	o.stale = &staleStorage{Storage: o.right.folder.storage}
+	o.late.folder.storage = o.stale
 	o.at(0)
 	return o
 }
@@ -69,7 +69,7 @@ func (o *overlap) at(since time.Duration) *keyset.Schedule {
 // freeze lets the second replica see what is there now, and nothing that comes later; thaw ends that.
 func (o *overlap) freeze() {
 	o.t.Helper()
-	names, err := o.right.stored.storage.List(o.t.Context(), o.right.stored.folder(), false)
+	names, err := o.right.folder.storage.List(o.t.Context(), o.right.folder.path(), false)
 	require.NoError(o.t, err)
 	o.stale.names = names
 }
@@ -138,7 +138,7 @@ func TestGivingUpAllKeysHoldsForAFreshOneThatWasNotSeen(t *testing.T) {
 	o := newOverlap(t)
 	o.freeze()
 	o.revoke(o.right, o.at(time.Hour).Signing(o.needs(time.Hour).Now).ID, time.Hour)
-	stolen := kids(o.right.stored.all())
+	stolen := kids(o.right.folder.records())
 	all, err := o.late.RevokeAll(t.Context(), o.needs(time.Hour+15*time.Second))
 	require.NoError(t, err)
 	o.thaw()
@@ -160,7 +160,7 @@ func TestGivingUpAllKeysHoldsForSeveralThatWereNotSeen(t *testing.T) {
 	o.freeze()
 	o.revoke(o.right, signing.ID, time.Hour)
 	o.revoke(o.right, next.ID, time.Hour+5*time.Second)
-	stolen := kids(o.right.stored.all())
+	stolen := kids(o.right.folder.records())
 	_, err := o.late.RevokeAll(t.Context(), o.needs(time.Hour+20*time.Second))
 	require.NoError(t, err)
 	o.thaw()

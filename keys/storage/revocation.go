@@ -9,11 +9,10 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// keyRevocation is what a key that replaces others says of them. The object of that key decides, and
-// there is a copy of it in an object of its own, <kid>.revokes.json, and in every younger key: so
-// it outlives each of these. Nobody deletes the copy; it is what an old key meets that comes back
-// with a backup.
-type keyRevocation struct {
+// revocation is what a key that replaces others says of them. The key says it, a copy in an object of its own says
+// it, <kid>.revokes.json, and so does every younger key. The copy is never deleted, so that an old key which comes back
+// with a backup years later is still revoked.
+type revocation struct {
 	By           string    `json:"by"` // the kid of the key that replaces the others
 	Turn         int       `json:"turn"`
 	Created      time.Time `json:"created"`
@@ -22,24 +21,24 @@ type keyRevocation struct {
 	ReplacesFrom time.Time `json:"replaces_from,omitzero"`
 }
 
-// revocationBy is what a key says of others, if it replaces any.
-func revocationBy(r *keys.Timed) (keyRevocation, bool) {
-	return keyRevocation{
+// revocationBy returns what a key says of others; ok is false if it replaces none.
+func revocationBy(r *keys.Timed) (v revocation, ok bool) {
+	return revocation{
 		By: r.ID, Turn: r.Turn, Created: r.Created, Appears: r.Appears,
 		Replaces: r.Replaces, ReplacesFrom: r.ReplacesFrom,
 	}, len(r.Replaces) > 0
 }
 
-// record is the key that replaces the others, as far as the revocation knows it.
-func (v *keyRevocation) record() *keys.Timed {
+// record returns the key that replaces the others, as far as the revocation knows it.
+func (v *revocation) record() *keys.Timed {
 	return &keys.Timed{
 		Key: &keys.Key{ID: v.By}, Turn: v.Turn, Created: v.Created, Appears: v.Appears,
 		Replaces: v.Replaces, ReplacesFrom: v.ReplacesFrom,
 	}
 }
 
-// check checks the instants and names of a revocation that was read.
-func (v *keyRevocation) check() error {
+// check checks a revocation that was read.
+func (v *revocation) check() error {
 	switch {
 	case v.By == "" || len(v.Replaces) == 0 || slices.Contains(v.Replaces, "") || slices.Contains(v.Replaces, v.By):
 		return errors.New("it revokes nothing, or itself")
@@ -51,32 +50,33 @@ func (v *keyRevocation) check() error {
 	return nil
 }
 
-func (v *keyRevocation) equal(other *keyRevocation) bool {
+func (v *revocation) equal(other *revocation) bool {
 	return v.By == other.By && v.Turn == other.Turn && v.Created.Equal(other.Created) && v.Appears.Equal(other.Appears) &&
 		v.ReplacesFrom.Equal(other.ReplacesFrom) && slices.Equal(v.Replaces, other.Replaces)
 }
 
-// storedRevocation is the stored form of the copy.
-type storedRevocation struct {
+// revocationJSON is the stored form of the copy.
+type revocationJSON struct {
 	sealed
-	keyRevocation
+	revocation
 }
 
+// revokesSuffix ends the name of the copy.
 const revokesSuffix = ".revokes" + keySuffix
 
-func encodeRevocation(v keyRevocation) ([]byte, error) {
-	stored := storedRevocation{keyRevocation: v}
+func encodeRevocation(v revocation) ([]byte, error) {
+	stored := revocationJSON{revocation: v}
 	return seal(&stored, &stored.sealed)
 }
 
-// decodeRevocation reads the copy of what a key says of others.
-func decodeRevocation(kid string, object []byte) (keyRevocation, error) {
-	var stored storedRevocation
+// decodeRevocation decodes the copy of what a key says of others.
+func decodeRevocation(kid string, object []byte) (revocation, error) {
+	var stored revocationJSON
 	if err := unseal(object, &stored); err != nil {
-		return keyRevocation{}, err
+		return revocation{}, err
 	}
 	if stored.By != kid {
-		return keyRevocation{}, fmt.Errorf("it is about the key %q", stored.By)
+		return revocation{}, fmt.Errorf("it is about the key %q", stored.By)
 	}
-	return stored.keyRevocation, stored.check()
+	return stored.revocation, stored.check()
 }

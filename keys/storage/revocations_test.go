@@ -70,7 +70,7 @@ func (o *objects) after(do func(*objects)) *objects {
 func started(t testing.TB, storage certmagic.Storage) *Keys {
 	t.Helper()
 	s := &Keys{Algorithm: "ES256", logger: zap.NewNop()}
-	s.setStored(newStoredKeys(storage, zap.NewNop()))
+	s.setFolder(newFolder(storage, zap.NewNop()))
 	s.SetName("default")
 	require.NoError(t, s.check())
 	s.setDefaults()
@@ -80,7 +80,7 @@ func started(t testing.TB, storage certmagic.Storage) *Keys {
 // logged has what a source warns of.
 func logged(s *Keys) *observer.ObservedLogs {
 	core, logs := observer.New(zapcore.WarnLevel)
-	s.stored.logger = zap.New(core)
+	s.folder.logger = zap.New(core)
 	return logs
 }
 
@@ -151,7 +151,10 @@ func (e *emergency) requireRevoked(t *testing.T, storage *objects) *keyset.Sched
 	t.Helper()
 	s := started(t, storage)
 	var all *keyset.Schedule
-	for _, since := range []time.Duration{e.since, e.since + time.Minute, e.until, e.until + 10*time.Minute, 2 * 24 * time.Hour} {
+	for _, since := range []time.Duration{
+		e.since, e.since + time.Minute, e.until, e.until + 10*time.Minute,
+		2 * 24 * time.Hour,
+	} {
 		all = asked(t, s, needsAt(since))
 		signing := all.Signing(instant(since))
 		require.NotNil(t, signing)
@@ -229,7 +232,7 @@ func TestNoOldKeyBeginsToSignWhileAnObjectCannotBeRead(t *testing.T) {
 				for range 5 { // each restart decides the same, and makes no more keys
 					s := started(t, storage)
 					require.Equal(t, e.stays, asked(t, s, needsAt(e.since)).Signing(instant(e.since)).ID)
-					require.ErrorContains(t, s.complaint, fresh)
+					require.ErrorContains(t, s.problem, fresh)
 				}
 				require.Len(t, storage.held, 5, "the two keys, what cannot be read, and a successor for the one that signs")
 				removed := storage.after(func(o *objects) { delete(o.held, fresh); delete(o.held, copied) })
@@ -249,13 +252,13 @@ func TestNoOldKeyBeginsToSignWhileAnObjectCannotBeRead(t *testing.T) {
 
 // TestAnObjectThatCannotBeReadTakesNothingFromARunningReplica: the key that signs goes on.
 func TestAnObjectThatCannotBeReadTakesNothingFromARunningReplica(t *testing.T) {
-	for _, name := range []string{"junk.json", "junk.revokes.json"} {
-		t.Run(name, func(t *testing.T) {
+	for _, kind := range []string{keySuffix, revokesSuffix} {
+		t.Run(kind, func(t *testing.T) {
 			storage := newObjects()
 			s := started(t, storage)
 			all := asked(t, s, needsAt(0))
 			signing, next := all.Records[0].ID, all.Records[1].ID
-			storage.held["elasticsearch_jwt/default/"+name] = []byte("hello")
+			storage.held[objectName(strings.Repeat("x", 43), kind)] = []byte("hello")
 			needs := needsAt(time.Hour)
 			needs.Known = all.Records
 			all = asked(t, s, needs)
@@ -272,6 +275,28 @@ func TestAnObjectThatCannotBeReadTakesNothingFromARunningReplica(t *testing.T) {
 			require.Equal(t, next, asked(t, started(t, storage), needsAt(time.Hour)).Signing(needs.Now).ID)
 		})
 	}
+}
+
+// TestObjectsOfOtherProgramsAreNoKeys: a file server or a program that synchronizes folders puts objects of its own
+// beside the keys, of which none could revoke a key (cryptomator/cryptofs#73, syncthing/syncthing#7857).
+func TestObjectsOfOtherProgramsAreNoKeys(t *testing.T) {
+	storage := newObjects()
+	s := started(t, storage)
+	all := asked(t, s, needsAt(0))
+	signing := all.Records[0].ID
+	object := storage.held[objectName(signing, keySuffix)]
+	for _, name := range []string{
+		"._" + signing, signing + ".sync-conflict-20261127-120000-ABC", signing + " (1)", "notes", "",
+	} {
+		storage.held[objectName(name, keySuffix)] = object
+		storage.held[objectName(name, revokesSuffix)] = []byte("hello")
+	}
+	fresh := started(t, storage)
+	answer, err := fresh.Keys(t.Context(), needsAt(time.Hour))
+	require.NoError(t, err)
+	require.NoError(t, answer.Problem)
+	require.Equal(t, signing, keyset.NewSchedule(answer.Timed).Signing(instant(time.Hour)).ID)
+	require.Len(t, answer.Timed, 2)
 }
 
 // TestAnOldObjectThatCannotBeReadChangesNothing: younger keys know what it said.
@@ -310,10 +335,11 @@ func TestABackupThatIsRestoredMeetsWhatRunningReplicasKnow(t *testing.T) {
 			for name, running := range map[string]*Keys{"running": e.source, "reloaded": started(t, e.before)} {
 				logs := logged(running)
 				storage := e.before.after(func(*objects) {})
-				running.stored.storage = storage
+				running.folder.storage = storage
 				asked(t, running, needs)
 				asked(t, running, needs)
-				lost := logs.FilterMessageSnippet("has lost a revocation, which is stored again: if a backup was restored, revoke again")
+				lost := logs.FilterMessageSnippet("has lost a revocation, which is stored again: if a backup was restored, " +
+					"revoke again")
 				require.Equal(t, 1, lost.Len(), "%s: it says it once", name)
 				require.Contains(t, storage.names(), objectName(e.fresh, revokesSuffix))
 				e.requireRevoked(t, storage)
@@ -413,7 +439,10 @@ func TestAFreshKeyIsMadeAnewThoughThereIsAYoungerKey(t *testing.T) {
 // its own key is gone. One that waits for its turn for a month does not.
 func TestWhatServesARevocation(t *testing.T) {
 	needs := needsAt(time.Hour)
-	v := keyRevocation{By: "fresh", Turn: 3, Created: instant(time.Hour), Appears: instant(time.Hour + 2*time.Minute), Replaces: []string{"stolen"}, ReplacesFrom: instant(time.Hour)}
+	v := revocation{
+		By: "fresh", Turn: 3, Created: instant(time.Hour), Appears: instant(time.Hour + 2*time.Minute),
+		Replaces: []string{"stolen"}, ReplacesFrom: instant(time.Hour),
+	}
 	in := func(minutes int) time.Time { return instant(time.Hour + time.Duration(minutes)*time.Minute) }
 	for name, c := range map[string]struct {
 		key  keys.Timed
@@ -426,9 +455,11 @@ func TestWhatServesARevocation(t *testing.T) {
 		"one that waits long":      {keys.Timed{Turn: 4, Created: in(2), SignsFrom: in(30 * 24 * 60)}, false},
 		"one that waits for ever":  {keys.Timed{Turn: 4, Created: in(2)}, false},
 		"one that signs, promoted": {keys.Timed{Turn: 4, Created: in(2), Promoted: in(0)}, true},
-		"one made in its place":    {keys.Timed{Turn: 4, Created: in(0), Replaces: []string{"stolen"}, SignsFrom: in(30 * 24 * 60)}, true},
+		"one made in its place": {
+			keys.Timed{Turn: 4, Created: in(0), Replaces: []string{"stolen"}, SignsFrom: in(30 * 24 * 60)}, true,
+		},
 	} {
-		require.Equal(t, c.want, serves(&c.key, &v, needs), name)
+		require.Equal(t, c.want, fulfills(&c.key, &v, needs), name)
 	}
 }
 
@@ -448,12 +479,13 @@ func TestAnEmergencyKnowsRevokedKeysThatAreGone(t *testing.T) {
 			if atOnce {
 				require.Contains(t, rotation.Revoked, gone)
 			} else {
-				require.False(t, rotation.Withdrawn.Before(instant(time.Hour+2*time.Minute)), "not before the other has left the JWKS")
+				require.False(t, rotation.Withdrawn.Before(instant(time.Hour+2*time.Minute)),
+					"not before the other has left the JWKS")
 			}
 			asked(t, started(t, e.storage), needs) // and what it stores can be read
 			for object := range e.storage.held {
-				if _, kind := splitStoredName(object); kind == keySuffix {
-					_, err := decodeStoredKey(e.storage.held[object])
+				if _, kind := splitName(object); kind == keySuffix {
+					_, err := decodeKey(e.storage.held[object])
 					require.NoError(t, err)
 				}
 			}
@@ -471,7 +503,7 @@ func TestTheCopyOfARevocationIsTriedAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.NotZero(t, logs.FilterMessageSnippet("the copy of a revocation could not be stored; it is tried again").Len())
 	require.NotContains(t, e.storage.names(), objectName(r.Fresh, revokesSuffix))
-	s.stored.storage = e.storage
+	s.folder.storage = e.storage
 	asked(t, s, needsAt(e.since+time.Minute))
 	require.Contains(t, e.storage.names(), objectName(r.Fresh, revokesSuffix))
 	require.Zero(t, logs.FilterMessageSnippet("has lost").Len())

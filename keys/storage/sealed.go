@@ -10,17 +10,17 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/strictjson"
 )
 
-// storedVersion is the version of all stored objects. It is raised with each new member, since a
-// reader refuses every other: what it cannot understand could revoke a key.
+// storedVersion is the version of all stored objects. It is raised with each new member. A release reads no other
+// version, since a member that it does not know could revoke a key.
 const storedVersion = 3
 
-// sealed is what every stored object has.
+// sealed has the members of every stored object.
 type sealed struct {
 	Version int    `json:"version"`
-	Sum     string `json:"sha256"` // of all other members: see checksum
+	Sum     string `json:"sha256"` // of all other members, as checksum makes it
 }
 
-// seal makes a stored object of a value that embeds sealed, which head points to.
+// seal encodes a value as a stored object. The value embeds a sealed, and head points to it.
 func seal(value any, head *sealed) ([]byte, error) {
 	*head = sealed{Version: storedVersion}
 	object, err := json.Marshal(value)
@@ -33,7 +33,7 @@ func seal(value any, head *sealed) ([]byte, error) {
 	return json.MarshalIndent(value, "", "\t")
 }
 
-// unseal reads a stored object into a value. Its errors have nothing of the object in them but the version.
+// unseal decodes a stored object. Its errors have nothing of the object in them but the version.
 func unseal(object []byte, value any) error {
 	var head sealed
 	if err := json.Unmarshal(object, &head); err != nil {
@@ -41,9 +41,11 @@ func unseal(object []byte, value any) error {
 	}
 	switch {
 	case head.Version > storedVersion:
-		return fmt.Errorf("its version is %d and this release reads version %d: was it written by a newer one?", head.Version, storedVersion)
+		return fmt.Errorf("its version is %d and this release reads version %d: was it written by a newer one?",
+			head.Version, storedVersion)
 	case head.Version < storedVersion:
-		return fmt.Errorf("its version is %d and this release reads version %d: was it written by an older one?", head.Version, storedVersion)
+		return fmt.Errorf("its version is %d and this release reads version %d: was it written by an older one?",
+			head.Version, storedVersion)
 	}
 	sum, err := checksum(object)
 	if err != nil {
@@ -58,8 +60,8 @@ func unseal(object []byte, value any) error {
 	return nil
 }
 
-// checksum is the SHA-256 of an object without its checksum: of compact JSON, whose members are in
-// the order of their names.
+// checksum returns the SHA-256 of an object without its member sha256. The object is compact JSON for that, with the
+// members in the order of their names.
 func checksum(object []byte) (string, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(object, &members); err != nil {

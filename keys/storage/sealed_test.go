@@ -23,7 +23,10 @@ func TestTheVersionIsRaisedWithEachMember(t *testing.T) {
 	require.NoError(t, err)
 	key, err := keys.NewKey(jose.ES256, private)
 	require.NoError(t, err)
-	revokes := keyRevocation{By: "a", Turn: 1, Created: instant(0), Appears: instant(2), Replaces: []string{"b"}, ReplacesFrom: instant(1)}
+	revokes := revocation{
+		By: "a", Turn: 1, Created: instant(0), Appears: instant(2), Replaces: []string{"b"},
+		ReplacesFrom: instant(1),
+	}
 	members := func(object []byte, err error) []string {
 		require.NoError(t, err)
 		var members map[string]json.RawMessage
@@ -34,17 +37,24 @@ func TestTheVersionIsRaisedWithEachMember(t *testing.T) {
 	require.Equal(t, []string{
 		"appears", "created", "grace_seconds", "key", "kid", "knows", "promotes", "promotes_from", "replaces",
 		"replaces_from", "revocations", "sha256", "signs_from", "turn", "unread", "version",
-	}, members(encodeStoredKey(storedKey{
-		keys.Timed{Key: key, Turn: 1, Created: instant(0), SignsFrom: instant(3), Appears: instant(2), Replaces: []string{"b"}, ReplacesFrom: instant(1), Grace: time.Hour},
+	}, members(encodeKey(keyObject{
+		keys.Timed{
+			Key: key, Turn: 1, Created: instant(0), SignsFrom: instant(3), Appears: instant(2), Replaces: []string{"b"},
+			ReplacesFrom: instant(1), Grace: time.Hour,
+		},
 		promotion{"b", instant(1)},
-		hindsight{Knows: []string{"b"}, Unread: map[string]int{"c": 1}, Revocations: []keyRevocation{revokes}},
+		history{Knows: []string{"b"}, Unread: map[string]int{"c": 1}, Revocations: []revocation{revokes}},
 	}, private)))
-	require.Equal(t, []string{"appears", "by", "created", "replaces", "replaces_from", "sha256", "turn", "version"}, members(encodeRevocation(revokes)))
+	require.Equal(t, []string{"appears", "by", "created", "replaces", "replaces_from", "sha256", "turn", "version"},
+		members(encodeRevocation(revokes)))
 }
 
 // TestEachBitOfAnObjectIsChecked: one that is flipped is noticed, or says the same.
 func TestEachBitOfAnObjectIsChecked(t *testing.T) {
-	revokes := keyRevocation{By: "a", Turn: 1, Created: instant(0), Appears: instant(2), Replaces: []string{"b", "c"}, ReplacesFrom: instant(1)}
+	revokes := revocation{
+		By: "a", Turn: 1, Created: instant(0), Appears: instant(2), Replaces: []string{"b", "c"},
+		ReplacesFrom: instant(1),
+	}
 	object, err := encodeRevocation(revokes)
 	require.NoError(t, err)
 	for i := range object {

@@ -163,8 +163,9 @@ func FuzzStoredSets(f *testing.F) {
 			_, err = keysOf(t, s, needsAt(p.end))
 		}
 		if err != nil { // nothing is left that could sign, and something that cannot be read
-			require.False(t, slices.ContainsFunc(p.made, func(kid string) bool { return p.whole(left, objectName(kid, keySuffix)) }), err)
-			require.Empty(t, s.stored.all())
+			require.False(t, slices.ContainsFunc(p.made,
+				func(kid string) bool { return p.whole(left, objectName(kid, keySuffix)) }), err)
+			require.Empty(t, s.folder.records())
 			return
 		}
 		for _, later := range []time.Duration{0, time.Minute, time.Hour, 100 * 24 * time.Hour} {

@@ -48,15 +48,16 @@ type Keys struct {
 	// Default: 1h.
 	RetireAfter caddy.Duration `json:"retire_after,omitempty"`
 
-	stored    *storedKeys
-	making    storageLock // for keys that are missing
-	acting    storageLock // for what an operator asked for
 	logger    *zap.Logger
 	algorithm jose.SignatureAlgorithm
+	folder    *folder
 
-	turn      chan struct{} // has one element while somebody reads or changes what is stored
-	compared  string        // the key that was last found not to be as configured
-	complaint error         // what is wrong with some of the stored keys, the others go on
+	busy        chan struct{} // has one element while somebody uses the folder: see enter
+	missingLock storageLock   // to make the keys that are missing
+	commandLock storageLock   // to do what an operator asks for
+
+	warnedOf string // the kid that warnOfKind last warned of
+	problem  error  // what is wrong with some of the stored keys, while the others go on
 }
 
 // rotateNever is the setting rotate_every of a set that is rotated by hand alone.
@@ -73,7 +74,7 @@ func (*Keys) CaddyModule() caddy.ModuleInfo {
 // Provision checks the settings and fills in the defaults. It touches no storage.
 func (s *Keys) Provision(ctx caddy.Context) error {
 	s.logger = ctx.Logger()
-	s.setStored(newStoredKeys(ctx.Storage(), s.logger))
+	s.setFolder(newFolder(ctx.Storage(), s.logger))
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (s *Keys) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// check checks the settings. What is left out has a default, which is fine.
+// check checks the settings. A setting that is left out gets its default later.
 func (s *Keys) check() error {
 	if s.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.AsymmetricAlgorithms); err != nil {
@@ -91,20 +92,24 @@ func (s *Keys) check() error {
 	switch {
 	case s.KeySize == 0:
 	case strings.HasPrefix(s.Algorithm, "ES"):
-		return setting.In("key_size", fmt.Errorf("it is for RSA keys, and the curve of %s has one size: leave it out", s.Algorithm))
+		return setting.In("key_size",
+			fmt.Errorf("it is for RSA keys, and the curve of %s has one size: leave it out", s.Algorithm))
 	case s.KeySize != 2048 && s.KeySize != 3072 && s.KeySize != 4096:
 		return setting.In("key_size", fmt.Errorf("use 2048, 3072 or 4096, not %d", s.KeySize))
 	}
 	if every := time.Duration(s.RotateEvery); every != 0 && every != rotateNever && every < timing.MinRotateEvery {
-		return setting.In("rotate_every", fmt.Errorf("use at least %s, so that every cache has seen a key before it signs, or never; not %s", setting.ShortDuration(timing.MinRotateEvery), setting.ShortDuration(every)))
+		return setting.In("rotate_every",
+			fmt.Errorf("use at least %s, so that every cache has seen a key before it signs, or never; not %s",
+				setting.ShortDuration(timing.MinRotateEvery), setting.ShortDuration(every)))
 	}
 	if s.RetireAfter < 0 {
-		return setting.In("retire_after", fmt.Errorf("it cannot be negative, and is %s", setting.ShortDuration(time.Duration(s.RetireAfter))))
+		return setting.In("retire_after",
+			fmt.Errorf("it cannot be negative, and is %s", setting.ShortDuration(time.Duration(s.RetireAfter))))
 	}
 	return nil
 }
 
-// setDefaults fills in what was left out of good settings.
+// setDefaults sets the defaults of the settings that were left out.
 func (s *Keys) setDefaults() {
 	setting.SetDefault(&s.Algorithm, string(jose.RS256))
 	s.algorithm = jose.SignatureAlgorithm(s.Algorithm)
@@ -119,79 +124,80 @@ func (s *Keys) setDefaults() {
 	}
 }
 
-func (s *Keys) setStored(stored *storedKeys) {
-	s.stored, s.making.stored, s.acting.stored = stored, stored, stored
-	s.turn = make(chan struct{}, 1)
+func (s *Keys) setFolder(f *folder) {
+	s.folder, s.missingLock.folder, s.commandLock.folder = f, f, f
+	s.busy = make(chan struct{}, 1)
 }
 
-// SetName implements [keys.Named]: the keys are in a folder of that name.
-func (s *Keys) SetName(name string) { s.stored.set = name }
+// SetName implements [keys.Named]. The folder of the keys has that name.
+func (s *Keys) SetName(name string) { s.folder.set = name }
 
-// Stop implements [keys.Stopper]: it lets go of the locks that are still waited for, and waits for no other.
+// Stop implements [keys.Stopper]. It gives up the locks that the storage has not given yet, and asks for no other.
 func (s *Keys) Stop() {
-	var ending sync.WaitGroup
-	ending.Go(s.making.end)
-	ending.Go(s.acting.end)
-	ending.Wait()
+	var stopping sync.WaitGroup
+	stopping.Go(s.missingLock.stop)
+	stopping.Go(s.commandLock.stop)
+	stopping.Wait()
 }
 
 // Public implements [keys.Source].
 func (*Keys) Public() bool { return true }
 
-// Origin implements [keys.Source]: what Caddy's storage has are the same keys, whatever the settings are.
+// Origin implements [keys.Source]. The settings do not matter: the keys in Caddy's storage stay the same.
 func (*Keys) Origin() string { return "" }
 
-// Keys implements [keys.Source]: it reads the stored keys and makes those that are missing. That
-// takes a lock, and while others have it, the keys that were read count.
+// Keys implements [keys.Source]. It reads the stored keys, and makes those that are missing. For that it needs the
+// lock. While another replica has the lock, it returns the keys that it has read.
 func (s *Keys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return keys.Answer{}, err
 	}
 	defer leave()
-	s.stored.remember(needs)
+	s.folder.remember(needs)
 	records, err := s.read(ctx, needs)
 	if err != nil {
 		return keys.Answer{Timed: records}, err
 	}
 	if _, missing := s.missing(records, needs); missing {
-		records, err = s.create(ctx, needs)
+		records, err = s.lockAndMake(ctx, needs)
 	} else {
-		s.making.rest() // what the lock was wanted for has come meanwhile
+		s.missingLock.giveUp() // another replica has made the key meanwhile
 	}
-	answer := keys.Answer{Timed: records, Problem: s.complaint}
-	if awaited, ok := errors.AsType[*lockAwaited](err); ok {
-		answer.Waiting = awaited.waiting()
-		if !awaited.overdue {
+	answer := keys.Answer{Timed: records, Problem: s.problem}
+	if pending, ok := errors.AsType[*lockPending](err); ok {
+		answer.Waiting = pending.waiting()
+		if !pending.overdue {
 			return answer, nil
 		}
 	}
 	if err == nil {
-		s.compare(keyset.NewSchedule(records), needs.Now)
+		s.warnOfKind(keyset.NewSchedule(records), needs.Now)
 	}
 	return answer, err
 }
 
-// enter waits until nobody else reads or changes what is stored. Who waits for a lock does neither.
+// enter waits until nobody else in this process uses the folder. Call leave before you wait for a lock, so that others
+// can read the keys meanwhile.
 func (s *Keys) enter(ctx context.Context) (leave func(), err error) {
 	select {
-	case s.turn <- struct{}{}:
-		return func() { <-s.turn }, nil
+	case s.busy <- struct{}{}:
+		return func() { <-s.busy }, nil
 	case <-ctx.Done():
 		return nil, keys.Failed(keys.NoAnswer, keys.ErrBusy)
 	}
 }
 
-// missing says which key to make next.
-func (s *Keys) missing(records []keys.Timed, needs keys.Needs) (keyset.Plan, bool) {
+// missing returns the plan of the key to make next; ok is false if none is missing.
+func (s *Keys) missing(records []keys.Timed, needs keys.Needs) (plan keyset.Plan, ok bool) {
 	all := keyset.NewSchedule(records)
-	if v, orphan := s.stored.orphan(needs); orphan && all.Signing(needs.Now) != nil {
-		return s.stored.replacement(v, needs), true
+	if v, lost := s.folder.unfulfilled(needs); lost && all.Signing(needs.Now) != nil {
+		return s.folder.planLost(v, needs), true
 	}
 	return all.Missing(needs.Now, s.every(), timing.LeadTime(needs.MaxAge))
 }
 
-// every is how long a key signs, or zero where that is for a person to say.
+// every returns how long a key signs; zero if rotate_every is never.
 func (s *Keys) every() time.Duration {
 	if s.RotateEvery == rotateNever {
 		return 0
@@ -199,31 +205,32 @@ func (s *Keys) every() time.Duration {
 	return time.Duration(s.RotateEvery)
 }
 
-// CheckNeeds implements [keys.Checker]: keys do not rotate faster than every cache can know them.
+// CheckNeeds implements [keys.Checker]. Keys must not rotate faster than every cache can know them.
 func (s *Keys) CheckNeeds(needs keys.Needs) error {
 	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
-		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
-			setting.ShortDuration(needs.MaxAge), s.stored.set, setting.ShortDuration(s.every()), setting.ShortDuration(lead))
+		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: "+
+			"a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
+			setting.ShortDuration(needs.MaxAge), s.folder.set, setting.ShortDuration(s.every()), setting.ShortDuration(lead))
 	}
 	return nil
 }
 
-// create makes the missing keys, once the lock is there.
-func (s *Keys) create(ctx context.Context, needs keys.Needs) (records []keys.Timed, err error) {
-	release, err := s.making.try(ctx)
+// lockAndMake makes the keys that are missing if it gets the lock. It returns all keys, or those that were read.
+func (s *Keys) lockAndMake(ctx context.Context, needs keys.Needs) (records []keys.Timed, err error) {
+	release, err := s.missingLock.try(ctx)
 	if err == nil {
 		defer release()
 		needs.Now = needs.Now.UTC().Truncate(time.Second)
-		records, err = s.fill(ctx, needs)
+		records, err = s.makeMissingKeys(ctx, needs)
 	}
 	if records == nil {
-		records = s.known(needs)
+		records = s.records(needs)
 	}
 	return records, err
 }
 
-// fill makes keys until none is missing.
-func (s *Keys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
+// makeMissingKeys makes keys until none is missing, and returns all keys. The caller has the lock.
+func (s *Keys) makeMissingKeys(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
 	for {
 		records, err := s.read(ctx, needs)
 		if err != nil {
@@ -231,17 +238,17 @@ func (s *Keys) fill(ctx context.Context, needs keys.Needs) ([]keys.Timed, error)
 		}
 		plan, missing := s.missing(records, needs)
 		if !missing {
-			return s.forget(ctx, records, needs), nil
+			return s.deleteOld(ctx, records, needs), nil
 		}
-		if _, err := s.make(ctx, plan, promotion{}, needs); err != nil {
+		if _, err := s.makeKey(ctx, plan, promotion{}, needs); err != nil {
 			return records, err
 		}
 	}
 }
 
-// forget deletes the keys that retired long ago, and returns the others. No token of theirs can be
-// good any more, and no cluster needs to hear of them.
-func (s *Keys) forget(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
+// deleteOld deletes the keys that retired long ago, and returns the others. None of their tokens is good any more, and
+// no cluster needs to know them.
+func (s *Keys) deleteOld(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
 	all := keyset.NewSchedule(records)
 	young := all.LastTurn() - timing.KeepTurns
 	return slices.DeleteFunc(slices.Clone(all.Records), func(r keys.Timed) bool {
@@ -249,19 +256,21 @@ func (s *Keys) forget(ctx context.Context, records []keys.Timed, needs keys.Need
 		if retired.IsZero() || needs.Now.Sub(retired) < timing.ForgetAfter || r.Turn > young {
 			return false
 		}
-		return s.stored.forget(ctx, r.ID)
+		return s.folder.deleteKey(ctx, r.ID)
 	})
 }
 
-// make makes one key, which may promote another, and stores it.
-func (s *Keys) make(ctx context.Context, plan keyset.Plan, promotes promotion, needs keys.Needs) (keys.Timed, error) {
+// makeKey makes one key, which may promote another, and stores it.
+func (s *Keys) makeKey(
+	ctx context.Context, plan keyset.Plan, promotes promotion, needs keys.Needs,
+) (keys.Timed, error) {
 	key, private, err := s.generate()
 	if err != nil {
 		return keys.Timed{}, err
 	}
 	record := keys.Timed{
 		Key:          key,
-		Turn:         max(plan.Turn, s.stored.lastTurn()+1), // above that of a key which is gone, and has revoked others
+		Turn:         max(plan.Turn, s.folder.lastTurn()+1), // also after the keys that have revoked others and are gone
 		Created:      needs.Now.UTC().Truncate(time.Second),
 		SignsFrom:    plan.SignsFrom.UTC().Truncate(time.Second),
 		Appears:      plan.Appears.UTC().Truncate(time.Second),
@@ -269,11 +278,11 @@ func (s *Keys) make(ctx context.Context, plan keyset.Plan, promotes promotion, n
 		ReplacesFrom: plan.ReplacesFrom.UTC().Truncate(time.Second),
 		Grace:        s.grace(needs),
 	}
-	return record, s.stored.add(ctx, record, promotes, private)
+	return record, s.folder.storeKey(ctx, record, promotes, private)
 }
 
-// grace is how long a key stays published once it does not sign any more. A configuration that
-// only publishes the set does not know how long the tokens of the others live.
+// grace returns how long a key stays published once it does not sign any more. If this configuration publishes the set
+// and does not sign with it, it does not know how long the tokens live, and takes the longest life that is allowed.
 func (s *Keys) grace(needs keys.Needs) time.Duration {
 	lifetime := needs.Lifetime
 	if lifetime == 0 {
@@ -282,40 +291,41 @@ func (s *Keys) grace(needs keys.Needs) time.Duration {
 	return lifetime + time.Duration(s.RetireAfter)
 }
 
-// read reads the stored keys. Where some of them cannot be used and there are others, those go on:
-// making a successor must not wait for a person to look.
+// read reads the stored keys, and returns all that were read so far. If some of them cannot be used and there are
+// others, that is no error: making a successor must not wait for a person to look.
 func (s *Keys) read(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
-	unusable, err := s.stored.read(ctx, needs)
-	records := s.known(needs)
+	unusable, err := s.folder.read(ctx, needs)
+	records := s.records(needs)
 	switch {
 	case err != nil:
 		return records, err
 	case unusable == nil:
-		s.complaint = nil
+		s.problem = nil
 	case len(records) == 0:
 		return records, unusable
 	default:
-		s.complain(unusable)
+		s.report(unusable)
 	}
 	return records, nil
 }
 
-// known returns what was read so far. A token of this configuration may live longer than those
-// of the one that made the key.
-func (s *Keys) known(needs keys.Needs) []keys.Timed {
-	records := s.stored.all()
+// records returns the keys that were read so far. They stay published for longer than they say if the tokens of this
+// configuration live longer than those of the one that made the key.
+func (s *Keys) records(needs keys.Needs) []keys.Timed {
+	records := s.folder.records()
 	for i := range records {
 		records[i].Grace = max(records[i].Grace, s.grace(needs))
 	}
 	return records
 }
 
-// complain logs what is wrong with some of the stored keys, once.
-func (s *Keys) complain(err error) {
-	if s.complaint == nil || s.complaint.Error() != err.Error() {
-		s.logger.Error("some stored keys cannot be used; the others go on", zap.String("keys", s.stored.set), zap.Error(err))
+// report logs what is wrong with some of the stored keys, if it has not done so yet.
+func (s *Keys) report(err error) {
+	if s.problem == nil || s.problem.Error() != err.Error() {
+		s.logger.Error("some stored keys cannot be used; the others go on",
+			zap.String("keys", s.folder.set), zap.Error(err))
 	}
-	s.complaint = err
+	s.problem = err
 }
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens:

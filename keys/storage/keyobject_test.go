@@ -18,16 +18,17 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-func FuzzDecodeStoredKey(f *testing.F) {
+func FuzzDecodeKey(f *testing.F) {
 	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS512} {
 		private := keytest.Generate(f, alg)
 		key, err := keys.NewKey(alg, private)
 		require.NoError(f, err)
-		object, err := encodeStoredKey(storedKey{Timed: keys.Timed{
-			Key: key, Turn: 3, Created: instant(0), SignsFrom: instant(time.Hour), Appears: instant(time.Minute), Replaces: []string{"another", "third"}, ReplacesFrom: instant(0), Grace: time.Hour,
-		}, promotion: promotion{Promotes: "another", PromotesFrom: instant(0)}, hindsight: hindsight{
+		object, err := encodeKey(keyObject{Timed: keys.Timed{
+			Key: key, Turn: 3, Created: instant(0), SignsFrom: instant(time.Hour), Appears: instant(time.Minute),
+			Replaces: []string{"another", "third"}, ReplacesFrom: instant(0), Grace: time.Hour,
+		}, promotion: promotion{Promotes: "another", PromotesFrom: instant(0)}, history: history{
 			Knows: []string{"another", "third"}, Unread: map[string]int{"lost": 2},
-			Revocations: []keyRevocation{{By: "third", Turn: 1, Created: instant(0), Replaces: []string{keys.ReplacesAll}}},
+			Revocations: []revocation{{By: "third", Turn: 1, Created: instant(0), Replaces: []string{keys.ReplacesAll}}},
 		}}, private)
 		require.NoError(f, err)
 		f.Add(object)
@@ -41,11 +42,11 @@ func FuzzDecodeStoredKey(f *testing.F) {
 	f.Add([]byte(`null`))
 
 	f.Fuzz(func(t *testing.T, object []byte) {
-		record, err := decodeStoredKey(object)
+		record, err := decodeKey(object)
 		if err != nil {
 			keytest.RequireNoSecretOf(t, object, err)
 			object = reseal(object) // what the checksum keeps out otherwise
-			if record, err = decodeStoredKey(object); err != nil {
+			if record, err = decodeKey(object); err != nil {
 				keytest.RequireNoSecretOf(t, object, err)
 				return
 			}
@@ -54,7 +55,8 @@ func FuzzDecodeStoredKey(f *testing.F) {
 		require.Positive(t, record.Turn+1)
 		require.GreaterOrEqual(t, record.Grace, time.Duration(0))
 		require.False(t, record.Created.IsZero())
-		require.True(t, record.ReplacesFrom.IsZero() || !record.Appears.Before(record.ReplacesFrom), "what it replaces would leave the JWKS while it signs")
+		require.True(t, record.ReplacesFrom.IsZero() || !record.Appears.Before(record.ReplacesFrom),
+			"what it replaces would leave the JWKS while it signs")
 		require.Equal(t, record.Promotes == "", record.PromotesFrom.IsZero())
 		require.True(t, record.Public.IsPublic(), "the JWKS would show the private key")
 		thumbprint, err := record.Public.Thumbprint(crypto.SHA256)
@@ -65,8 +67,11 @@ func FuzzDecodeStoredKey(f *testing.F) {
 }
 
 func FuzzDecodeRevocation(f *testing.F) {
-	for _, v := range []keyRevocation{
-		{By: "a", Turn: 3, Created: instant(0), Appears: instant(time.Hour), Replaces: []string{"b", "c"}, ReplacesFrom: instant(time.Minute)},
+	for _, v := range []revocation{
+		{
+			By: "a", Turn: 3, Created: instant(0), Appears: instant(time.Hour), Replaces: []string{"b", "c"},
+			ReplacesFrom: instant(time.Minute),
+		},
 		{By: "a", Turn: 12, Created: instant(0), Replaces: []string{keys.ReplacesAll}},
 	} {
 		object, err := encodeRevocation(v)
@@ -89,7 +94,8 @@ func FuzzDecodeRevocation(f *testing.F) {
 
 // ofVersion is a stored object as another release would write it.
 func ofVersion(object []byte, version int) []byte {
-	return reseal(bytes.Replace(object, fmt.Appendf(nil, `"version": %d`, storedVersion), fmt.Appendf(nil, `"version": %d`, version), 1))
+	return reseal(bytes.Replace(object, fmt.Appendf(nil, `"version": %d`, storedVersion),
+		fmt.Appendf(nil, `"version": %d`, version), 1))
 }
 
 // reseal gives a stored object the checksum of what it says, if it is one at all.
