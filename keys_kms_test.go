@@ -337,7 +337,7 @@ func TestAPINThatCannotBeReadIsNotTried(t *testing.T) {
 // TestAConfigurationThatEndsClosesTheKMS, and what is on its way then leaves nothing open.
 func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
-	source := &keykms.Keys{URI: kms.uri("")}
+	source := &keykms.Source{URI: kms.uri("")}
 	answer, err := source.Keys(t.Context(), keys.Needs{})
 	require.NoError(t, err)
 	require.Equal(t, 1, kms.open())
@@ -348,7 +348,7 @@ func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 	require.NoError(t, err, "a request that began before")
 	require.Zero(t, kms.open())
 	require.NoError(t, source.Cleanup(), "twice does no harm")
-	require.NoError(t, new(keykms.Keys).Cleanup(), "nor before it is opened")
+	require.NoError(t, new(keykms.Source).Cleanup(), "nor before it is opened")
 }
 
 // TestAKMSThatHangsIsLeftBehind when its configuration ends, whatever it was asked for; and what
@@ -356,20 +356,20 @@ func TestAConfigurationThatEndsClosesTheKMS(t *testing.T) {
 func TestAKMSThatHangsIsLeftBehind(t *testing.T) {
 	for name, c := range map[string]struct {
 		isOpen bool
-		ask    func(*keykms.Keys, keys.Answer)
+		ask    func(*keykms.Source, keys.Answer)
 	}{
-		"it was asked for the key": {false, func(source *keykms.Keys, _ keys.Answer) {
+		"it was asked for the key": {false, func(source *keykms.Source, _ keys.Answer) {
 			_, _ = source.Keys(context.Background(), keys.Needs{})
 		}},
 		"it was asked for a signature": {
-			true, func(_ *keykms.Keys, answer keys.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) },
+			true, func(_ *keykms.Source, answer keys.Answer) { _, _ = answer.Fixed[0].Sign([]byte("{}")) },
 		},
-		"it is only asked to end": {true, func(*keykms.Keys, keys.Answer) {}},
+		"it is only asked to end": {true, func(*keykms.Source, keys.Answer) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				kms := fakes.add(t, ecKey(t, elliptic.P256()))
-				source := &keykms.Keys{URI: kms.uri("")}
+				source := &keykms.Source{URI: kms.uri("")}
 				var answer keys.Answer
 				if c.isOpen {
 					var err error
@@ -407,7 +407,7 @@ func TestCaddyReloadsWhileAKMSHangs(t *testing.T) {
 
 func TestSessionsEndWhileOthersSign(t *testing.T) {
 	kms := fakes.add(t, ecKey(t, elliptic.P256()))
-	source := &keykms.Keys{URI: kms.uri("")}
+	source := &keykms.Source{URI: kms.uri("")}
 	answer, err := source.Keys(t.Context(), keys.Needs{})
 	require.NoError(t, err)
 	var wg sync.WaitGroup

@@ -19,17 +19,17 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(Keys))
+	caddy.RegisterModule(new(Source))
 }
 
-// Keys reads the keys of a set from files. The first private key signs; the JWKS shows all keys. To
+// Source reads the keys of a set from files. The first private key signs; the JWKS shows all keys. To
 // rotate, add the new key's file at the end. Once every cache of the JWKS has it, move it to the front.
 // Once the tokens of the old key have expired, remove its file. The public half of a key that no
 // longer signs is enough.
 //
 // A change of a file is noticed within ten seconds or so, without a reload. While a file cannot be
 // read or has no valid key in it, the set keeps the keys that it has.
-type Keys struct {
+type Source struct {
 	// The algorithm of an RSA key: RS256, RS384, RS512, PS256, PS384 or PS512. The alg of a JWK comes
 	// before it, and an ECDSA key has the algorithm of its curve. Default: RS256.
 	Algorithm string `json:"algorithm,omitempty"`
@@ -43,15 +43,15 @@ type Keys struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*Keys) CaddyModule() caddy.ModuleInfo {
+func (*Source) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.file",
-		New: func() caddy.Module { return new(Keys) },
+		New: func() caddy.Module { return new(Source) },
 	}
 }
 
 // Provision reads the files once, so that `caddy validate` finds what is wrong with them.
-func (f *Keys) Provision(ctx caddy.Context) error {
+func (f *Source) Provision(ctx caddy.Context) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (f *Keys) Provision(ctx caddy.Context) error {
 }
 
 // parser returns the parser of a key file. It logs a warning if everybody can read a private key.
-func (f *Keys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key, error) {
+func (f *Source) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key, error) {
 	return func(content []byte) ([]*keys.Key, error) {
 		parsed, err := parseKeyFile(content, f.Algorithm)
 		if err == nil && slices.ContainsFunc(parsed, func(k *keys.Key) bool { return k.CanSign() }) {
@@ -79,7 +79,7 @@ func (f *Keys) parser(name string, logger *zap.Logger) func([]byte) ([]*keys.Key
 	}
 }
 
-func (f *Keys) check() error {
+func (f *Source) check() error {
 	if len(f.Files) == 0 {
 		return errors.New("no key file: add a line `key <file>`")
 	}
@@ -92,13 +92,13 @@ func (f *Keys) check() error {
 }
 
 // Public implements [keys.Source].
-func (*Keys) Public() bool { return true }
+func (*Source) Public() bool { return true }
 
 // Origin implements [keys.Source].
-func (f *Keys) Origin() string { return setting.AsJSON(f) }
+func (f *Source) Origin() string { return setting.AsJSON(f) }
 
 // Keys implements [keys.Source].
-func (f *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
+func (f *Source) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	var fixed []keys.Fixed
 	signs := false
 	for i, file := range f.files {
@@ -123,7 +123,7 @@ func (f *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 }
 
 // Watch implements [keys.Watcher].
-func (f *Keys) Watch(ctx context.Context, noticed func()) {
+func (f *Source) Watch(ctx context.Context, noticed func()) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	for _, file := range f.files {
@@ -165,7 +165,7 @@ func parseKeyFile(content []byte, algorithm string) ([]*keys.Key, error) {
 //	    algorithm <name>
 //	    key       <file>
 //	}
-func (f *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (f *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	lines := setting.NewLines(d)
 	f.Files = d.RemainingArgs()
@@ -191,8 +191,8 @@ func (f *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*Keys)(nil)
-	_ keys.Watcher          = (*Keys)(nil)
-	_ caddy.Provisioner     = (*Keys)(nil)
-	_ caddyfile.Unmarshaler = (*Keys)(nil)
+	_ keys.Source           = (*Source)(nil)
+	_ keys.Watcher          = (*Source)(nil)
+	_ caddy.Provisioner     = (*Source)(nil)
+	_ caddyfile.Unmarshaler = (*Source)(nil)
 )

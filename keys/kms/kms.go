@@ -19,16 +19,16 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(Keys))
+	caddy.RegisterModule(new(Source))
 }
 
-// Keys signs with a key in an HSM or a cloud KMS: any that go.step.sm/crypto/kms has a URI for. The
+// Source signs with a key in an HSM or a cloud KMS: any that go.step.sm/crypto/kms has a URI for. The
 // private key never leaves it. Support for each kind of KMS is a package of its own, which has to be
 // built into Caddy; docs/keys.md shows how for PKCS#11.
 //
 // While the KMS does not answer, requests that need a new token get 503, and each of them asks the KMS
 // again. A PIN that the KMS refused is not tried again, because a few wrong PINs lock a token for good.
-type Keys struct {
+type Source struct {
 	// The algorithm to sign with. An RSA key can sign with RS256, RS384, RS512, PS256, PS384 and PS512,
 	// an ECDSA key with that of its curve alone. Default: RS256, or that of the curve.
 	Algorithm string `json:"algorithm,omitempty"`
@@ -46,15 +46,15 @@ type Keys struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*Keys) CaddyModule() caddy.ModuleInfo {
+func (*Source) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.kms",
-		New: func() caddy.Module { return new(Keys) },
+		New: func() caddy.Module { return new(Source) },
 	}
 }
 
 // Provision checks the settings. It does not open the key: Caddy must start while the KMS is down.
-func (k *Keys) Provision(ctx caddy.Context) error {
+func (k *Source) Provision(ctx caddy.Context) error {
 	if err := k.check(); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (k *Keys) Provision(ctx caddy.Context) error {
 }
 
 // check checks the settings.
-func (k *Keys) check() error {
+func (k *Source) check() error {
 	if k.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(k.Algorithm, keys.AsymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
@@ -92,13 +92,13 @@ func (k *Keys) check() error {
 }
 
 // Public implements [keys.Source].
-func (*Keys) Public() bool { return true }
+func (*Source) Public() bool { return true }
 
 // Origin implements [keys.Source].
-func (k *Keys) Origin() string { return setting.AsJSON(k) }
+func (k *Source) Origin() string { return setting.AsJSON(k) }
 
 // Keys implements [keys.Source]. It opens the key once.
-func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
+func (k *Source) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 	key, signer := k.opened()
 	if key == nil {
 		var err error
@@ -116,7 +116,7 @@ func (k *Keys) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 
 // open opens the key and keeps it. A call that takes too long for the first who waits for it serves the
 // next one all the same.
-func (k *Keys) open(signer *signer) (*keys.Key, error) {
+func (k *Source) open(signer *signer) (*keys.Key, error) {
 	key, err := signer.makeKey(jose.SignatureAlgorithm(k.Algorithm))
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (k *Keys) open(signer *signer) (*keys.Key, error) {
 }
 
 // opened returns the key, which is nil until it was opened, and its signer.
-func (k *Keys) opened() (*keys.Key, *signer) {
+func (k *Source) opened() (*keys.Key, *signer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.signer == nil {
@@ -138,7 +138,7 @@ func (k *Keys) opened() (*keys.Key, *signer) {
 }
 
 // Cleanup closes the connection to the KMS.
-func (k *Keys) Cleanup() error {
+func (k *Source) Cleanup() error {
 	_, signer := k.opened()
 	return signer.Close()
 }
@@ -149,7 +149,7 @@ func (k *Keys) Cleanup() error {
 //	    algorithm <name>
 //	    uri       <uri>
 //	}
-func (k *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (k *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	if d.NextArg() {
 		return d.Errf("kms takes no %q: write its settings in a block", d.Val())
@@ -170,8 +170,8 @@ func (k *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*Keys)(nil)
-	_ caddy.Provisioner     = (*Keys)(nil)
-	_ caddy.CleanerUpper    = (*Keys)(nil)
-	_ caddyfile.Unmarshaler = (*Keys)(nil)
+	_ keys.Source           = (*Source)(nil)
+	_ caddy.Provisioner     = (*Source)(nil)
+	_ caddy.CleanerUpper    = (*Source)(nil)
+	_ caddyfile.Unmarshaler = (*Source)(nil)
 )

@@ -23,16 +23,16 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(Keys))
+	caddy.RegisterModule(new(Source))
 }
 
-// Keys signs with a shared secret (HMAC, RFC 7518 section 3.2), which the realm has as hmac_key, or in
+// Source signs with a shared secret (HMAC, RFC 7518 section 3.2), which the realm has as hmac_key, or in
 // its hmac_jwkset. No JWKS shows it. Whoever has the secret can make tokens, so prefer a source with a
 // key pair, of which the cluster has the public half alone.
 //
 // A change of the secret is noticed within ten seconds or so, without a reload. Elasticsearch reads its
 // own only when it starts.
-type Keys struct {
+type Source struct {
 	// The algorithm: HS256, HS384 or HS512. The realm's allowed_signature_algorithms must name
 	// it. Default: HS256.
 	Algorithm string `json:"algorithm,omitempty"`
@@ -57,15 +57,15 @@ const (
 )
 
 // CaddyModule returns the Caddy module information.
-func (*Keys) CaddyModule() caddy.ModuleInfo {
+func (*Source) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.secret",
-		New: func() caddy.Module { return new(Keys) },
+		New: func() caddy.Module { return new(Source) },
 	}
 }
 
 // Provision reads the secret once, so that `caddy validate` finds what is wrong with it.
-func (s *Keys) Provision(ctx caddy.Context) error {
+func (s *Source) Provision(ctx caddy.Context) error {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *Keys) Provision(ctx caddy.Context) error {
 }
 
 // parser returns the parser of a secret. It logs a warning if everybody can read the secret's file.
-func (s *Keys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
+func (s *Source) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
 	return func(content []byte) (*keys.Key, error) {
 		secret, err := parseHMACSecret(content, s.Encoding)
 		if err != nil {
@@ -93,7 +93,7 @@ func (s *Keys) parser(logger *zap.Logger) func([]byte) (*keys.Key, error) {
 }
 
 // check checks the settings. Algorithm and encoding may be empty.
-func (s *Keys) check() error {
+func (s *Source) check() error {
 	if s.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.SymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
@@ -109,13 +109,13 @@ func (s *Keys) check() error {
 }
 
 // Public implements [keys.Source].
-func (*Keys) Public() bool { return false }
+func (*Source) Public() bool { return false }
 
 // Origin implements [keys.Source].
-func (s *Keys) Origin() string { return setting.AsJSON(s) }
+func (s *Source) Origin() string { return setting.AsJSON(s) }
 
 // Keys implements [keys.Source].
-func (s *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
+func (s *Source) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 	if err := s.key.Err(); err != nil {
 		return keys.Answer{}, keys.Failed(keys.KeyUnusable, setting.In("secret", fmt.Errorf("%s: %w", s.Secret, err)))
 	}
@@ -123,7 +123,7 @@ func (s *Keys) Keys(context.Context, keys.Needs) (keys.Answer, error) {
 }
 
 // Watch implements [keys.Watcher].
-func (s *Keys) Watch(ctx context.Context, noticed func()) { s.key.Notice(ctx, noticed) }
+func (s *Source) Watch(ctx context.Context, noticed func()) { s.key.Notice(ctx, noticed) }
 
 // parseHMACSecret returns the bytes of a secret. It reads a file as Elasticsearch's keystore does: one
 // line, without the newline.
@@ -183,7 +183,7 @@ func isKeyPair(line string) bool {
 //	    secret    <placeholder>
 //	    encoding  text|base64url
 //	}
-func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (s *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	if d.NextArg() {
 		return d.Err("secret takes its settings in a block: the secret itself would show in the adapted JSON")
@@ -205,8 +205,8 @@ func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*Keys)(nil)
-	_ keys.Watcher          = (*Keys)(nil)
-	_ caddy.Provisioner     = (*Keys)(nil)
-	_ caddyfile.Unmarshaler = (*Keys)(nil)
+	_ keys.Source           = (*Source)(nil)
+	_ keys.Watcher          = (*Source)(nil)
+	_ caddy.Provisioner     = (*Source)(nil)
+	_ caddyfile.Unmarshaler = (*Source)(nil)
 )

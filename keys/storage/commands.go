@@ -19,7 +19,7 @@ import (
 //
 // For example, A signs and its successor B is published. Rotate stores C, the successor of B, and C says that it
 // promotes B, and when.
-func (s *Keys) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
+func (s *Source) Rotate(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
 	return s.command(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		signing := current.Signing(needs.Now)
 		if r := promotedLater(current, signing, needs.Now); r != nil {
@@ -53,7 +53,7 @@ func promotedLater(current *keyset.Schedule, signing *keys.Timed, now time.Time)
 
 // signsAfterAll returns when a new key signs whose turn comes after all others, if the successor is promoted at the
 // given time; the zero time if rotate_every is never.
-func (s *Keys) signsAfterAll(current *keyset.Schedule, successor *keys.Timed, promoted time.Time) time.Time {
+func (s *Source) signsAfterAll(current *keyset.Schedule, successor *keys.Timed, promoted time.Time) time.Time {
 	if s.every() == 0 {
 		return time.Time{}
 	}
@@ -71,7 +71,7 @@ func (s *Keys) signsAfterAll(current *keyset.Schedule, successor *keys.Timed, pr
 // Until the fresh key signs, the successor of the revoked one does, and its first token can make a cluster read the
 // JWKS. A cluster that found the fresh key and the revoked one in it would have no reason to read it again, and would
 // go on trusting the revoked key. So no JWKS has both. The documentation of package keys has an example.
-func (s *Keys) Revoke(ctx context.Context, kid string, atOnce bool, needs keys.Needs) (keys.Rotation, error) {
+func (s *Source) Revoke(ctx context.Context, kid string, atOnce bool, needs keys.Needs) (keys.Rotation, error) {
 	return s.command(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		i := slices.IndexFunc(current.Records, func(r keys.Timed) bool { return r.ID == kid })
 		if i < 0 {
@@ -99,7 +99,7 @@ func latestWithdrawal(needs keys.Needs) time.Time {
 }
 
 // revokeInTime revokes a key in such a way that no request fails.
-func (s *Keys) revokeInTime(
+func (s *Source) revokeInTime(
 	ctx context.Context, current *keyset.Schedule, revoked *keys.Timed, needs keys.Needs,
 ) (keys.Rotation, error) {
 	latest := latestWithdrawal(needs)
@@ -149,7 +149,7 @@ func stopSigning(current *keyset.Schedule, revoked []string, needs keys.Needs) t
 }
 
 // revokeAtOnce takes a key out of the JWKS, and with it the keys that were revoked before and are still there.
-func (s *Keys) revokeAtOnce(
+func (s *Source) revokeAtOnce(
 	ctx context.Context, current *keyset.Schedule, kid string, needs keys.Needs,
 ) (keys.Rotation, error) {
 	replaces := []string{kid}
@@ -178,7 +178,7 @@ func (s *Keys) revokeAtOnce(
 const unseenTurns = 10
 
 // RevokeAll implements [keys.Rotator].
-func (s *Keys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
+func (s *Source) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, error) {
 	return s.command(ctx, needs, func(current *keyset.Schedule, needs keys.Needs) (keys.Rotation, error) {
 		rotation, err := s.storeRevocation(ctx, keyset.Plan{
 			Turn:      current.LastTurn() + unseenTurns,
@@ -196,7 +196,7 @@ func (s *Keys) RevokeAll(ctx context.Context, needs keys.Needs) (keys.Rotation, 
 }
 
 // storeRevocation makes and stores a key that replaces others. That is one object: it is stored whole or not at all.
-func (s *Keys) storeRevocation(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Rotation, error) {
+func (s *Source) storeRevocation(ctx context.Context, plan keyset.Plan, needs keys.Needs) (keys.Rotation, error) {
 	fresh, err := s.makeKey(ctx, plan, promotion{}, needs)
 	if err != nil {
 		return keys.Rotation{}, err
@@ -223,7 +223,7 @@ func knownEverywhere(r *keys.Timed, needs keys.Needs) time.Time {
 
 // command does what an operator asks for, while no other replica changes the stored keys. Before and after that it
 // makes the keys that are missing. An error says whether anything was stored.
-func (s *Keys) command(
+func (s *Source) command(
 	ctx context.Context, needs keys.Needs, do func(*keyset.Schedule, keys.Needs) (keys.Rotation, error),
 ) (keys.Rotation, error) {
 	needs, end, err := s.beginCommand(ctx, needs)
@@ -256,7 +256,7 @@ func (s *Keys) command(
 
 // beginCommand waits until it has the lock and nobody else in this process reads or changes what is stored. Now, in
 // the needs that it returns, is when it has both. While it waits for the lock, others can read the keys.
-func (s *Keys) beginCommand(ctx context.Context, needs keys.Needs) (_ keys.Needs, end func(), err error) {
+func (s *Source) beginCommand(ctx context.Context, needs keys.Needs) (_ keys.Needs, end func(), err error) {
 	asked := time.Now()
 	leave, err := s.enter(ctx)
 	if err != nil {

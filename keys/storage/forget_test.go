@@ -45,9 +45,9 @@ func TestAClockThatIsFarAheadDeletesNoKeyInUse(t *testing.T) {
 	require.Subset(t, kids(records), inUse)
 }
 
-func newForgetful(t *testing.T) *Keys {
+func newForgetful(t *testing.T) *Source {
 	t.Helper()
-	s := &Keys{
+	s := &Source{
 		Algorithm: "ES256",
 		logger:    zap.NewNop(),
 	}
@@ -59,7 +59,7 @@ func newForgetful(t *testing.T) *Keys {
 }
 
 // keysOf are the keys of a source, once it has the lock that it needs to make those that are missing.
-func keysOf(t testing.TB, s *Keys, needs keys.Needs) ([]keys.Timed, error) {
+func keysOf(t testing.TB, s *Source, needs keys.Needs) ([]keys.Timed, error) {
 	t.Helper()
 	for {
 		answer, err := s.Keys(t.Context(), needs)

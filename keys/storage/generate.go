@@ -14,9 +14,9 @@ import (
 )
 
 // Generate makes a private key for an algorithm. The size is that of an RSA key in bits. Zero values mean the defaults
-// of [Keys].
+// of [Source].
 func Generate(algorithm string, size int) (*keys.Key, crypto.Signer, error) {
-	settings := Keys{Algorithm: algorithm, KeySize: size}
+	settings := Source{Algorithm: algorithm, KeySize: size}
 	if err := settings.check(); err != nil {
 		return nil, nil, err
 	}
@@ -25,7 +25,7 @@ func Generate(algorithm string, size int) (*keys.Key, crypto.Signer, error) {
 }
 
 // generate makes a key as it is configured.
-func (s *Keys) generate() (*keys.Key, crypto.Signer, error) {
+func (s *Source) generate() (*keys.Key, crypto.Signer, error) {
 	private, err := s.generatePrivate()
 	if err != nil {
 		return nil, nil, fmt.Errorf("generating a key: %w", err)
@@ -34,7 +34,7 @@ func (s *Keys) generate() (*keys.Key, crypto.Signer, error) {
 	return key, private, err
 }
 
-func (s *Keys) generatePrivate() (crypto.Signer, error) {
+func (s *Source) generatePrivate() (crypto.Signer, error) {
 	switch s.algorithm {
 	case jose.ES256:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -15,7 +15,7 @@ import (
 
 // warnOfKind logs a warning if the key that signs is not of the kind that is configured, and says from when such a key
 // signs. It does so once for each key.
-func (s *Keys) warnOfKind(all *keyset.Schedule, now time.Time) {
+func (s *Source) warnOfKind(all *keyset.Schedule, now time.Time) {
 	signing := all.Signing(now)
 	if signing == nil || signing.ID == s.warnedOf || s.isAsConfigured(signing) {
 		return
@@ -31,7 +31,7 @@ func (s *Keys) warnOfKind(all *keyset.Schedule, now time.Time) {
 
 // takesEffect returns after how many rotations a key of the configured kind signs, and from when; the zero time if
 // rotate_every is never.
-func (s *Keys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
+func (s *Source) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
 	last := signing
 	for next := all.Successor(last, now); next != nil; next = all.Successor(last, now) {
 		rotations++
@@ -46,10 +46,10 @@ func (s *Keys) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.T
 	return rotations + 1, from
 }
 
-func (s *Keys) isAsConfigured(r *keys.Timed) bool { return kindOf(r.Key) == s.kind() }
+func (s *Source) isAsConfigured(r *keys.Timed) bool { return kindOf(r.Key) == s.kind() }
 
 // kind returns the kind of key that is configured. The kind of a key is what kindOf returns.
-func (s *Keys) kind() string {
+func (s *Source) kind() string {
 	if strings.HasPrefix(s.Algorithm, "ES") {
 		return s.Algorithm
 	}

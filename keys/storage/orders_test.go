@@ -104,7 +104,7 @@ type emergencies struct {
 }
 
 type emergencyReplica struct {
-	source *Keys
+	source *Source
 	stale  *staleStorage
 	state  *keyset.State
 	ahead  time.Duration // of the right time

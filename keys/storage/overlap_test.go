@@ -38,7 +38,7 @@ func (s *staleStorage) List(ctx context.Context, prefix string, recursive bool) 
 // overlap is two replicas, the second of which may read what is out of date.
 type overlap struct {
 	t           *testing.T
-	right, late *Keys
+	right, late *Source
 	stale       *staleStorage
 	start       time.Time
 }
@@ -89,7 +89,7 @@ func (o *overlap) node(from, until time.Duration) (trusted []string) {
 	return trusted
 }
 
-func (o *overlap) revoke(on *Keys, kid string, since time.Duration) keys.Rotation {
+func (o *overlap) revoke(on *Source, kid string, since time.Duration) keys.Rotation {
 	o.t.Helper()
 	rotation, err := on.Revoke(o.t.Context(), kid, false, o.needs(since))
 	require.NoError(o.t, err)

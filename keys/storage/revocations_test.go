@@ -67,9 +67,9 @@ func (o *objects) after(do func(*objects)) *objects {
 }
 
 // started is a source of keys of a process that starts.
-func started(t testing.TB, storage certmagic.Storage) *Keys {
+func started(t testing.TB, storage certmagic.Storage) *Source {
 	t.Helper()
-	s := &Keys{Algorithm: "ES256", logger: zap.NewNop()}
+	s := &Source{Algorithm: "ES256", logger: zap.NewNop()}
 	s.setFolder(newFolder(storage, zap.NewNop()))
 	s.SetName("default")
 	require.NoError(t, s.check())
@@ -78,7 +78,7 @@ func started(t testing.TB, storage certmagic.Storage) *Keys {
 }
 
 // logged has what a source warns of.
-func logged(s *Keys) *observer.ObservedLogs {
+func logged(s *Source) *observer.ObservedLogs {
 	core, logs := observer.New(zapcore.WarnLevel)
 	s.folder.logger = zap.New(core)
 	return logs
@@ -89,7 +89,7 @@ func needsAt(since time.Duration) keys.Needs {
 }
 
 // asked is what a source says: of a storage that is read by halves, when it was asked for long enough.
-func asked(t testing.TB, s *Keys, needs keys.Needs) *keyset.Schedule {
+func asked(t testing.TB, s *Source, needs keys.Needs) *keyset.Schedule {
 	t.Helper()
 	for range patience - 1 {
 		if records, err := keysOf(t, s, needs); err == nil {
@@ -104,7 +104,7 @@ func asked(t testing.TB, s *Keys, needs keys.Needs) *keyset.Schedule {
 // emergency is a set in which a key was revoked an hour after it began.
 type emergency struct {
 	storage      *objects
-	source       *Keys
+	source       *Source
 	before       *objects // what was stored before
 	revoked      []string
 	stays        string // the successor that was there before, if it is not revoked
@@ -112,14 +112,14 @@ type emergency struct {
 	since, until time.Duration // the revocation holds; the fresh key signs
 }
 
-var revokers = map[string]func(*Keys, context.Context, string, keys.Needs) (keys.Rotation, error){
-	"revoke": func(s *Keys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
+var revokers = map[string]func(*Source, context.Context, string, keys.Needs) (keys.Rotation, error){
+	"revoke": func(s *Source, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
 		return s.Revoke(ctx, kid, false, needs)
 	},
-	"revoke --now": func(s *Keys, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
+	"revoke --now": func(s *Source, ctx context.Context, kid string, needs keys.Needs) (keys.Rotation, error) {
 		return s.Revoke(ctx, kid, true, needs)
 	},
-	"revoke --all": func(s *Keys, ctx context.Context, _ string, needs keys.Needs) (keys.Rotation, error) {
+	"revoke --all": func(s *Source, ctx context.Context, _ string, needs keys.Needs) (keys.Rotation, error) {
 		return s.RevokeAll(ctx, needs)
 	},
 }
@@ -332,7 +332,7 @@ func TestABackupThatIsRestoredMeetsWhatRunningReplicasKnow(t *testing.T) {
 			e := newEmergency(t, command)
 			needs := needsAt(e.until)
 			needs.Known = asked(t, e.source, needs).Records
-			for name, running := range map[string]*Keys{"running": e.source, "reloaded": started(t, e.before)} {
+			for name, running := range map[string]*Source{"running": e.source, "reloaded": started(t, e.before)} {
 				logs := logged(running)
 				storage := e.before.after(func(*objects) {})
 				running.folder.storage = storage

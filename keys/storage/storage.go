@@ -22,16 +22,16 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(Keys))
+	caddy.RegisterModule(new(Source))
 }
 
-// Keys makes and rotates the keys of a set in Caddy's storage, so that a cluster shares
+// Source makes and rotates the keys of a set in Caddy's storage, so that a cluster shares
 // them through whatever storage it already uses.
 //
 // Each key is one object, elasticsearch_jwt/<set>/<kid>.json, which is written once and never
 // changed. There is always a published successor to the key that signs, so that a rotation
 // never signs with a key that some cache cannot know yet.
-type Keys struct {
+type Source struct {
 	// The algorithm: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or ES512.
 	// A realm must allow it (allowed_signature_algorithms, which is [RS256] unless set).
 	// A changed algorithm is that of the next successor. Default: RS256.
@@ -64,15 +64,15 @@ type Keys struct {
 const rotateNever = -1
 
 // CaddyModule returns the Caddy module information.
-func (*Keys) CaddyModule() caddy.ModuleInfo {
+func (*Source) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "elasticsearch_jwt.keys.storage",
-		New: func() caddy.Module { return new(Keys) },
+		New: func() caddy.Module { return new(Source) },
 	}
 }
 
 // Provision checks the settings and fills in the defaults. It touches no storage.
-func (s *Keys) Provision(ctx caddy.Context) error {
+func (s *Source) Provision(ctx caddy.Context) error {
 	s.logger = ctx.Logger()
 	s.setFolder(newFolder(ctx.Storage(), s.logger))
 	if err := s.check(); err != nil {
@@ -83,7 +83,7 @@ func (s *Keys) Provision(ctx caddy.Context) error {
 }
 
 // check checks the settings. A setting that is left out gets its default later.
-func (s *Keys) check() error {
+func (s *Source) check() error {
 	if s.Algorithm != "" {
 		if _, err := keys.ParseAlgorithm(s.Algorithm, keys.AsymmetricAlgorithms); err != nil {
 			return setting.In("algorithm", err)
@@ -110,7 +110,7 @@ func (s *Keys) check() error {
 }
 
 // setDefaults sets the defaults of the settings that were left out.
-func (s *Keys) setDefaults() {
+func (s *Source) setDefaults() {
 	setting.SetDefault(&s.Algorithm, string(jose.RS256))
 	s.algorithm = jose.SignatureAlgorithm(s.Algorithm)
 	if s.KeySize == 0 {
@@ -124,16 +124,16 @@ func (s *Keys) setDefaults() {
 	}
 }
 
-func (s *Keys) setFolder(f *folder) {
+func (s *Source) setFolder(f *folder) {
 	s.folder, s.missingLock.folder, s.commandLock.folder = f, f, f
 	s.busy = make(chan struct{}, 1)
 }
 
 // SetName implements [keys.Named]. The folder of the keys has that name.
-func (s *Keys) SetName(name string) { s.folder.set = name }
+func (s *Source) SetName(name string) { s.folder.set = name }
 
 // Stop implements [keys.Stopper]. It gives up the locks that the storage has not given yet, and asks for no other.
-func (s *Keys) Stop() {
+func (s *Source) Stop() {
 	var stopping sync.WaitGroup
 	stopping.Go(s.missingLock.stop)
 	stopping.Go(s.commandLock.stop)
@@ -141,14 +141,14 @@ func (s *Keys) Stop() {
 }
 
 // Public implements [keys.Source].
-func (*Keys) Public() bool { return true }
+func (*Source) Public() bool { return true }
 
 // Origin implements [keys.Source]. The settings do not matter: the keys in Caddy's storage stay the same.
-func (*Keys) Origin() string { return "" }
+func (*Source) Origin() string { return "" }
 
 // Keys implements [keys.Source]. It reads the stored keys, and makes those that are missing. For that it needs the
 // lock. While another replica has the lock, it returns the keys that it has read.
-func (s *Keys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) {
+func (s *Source) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return keys.Answer{}, err
@@ -179,7 +179,7 @@ func (s *Keys) Keys(ctx context.Context, needs keys.Needs) (keys.Answer, error) 
 
 // enter waits until nobody else in this process uses the folder. Call leave before you wait for a lock, so that others
 // can read the keys meanwhile.
-func (s *Keys) enter(ctx context.Context) (leave func(), err error) {
+func (s *Source) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case s.busy <- struct{}{}:
 		return func() { <-s.busy }, nil
@@ -189,7 +189,7 @@ func (s *Keys) enter(ctx context.Context) (leave func(), err error) {
 }
 
 // missing returns the plan of the key to make next; ok is false if none is missing.
-func (s *Keys) missing(records []keys.Timed, needs keys.Needs) (plan keyset.Plan, ok bool) {
+func (s *Source) missing(records []keys.Timed, needs keys.Needs) (plan keyset.Plan, ok bool) {
 	all := keyset.NewSchedule(records)
 	if v, lost := s.folder.unfulfilled(needs); lost && all.Signing(needs.Now) != nil {
 		return s.folder.planLost(v, needs), true
@@ -198,7 +198,7 @@ func (s *Keys) missing(records []keys.Timed, needs keys.Needs) (plan keyset.Plan
 }
 
 // every returns how long a key signs; zero if rotate_every is never.
-func (s *Keys) every() time.Duration {
+func (s *Source) every() time.Duration {
 	if s.RotateEvery == rotateNever {
 		return 0
 	}
@@ -206,7 +206,7 @@ func (s *Keys) every() time.Duration {
 }
 
 // CheckNeeds implements [keys.Checker]. Keys must not rotate faster than every cache can know them.
-func (s *Keys) CheckNeeds(needs keys.Needs) error {
+func (s *Source) CheckNeeds(needs keys.Needs) error {
 	if lead := timing.LeadTime(needs.MaxAge); s.every() != 0 && s.every() < lead {
 		return fmt.Errorf("%s is too long for the key set %s, which has rotate_every %s: "+
 			"a key signs once every cache must know it, after %s; use a shorter max_age, or a longer rotate_every",
@@ -216,7 +216,7 @@ func (s *Keys) CheckNeeds(needs keys.Needs) error {
 }
 
 // lockAndMake makes the keys that are missing if it gets the lock. It returns all keys, or those that were read.
-func (s *Keys) lockAndMake(ctx context.Context, needs keys.Needs) (records []keys.Timed, err error) {
+func (s *Source) lockAndMake(ctx context.Context, needs keys.Needs) (records []keys.Timed, err error) {
 	release, err := s.missingLock.try(ctx)
 	if err == nil {
 		defer release()
@@ -230,7 +230,7 @@ func (s *Keys) lockAndMake(ctx context.Context, needs keys.Needs) (records []key
 }
 
 // makeMissingKeys makes keys until none is missing, and returns all keys. The caller has the lock.
-func (s *Keys) makeMissingKeys(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
+func (s *Source) makeMissingKeys(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
 	for {
 		records, err := s.read(ctx, needs)
 		if err != nil {
@@ -248,7 +248,7 @@ func (s *Keys) makeMissingKeys(ctx context.Context, needs keys.Needs) ([]keys.Ti
 
 // deleteOld deletes the keys that retired long ago, and returns the others. None of their tokens is good any more, and
 // no cluster needs to know them.
-func (s *Keys) deleteOld(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
+func (s *Source) deleteOld(ctx context.Context, records []keys.Timed, needs keys.Needs) []keys.Timed {
 	all := keyset.NewSchedule(records)
 	young := all.LastTurn() - timing.KeepTurns
 	return slices.DeleteFunc(slices.Clone(all.Records), func(r keys.Timed) bool {
@@ -261,7 +261,7 @@ func (s *Keys) deleteOld(ctx context.Context, records []keys.Timed, needs keys.N
 }
 
 // makeKey makes one key, which may promote another, and stores it.
-func (s *Keys) makeKey(
+func (s *Source) makeKey(
 	ctx context.Context, plan keyset.Plan, promotes promotion, needs keys.Needs,
 ) (keys.Timed, error) {
 	key, private, err := s.generate()
@@ -283,7 +283,7 @@ func (s *Keys) makeKey(
 
 // grace returns how long a key stays published once it does not sign any more. If this configuration publishes the set
 // and does not sign with it, it does not know how long the tokens live, and takes the longest life that is allowed.
-func (s *Keys) grace(needs keys.Needs) time.Duration {
+func (s *Source) grace(needs keys.Needs) time.Duration {
 	lifetime := needs.Lifetime
 	if lifetime == 0 {
 		lifetime = timing.MaxLifetime
@@ -293,7 +293,7 @@ func (s *Keys) grace(needs keys.Needs) time.Duration {
 
 // read reads the stored keys, and returns all that were read so far. If some of them cannot be used and there are
 // others, that is no error: making a successor must not wait for a person to look.
-func (s *Keys) read(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
+func (s *Source) read(ctx context.Context, needs keys.Needs) ([]keys.Timed, error) {
 	unusable, err := s.folder.read(ctx, needs)
 	records := s.records(needs)
 	switch {
@@ -311,7 +311,7 @@ func (s *Keys) read(ctx context.Context, needs keys.Needs) ([]keys.Timed, error)
 
 // records returns the keys that were read so far. They stay published for longer than they say if the tokens of this
 // configuration live longer than those of the one that made the key.
-func (s *Keys) records(needs keys.Needs) []keys.Timed {
+func (s *Source) records(needs keys.Needs) []keys.Timed {
 	records := s.folder.records()
 	for i := range records {
 		records[i].Grace = max(records[i].Grace, s.grace(needs))
@@ -320,7 +320,7 @@ func (s *Keys) records(needs keys.Needs) []keys.Timed {
 }
 
 // report logs what is wrong with some of the stored keys, if it has not done so yet.
-func (s *Keys) report(err error) {
+func (s *Source) report(err error) {
 	if s.problem == nil || s.problem.Error() != err.Error() {
 		s.logger.Error("some stored keys cannot be used; the others go on",
 			zap.String("keys", s.folder.set), zap.Error(err))
@@ -336,7 +336,7 @@ func (s *Keys) report(err error) {
 //	    rotate_every <duration>|never
 //	    retire_after <duration>
 //	}
-func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (s *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	if d.NextArg() {
 		return d.Errf("storage takes no %q: write its settings in a block", d.Val())
@@ -357,7 +357,7 @@ func (s *Keys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (s *Keys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
+func (s *Source) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 	if d.CountRemainingArgs() == 1 && d.NextArg() {
 		if d.Val() == "never" {
 			s.RotateEvery = rotateNever
@@ -370,11 +370,11 @@ func (s *Keys) unmarshalRotateEvery(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ keys.Source           = (*Keys)(nil)
-	_ keys.Named            = (*Keys)(nil)
-	_ keys.Checker          = (*Keys)(nil)
-	_ keys.Stopper          = (*Keys)(nil)
-	_ keys.Rotator          = (*Keys)(nil)
-	_ caddy.Provisioner     = (*Keys)(nil)
-	_ caddyfile.Unmarshaler = (*Keys)(nil)
+	_ keys.Source           = (*Source)(nil)
+	_ keys.Named            = (*Source)(nil)
+	_ keys.Checker          = (*Source)(nil)
+	_ keys.Stopper          = (*Source)(nil)
+	_ keys.Rotator          = (*Source)(nil)
+	_ caddy.Provisioner     = (*Source)(nil)
+	_ caddyfile.Unmarshaler = (*Source)(nil)
 )
