@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -195,15 +196,7 @@ func (l *storageLock) stop() {
 	l.stopped = true
 	l.mu.Unlock()
 	l.giveUp()
-	done := make(chan struct{})
-	go func() {
-		l.calls.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(timing.StopTimeout):
-	}
+	hanging.Within(timing.StopTimeout, l.calls.Wait)
 }
 
 // giveUp gives the lock up, whether the storage has given it or not.
