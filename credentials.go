@@ -19,7 +19,7 @@ import (
 // credentials could run as the proxy.
 func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	own, ok := ownCredentials(r.Header)
-	size := h.rewriter.strip(r)
+	size, _ := h.rewriter.strip(r)
 	if !ok {
 		return h.serveError(r, refuseNoCredentials(), nil)
 	}

@@ -214,7 +214,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.optional && identity.HasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
 	}
-	size := h.rewriter.strip(r)
+	size, upgrade := h.rewriter.strip(r)
 
 	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now)
 	if err != nil {
@@ -232,7 +232,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
 	defer h.takeBack(r.Header, admitted)
-	size += h.rewriter.inject(r.Header, client, t)
+	size += h.rewriter.inject(r.Header, admitted, t)
 	if h.secret != nil {
 		size += setSharedSecret(r.Header, h.secret.Get())
 	}
@@ -241,7 +241,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	announce(r, admitted)
 	metrics.authenticated.Inc()
-	if mayUpgrade(r) {
+	if upgrade || r.Method == http.MethodConnect {
 		return h.serveUpgraded(w, r, next, admitted)
 	}
 	return next.ServeHTTP(w, r)
@@ -312,7 +312,8 @@ type admission struct {
 	maxHeaderSize int
 	over          atomic.Bool // the next handler has returned
 
-	clientAuth []string // ES-Client-Authentication, which the transport keeps out of the logs
+	header     [1]string // the value of the first header that is injected, see inject
+	clientAuth []string  // ES-Client-Authentication, which the transport keeps out of the logs
 }
 
 // String returns the client's name, which Caddy shows for a placeholder of the variable.

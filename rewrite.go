@@ -120,32 +120,35 @@ func foldRune(r rune) rune {
 
 // strip removes every identity header from the request, and what could add or remove one later: Expect,
 // trailers, and the options of Connection. It changes the request in place, and what it removes never comes
-// back, not even for an error page. It returns the size of the headers that are left.
-func (rw *rewriter) strip(r *http.Request) (size int) {
+// back, not even for an error page. It returns the size of the headers that are left, and whether they ask
+// for an upgrade of the connection.
+//
+// It is a loop over the headers, with no look-ups, because it runs for each request.
+func (rw *rewriter) strip(r *http.Request) (size int, upgrade bool) {
+	connection := false
 	for name, values := range r.Header {
-		if rw.protects(name) {
+		switch {
+		case rw.protects(name), name == "Trailer":
 			delete(r.Header, name)
-		} else {
-			size += headersize.Lines(name, values)
+			continue
+		case name == "Connection", name == "Upgrade":
+			connection = true
 		}
+		size += headersize.Lines(name, values)
 	}
-	if r.Trailer != nil || r.Header["Trailer"] != nil {
-		// reverse_proxy forwards trailers, which could be identity headers. No client of Elasticsearch
-		// needs them.
-		r.Trailer = nil
-		delete(r.Header, "Trailer")
+	// reverse_proxy forwards trailers, which could be identity headers. No client of Elasticsearch needs them.
+	r.Trailer = nil
+	if connection {
+		upgrade = dropConnection(r.Header)
 	}
-	if r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
-		dropConnection(r.Header)
-	}
-	return size
+	return size, upgrade
 }
 
 // dropConnection removes the headers that Connection names (RFC 9110 section 7.6.1). reverse_proxy does that
 // too, but later, when it could remove ours: a client could send "Connection: Authorization". Of the
-// upgrades only WebSocket stays, since "h2c" would tunnel requests past this handler.
-func dropConnection(h http.Header) {
-	upgrade := false
+// upgrades only WebSocket stays, since "h2c" would tunnel requests past this handler. It reports whether one
+// stays.
+func dropConnection(h http.Header) (upgrade bool) {
 	for _, line := range h["Connection"] {
 		for option := range strings.SplitSeq(line, ",") {
 			option = textproto.TrimString(option)
@@ -159,21 +162,33 @@ func dropConnection(h http.Header) {
 	protocols := h["Upgrade"]
 	delete(h, "Connection")
 	delete(h, "Upgrade")
-	if upgrade && len(protocols) == 1 && strings.EqualFold(protocols[0], "websocket") {
-		h["Connection"] = []string{"Upgrade"}
-		h["Upgrade"] = []string{"websocket"}
+	if !upgrade || len(protocols) != 1 || !strings.EqualFold(protocols[0], "websocket") {
+		return false
 	}
+	h["Connection"] = []string{"Upgrade"}
+	h["Upgrade"] = []string{"websocket"}
+	return true
 }
 
 // inject sets the headers that tell a node who the client is, and returns their size. Each has exactly one
-// value, in a new slice, because other handlers edit values in place.
-func (rw *rewriter) inject(h http.Header, client *identity.Client, t *signedToken) (size int) {
+// value, in a slice of its own, because other handlers edit values in place.
+//
+// The slice of the first header is in the admission, which spares an allocation. The admission is of this
+// request alone, and nothing else uses that place. So what other handlers do to the slice does not reach
+// another request: a change of its value stays in there, and append makes a new slice, because this one is
+// full.
+func (rw *rewriter) inject(h http.Header, admitted *admission, t *signedToken) (size int) {
+	values := admitted.header[:]
 	for i := range rw.headers {
-		header, value := &rw.headers[i], client.Headers[i]
+		header, value := &rw.headers[i], admitted.client.Headers[i]
 		if value == "" {
 			value = header.WithToken(t.authorization)
 		}
-		h[header.Name] = []string{value}
+		if i > 0 {
+			values = make([]string, 1)
+		}
+		values[0] = value
+		h[header.Name] = values
 		size += headersize.Line(header.Name, value)
 	}
 	return size

@@ -22,11 +22,6 @@ import (
 // recheckInterval is how often the client of an upgraded connection is identified again.
 const recheckInterval = 5 * time.Second
 
-// mayUpgrade reports whether a request can become an upgraded connection.
-func mayUpgrade(r *http.Request) bool {
-	return r.Method == http.MethodConnect || r.Header["Upgrade"] != nil
-}
-
 // serveUpgraded serves a request that may upgrade its connection, for as long as the client is let in. Then it
 // ends the connection: it cancels the context, with which reverse_proxy closes it, and it closes the
 // connection itself if another handler has hijacked it.
