@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"math"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -35,7 +36,8 @@ var identityHeaders = []string{
 
 // rewriter removes what a client says about itself from a request, and adds what the proxy says.
 type rewriter struct {
-	protected [256][]headerPattern // the headers that a client must not set, by their first byte
+	protected [256][]headerPattern // the headers that a client must not set, by the first byte of their names
+	shortest  [256]uint8           // the length of the shortest of them, or 255
 	headers   []identity.Header
 }
 
@@ -47,9 +49,14 @@ type headerPattern struct {
 
 func newRewriter(headers []identity.Header) *rewriter {
 	rw := &rewriter{headers: headers}
+	for first := range rw.shortest {
+		rw.shortest[first] = math.MaxUint8
+	}
 	protect := func(pattern string) {
 		text, prefix := strings.CutSuffix(pattern, "*")
-		rw.protected[text[0]] = append(rw.protected[text[0]], headerPattern{text, prefix})
+		first := text[0]
+		rw.protected[first] = append(rw.protected[first], headerPattern{text, prefix})
+		rw.shortest[first] = uint8(min(int(rw.shortest[first]), len(text))) //nolint:gosec // at most 255
 	}
 	for _, pattern := range identityHeaders {
 		protect(pattern)
@@ -60,15 +67,21 @@ func newRewriter(headers []identity.Header) *rewriter {
 	for _, h := range headers {
 		protect(strings.Map(foldRune, h.Name))
 	}
+	for first := range rw.protected { // the other spellings of the first byte
+		folded := foldByte(byte(first)) //nolint:gosec // below 256
+		rw.protected[first], rw.shortest[first] = rw.protected[folded], rw.shortest[folded]
+	}
 	return rw
 }
 
 // protects reports whether a header name, in any spelling, is one that the client must not set.
 func (rw *rewriter) protects(name string) bool {
-	if name == "" {
-		return false
-	}
-	patterns := rw.protected[foldByte(name[0])]
+	return name != "" && len(name) >= int(rw.shortest[name[0]]) && rw.matches(name)
+}
+
+// matches is the rest of protects, of which the compiler inlines the beginning: for most names that is all.
+func (rw *rewriter) matches(name string) bool {
+	patterns := rw.protected[name[0]]
 	for i := range patterns {
 		if patterns[i].matches(name) {
 			return true

@@ -1,0 +1,173 @@
+package esjwt
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+)
+
+// plainStrip says plainly what strip has to do: what is left of the headers, the size of the lines that strip
+// counts, and whether an upgrade is left.
+func plainStrip(header http.Header, configured ...string) (left http.Header, size int, upgrade bool) {
+	left = header.Clone()
+	for name, values := range header {
+		if plainProtects(name, configured) || name == "Trailer" {
+			delete(left, name)
+			continue
+		}
+		for _, value := range values {
+			size += len(name + ": " + value + "\r\n")
+		}
+	}
+	asked := false
+	for _, line := range left["Connection"] {
+		for option := range strings.SplitSeq(line, ",") {
+			option = strings.Trim(option, " \t\r\n")
+			if strings.EqualFold(option, "upgrade") {
+				asked = true
+			} else {
+				delete(left, http.CanonicalHeaderKey(option))
+			}
+		}
+	}
+	protocols := left["Upgrade"]
+	delete(left, "Connection")
+	delete(left, "Upgrade")
+	if asked && len(protocols) == 1 && strings.EqualFold(protocols[0], "websocket") {
+		left["Connection"], left["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	}
+	return left, size, left["Upgrade"] != nil
+}
+
+func plainProtects(name string, configured []string) bool {
+	folded := plainFold(name)
+	for _, pattern := range append([]string{"expect"}, identityHeaders...) {
+		prefix, isPrefix := strings.CutSuffix(pattern, "*")
+		if folded == pattern || isPrefix && strings.HasPrefix(folded, prefix) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(configured, func(c string) bool { return plainFold(c) == folded })
+}
+
+func plainFold(name string) string {
+	const upper, lower = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", "abcdefghijklmnopqrstuvwxyz--"
+	folded := []byte(name)
+	for i, c := range folded {
+		if at := strings.IndexByte(upper, c); at >= 0 {
+			folded[i] = lower[at]
+		}
+	}
+	return string(folded)
+}
+
+// requireStripped has a rewriter strip headers, and compares that with plainStrip.
+func requireStripped(t *testing.T, rw *rewriter, header http.Header, configured ...string) {
+	t.Helper()
+	want, wantSize, wantUpgrade := plainStrip(header, configured...)
+	r := &http.Request{Header: header.Clone(), Trailer: http.Header{"Authorization": nil}}
+	size, upgrade := rw.strip(r)
+	require.Equal(t, want, r.Header)
+	require.Equal(t, wantSize, size)
+	require.Equal(t, wantUpgrade, upgrade)
+	require.Nil(t, r.Trailer)
+}
+
+// FuzzStrip: whatever the headers are, no more and no less than the protected ones goes.
+func FuzzStrip(f *testing.F) {
+	for _, pattern := range identityHeaders {
+		f.Add(pattern, strings.ToUpper(strings.ReplaceAll(pattern, "-", "_")), "close", "")
+	}
+	f.Add("X-User", "x.user", "Upgrade, X-A", "websocket")
+	f.Add("X-A", "Trailer", " upgrade ,,", "WebSocket")
+	f.Add("Expect", "EXPECT", "upgrade", "h2c")
+	f.Add("Connection", "Upgrade", "Authorization", "websocket")
+	f.Add("", "\u212a", "", "")
+	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}})
+	f.Fuzz(func(t *testing.T, a, b, connection, upgrade string) {
+		header := http.Header{"Accept": {"*/*"}}
+		if connection != "" {
+			header["Connection"] = []string{connection}
+		}
+		if upgrade != "" {
+			header["Upgrade"] = []string{upgrade}
+		}
+		header[a] = append(header[a], "evil")
+		header[b] = append(header[b], "evil", "evil2")
+		requireStripped(t, rw, header, "Authorization", "X-User")
+	})
+}
+
+// TestStripKnowsEverySpelling: each letter of a protected name in the other case, each hyphen as an underscore
+// or a dot, names that begin as a protected one does, and names that nearly do.
+func TestStripKnowsEverySpelling(t *testing.T) {
+	configured := []string{"Authorization", "X-User", "_odd_", strings.Repeat("Long-", 100) + "Name"}
+	headers := make([]identity.Header, len(configured))
+	for i, name := range configured {
+		headers[i].Name = name
+	}
+	rw := newRewriter(headers)
+	for _, pattern := range slices.Concat(identityHeaders, configured, []string{"expect"}) {
+		name := strings.TrimSuffix(pattern, "*")
+		spellings := []string{name, strings.ToUpper(name), http.CanonicalHeaderKey(name), name + "x", name + "-*", name[1:]}
+		for i := range name {
+			for _, c := range "-_.aA*\u017f" {
+				spellings = append(spellings, name[:i]+string(c)+name[i+1:])
+			}
+			spellings = append(spellings, name[:i]+strings.ToUpper(name[i:i+1])+name[i+1:], name[:i])
+		}
+		for _, spelling := range spellings {
+			require.Equal(t, plainProtects(spelling, configured), rw.protects(spelling), "%q", spelling)
+			requireStripped(t, rw, http.Header{spelling: {"evil"}, "Accept": {"*/*"}}, configured...)
+		}
+	}
+}
+
+// TestAHeaderIsOfOneRequestAlone: another handler may change the values of a header, append to them and keep
+// them. No other request sees that.
+func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
+	client := &identity.Client{Headers: []string{"Bearer a.b.c", "alice"}}
+	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}})
+	inject := func() http.Header {
+		h := http.Header{}
+		rw.inject(h, &admission{client: client}, new(signedToken))
+		return h
+	}
+	want := http.Header{"Authorization": {"Bearer a.b.c"}, "X-User": {"alice"}}
+	first := inject()
+	require.Equal(t, want, first)
+	kept := maps.Clone(first)
+	for name, values := range first {
+		require.Len(t, values, 1)
+		require.Equal(t, 1, cap(values), "append makes a new slice")
+		first[name] = append(values, "evil")
+		values[0] = "evil"
+	}
+	second := inject()
+	require.Equal(t, want, second)
+	for _, values := range kept {
+		values[0] = "evil again"
+	}
+	require.Equal(t, want, second)
+	require.Equal(t, want, inject())
+	require.Equal(t, []string{"Bearer a.b.c", "alice"}, client.Headers)
+}
+
+// TestStripReportsWhatMayUpgrade: only a WebSocket may, and its headers stay.
+func TestStripReportsWhatMayUpgrade(t *testing.T) {
+	rw := newRewriter(nil)
+	for connection, want := range map[string]bool{"Upgrade": true, "close": false, "keep-alive, upgrade": true, "": false} {
+		for protocol, isWebSocket := range map[string]bool{"websocket": true, "WebSocket": true, "h2c": false} {
+			r := &http.Request{Header: http.Header{"Connection": {connection}, "Upgrade": {protocol}}}
+			_, upgrade := rw.strip(r)
+			require.Equal(t, want && isWebSocket, upgrade, "%s %s", connection, protocol)
+			require.Equal(t, upgrade, r.Header["Upgrade"] != nil)
+		}
+	}
+}
