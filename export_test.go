@@ -83,7 +83,7 @@ func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires tim
 // Token is a new client's token.
 func (c ClockedSet) Token(client string, now time.Time) (string, error) {
 	holder := &token.Holder{Claims: clientClaims(client), Lifetime: timing.DefaultLifetime}
-	token, err := c.ks.signer.token(context.Background(), holder, now, 1<<62, func(*signedToken) {})
+	token, err := c.ks.signer.token(context.Background(), holder, now, time.Unix(1<<62, 0), func(*signedToken) {})
 	if err != nil {
 		return "", err
 	}

@@ -225,7 +225,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
 	if t == nil {
-		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, notAfter, h.auditor(client))
+		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), h.auditor(client))
 		if err != nil {
 			return h.serveError(r, refuseNoKey(err), client)
 		}

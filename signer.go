@@ -61,11 +61,16 @@ type signer struct {
 
 	hanging hanging.Calls // signatures that nobody waits for any more
 
-	observe func(jose.SignatureAlgorithm, time.Duration, error) // called for each signature
+	observe func(jose.SignatureAlgorithm, time.Duration, error)
 }
 
-// newSigner returns a signer that remembers the tokens of at most size different clients.
-func newSigner(size int, keys func(context.Context) (*keyset.Schedule, error), observe func(jose.SignatureAlgorithm, time.Duration, error)) *signer {
+// newSigner returns a signer that remembers the tokens of at most size different clients. It calls observe after
+// each signature.
+func newSigner(
+	size int,
+	keys func(context.Context) (*keyset.Schedule, error),
+	observe func(jose.SignatureAlgorithm, time.Duration, error),
+) *signer {
 	slots, err := lru.New[token.Digest, *slot](size)
 	if err != nil {
 		panic(err) // only for a size that is not positive
@@ -81,8 +86,8 @@ func newSigner(size int, keys func(context.Context) (*keyset.Schedule, error), o
 	}
 }
 
-// freshToken returns a holder's token if it is the right one without any doubt. It is the hot
-// path: a few loads and comparisons.
+// freshToken returns the token that a holder got last, if that is certainly still the right one. Most requests
+// need no more than this. Instants are in Unix seconds.
 func freshToken(holder *token.Holder, current *keyset.Schedule, now, notAfter int64) *signedToken {
 	slot := slotOf(holder)
 	if slot == nil {
@@ -95,60 +100,120 @@ func freshToken(holder *token.Holder, current *keyset.Schedule, now, notAfter in
 	return t
 }
 
-// token returns a holder's token at an instant. It signs one where there is none, at most
-// once for all who wait for the same; where a window has just ended, the old token goes on
-// while the next one is signed. notAfter is when the client's certificate ends. signed is
-// called for each signature.
-func (s *signer) token(ctx context.Context, holder *token.Holder, now time.Time, notAfter int64, signed func(*signedToken)) (*signedToken, error) {
+// token returns a holder's token at an instant. notAfter is when the client's certificate ends. signed is called
+// if a token is signed.
+//
+// There are four cases, for example if a window begins at 12:00:
+//
+//	12:03  the last token is the right one
+//	12:03  the keys have changed, but not the one for this window: the last token still counts
+//	12:05  the next window has begun: the last token is served once more, while the next one is being signed
+//	12:30  the last token is too old, or there is none: the request waits for a signature
+func (s *signer) token(
+	ctx context.Context, holder *token.Holder, now, notAfter time.Time, signed func(*signedToken),
+) (*signedToken, error) {
 	current, err := s.keys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if t := freshToken(holder, current, now.Unix(), notAfter); t != nil {
+	if t := freshToken(holder, current, now.Unix(), notAfter.Unix()); t != nil {
 		return t, nil
 	}
+	want, err := s.want(holder, current, now, notAfter)
+	if err != nil {
+		return nil, err
+	}
+	last := want.slot.current.Load()
+	switch {
+	case want.isMetBy(last):
+		return want.keep(last), nil
+	case last.mayServe(current, now, notAfter):
+		s.start(want, s.renew, signed)
+		return last, nil
+	default:
+		return wait(ctx, s.start(want, s.first, signed))
+	}
+}
 
-	w := token.WindowAt(now.Unix(), holder.Lifetime, holder.Claims, notAfter)
+// wanted is the token that is the right one at an instant.
+type wanted struct {
+	slot     *slot
+	window   token.Window
+	record   *keys.Timed // the key to sign it with
+	schedule *keyset.Schedule
+	now      time.Time
+}
+
+// want finds out which token is the right one for a holder, and makes its slot the holder's.
+func (s *signer) want(holder *token.Holder, current *keyset.Schedule, now, notAfter time.Time) (wanted, error) {
+	w := token.WindowAt(now.Unix(), holder.Lifetime, holder.Claims, notAfter.Unix())
 	record := current.SigningFor(time.Unix(w.Start, 0), now)
 	if record == nil {
-		return nil, keyset.ErrNoKey
+		return wanted{}, keyset.ErrNoKey
 	}
-	slot := s.slot(holder, w, notAfter)
+	slot := s.slot(holder, w, notAfter.Unix())
 	holder.Slot.Store(slot)
+	return wanted{slot, w, record, current, now}, nil
+}
 
-	old := slot.current.Load()
-	if old != nil && old.window == w && old.key.Is(record.Key) {
-		// The keys changed, but not this client's: the token is still the right one.
-		t := newSignedToken(old.authorization, record.Key, current, w, now)
-		slot.current.CompareAndSwap(old, t)
-		return t, nil
-	}
+// isMetBy reports whether a token, which can be nil, is the wanted one.
+func (w wanted) isMetBy(t *signedToken) bool {
+	return t != nil && t.window == w.window && t.key.Is(w.record.Key)
+}
 
-	usable := old != nil && old.mayServe(current, now, notAfter)
-	turns := s.first
-	if usable {
-		turns = s.renew
+// id is the same for all who want the same token.
+func (w wanted) id() string {
+	return string(w.slot.digest[:]) + strconv.FormatInt(w.window.Start, 10) + w.record.Identity()
+}
+
+// keep returns the wanted token, which was signed already, and puts it into the slot as the right one by the
+// current schedule.
+func (w wanted) keep(last *signedToken) *signedToken {
+	t := w.signed(last.authorization)
+	w.slot.current.CompareAndSwap(last, t)
+	return t
+}
+
+// signed is the wanted token, given the text of its header.
+func (w wanted) signed(authorization string) *signedToken {
+	t := &signedToken{
+		authorization: authorization,
+		kid:           w.record.ID,
+		key:           w.record.Key,
+		schedule:      w.schedule,
+		window:        w.window,
+		freshUntil:    w.window.End,
 	}
-	result := s.calls.DoChan(string(slot.digest[:])+strconv.FormatInt(w.Start, 10)+record.Identity(), func() (any, error) {
-		if t := slot.current.Load(); t != nil && t.window == w && t.key.Is(record.Key) {
-			return t, nil // signed between our look and our turn
+	if e := w.schedule.NextEmergency(w.now); !e.IsZero() {
+		t.freshUntil = min(t.freshUntil, e.Unix())
+	}
+	return t
+}
+
+// start signs the wanted token in the background, when its turn has come. All who want the same token share one
+// signature.
+func (s *signer) start(want wanted, turns chan struct{}, signed func(*signedToken)) <-chan singleflight.Result {
+	return s.calls.DoChan(want.id(), func() (any, error) {
+		if t := want.slot.current.Load(); want.isMetBy(t) {
+			return t, nil // it was signed just before this call began
 		}
 		turns <- struct{}{}
 		defer func() { <-turns }()
 		began := time.Now()
-		jws, err := s.sign(record.Key, slot.claims.Payload(w, record.ID))
-		s.observe(record.Algorithm, time.Since(began), err)
+		jws, err := s.sign(want.record.Key, want.slot.claims.Payload(want.window, want.record.ID))
+		s.observe(want.record.Algorithm, time.Since(began), err)
 		if err != nil {
 			return nil, err
 		}
-		t := newSignedToken(token.Bearer+jws, record.Key, current, w, now)
-		slot.current.Store(t)
+		t := want.signed(token.Bearer + jws)
+		want.slot.current.Store(t)
 		signed(t)
 		return t, nil
 	})
-	if usable {
-		return old, nil
-	}
+}
+
+// wait waits for a token to be signed, but no longer than its request lasts, and not for a key that hangs.
+func wait(ctx context.Context, result <-chan singleflight.Result) (*signedToken, error) {
 	timeout := time.NewTimer(timing.SignatureTimeout)
 	defer timeout.Stop()
 	select {
@@ -171,9 +236,8 @@ func (s *signer) sign(key *keys.Key, payload []byte) (string, error) {
 	return hanging.Call(ctx, &s.hanging, func() (string, error) { return key.Sign(payload) })
 }
 
-// slot finds the slot that all clients with these claims share. A token that the
-// certificate's end cuts short has one of its own, since a renewed certificate has the same
-// claims and a later end.
+// slot finds the slot that all clients with these claims share. A token that the certificate's end (notAfter, in
+// Unix seconds) cuts short has one of its own, since a renewed certificate has the same claims and a later end.
 func (s *signer) slot(holder *token.Holder, w token.Window, notAfter int64) *slot {
 	cut := int64(0)
 	if w.Expires == notAfter {
@@ -191,29 +255,15 @@ func (s *signer) slot(holder *token.Holder, w token.Window, notAfter int64) *slo
 	return mine
 }
 
-// mayServe reports whether a token that is no longer the right one (its window has ended, or
-// there is a newer key) can go on while the right one is being signed.
-func (t *signedToken) mayServe(current *keyset.Schedule, now time.Time, notAfter int64) bool {
-	if t.window.Expires > notAfter || now.Unix() < t.window.Start {
+// mayServe reports whether a token, which can be nil, may be served while the right one is being signed: its
+// window has ended, or there is a newer key.
+func (t *signedToken) mayServe(current *keyset.Schedule, now, notAfter time.Time) bool {
+	if t == nil || t.window.Expires > notAfter.Unix() || now.Unix() < t.window.Start {
 		return false
 	}
-	if left := t.window.Expires - now.Unix(); left <= int64(timing.MinRemaining/time.Second) && (t.window.Expires != notAfter || left <= 0) {
-		return false
+	least := int64(timing.MinRemaining / time.Second)
+	if t.window.Expires == notAfter.Unix() {
+		least = 0 // the next one would not live longer either
 	}
-	return current.Trusts(t.key, now)
-}
-
-func newSignedToken(authorization string, key *keys.Key, current *keyset.Schedule, w token.Window, now time.Time) *signedToken {
-	t := &signedToken{
-		authorization: authorization,
-		kid:           key.ID,
-		key:           key,
-		schedule:      current,
-		window:        w,
-		freshUntil:    w.End,
-	}
-	if e := current.NextEmergency(now); !e.IsZero() {
-		t.freshUntil = min(t.freshUntil, e.Unix())
-	}
-	return t
+	return t.window.Expires-now.Unix() > least && current.Trusts(t.key, now)
 }
