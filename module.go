@@ -7,6 +7,8 @@
 package esjwt
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
@@ -216,7 +218,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	size, upgrade := h.rewriter.strip(r)
 
-	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now)
+	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now.Unix())
 	if err != nil {
 		return h.serveError(r, err, nil)
 	}
@@ -225,7 +227,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
 	if t == nil {
-		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), h.auditor(client))
+		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), h.auditor(client, r.TLS.PeerCertificates[0]))
 		if err != nil {
 			return h.serveError(r, refuseNoKey(err), client)
 		}
@@ -339,12 +341,13 @@ func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 }
 
 // auditor returns a function that logs each token that is signed, with the certificate that it is signed for.
-func (h *Handler) auditor(client *identity.Client) func(*signedToken) {
+func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(*signedToken) {
 	return func(t *signedToken) {
+		fingerprint := sha256.Sum256(leaf.Raw)
 		h.audit.Info("token signed",
 			zap.String("user", client.Name()),
 			zap.String("certificate_serial", client.Serial),
-			zap.String("certificate_fingerprint", hex.EncodeToString(client.Fingerprint[:])),
+			zap.String("certificate_fingerprint", hex.EncodeToString(fingerprint[:])),
 			zap.String("issuer", h.Issuer),
 			zap.String("keys", h.Keys),
 			zap.String("kid", t.kid),

@@ -72,7 +72,7 @@ func (h *Handler) untilRefused(ctx context.Context, r *http.Request, as *identit
 			// itself when a configuration ends, unless it was told to keep them.
 			return refuseEndedConfiguration()
 		}
-		now, _, err := h.identifier.Identify(ctx, r.TLS, r.Host, time.Now())
+		now, _, err := h.identifier.Identify(ctx, r.TLS, r.Host, time.Now().Unix())
 		if err != nil {
 			return err
 		}

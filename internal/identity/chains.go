@@ -6,12 +6,13 @@ import (
 	"math"
 	"slices"
 	"time"
+	"weak"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
 )
 
 // This file says what a certificate is worth: whether chains lead from it to an authority, and until
-// when.
+// when. Instants are in Unix seconds here, as in the certificates, which have no parts of a second.
 
 // maxSent is how many certificates a client may send: a chain is hardly longer than four.
 const maxSent = 10
@@ -24,7 +25,7 @@ type verified struct {
 }
 
 // verifiedByTLS checks that what the TLS layer verified is good now, and on this site.
-func verifiedByTLS(conn *tls.ConnectionState, host string, now time.Time) (verified, error) {
+func verifiedByTLS(conn *tls.ConnectionState, host string, now int64) (verified, error) {
 	if len(conn.VerifiedChains) == 0 {
 		return verified{}, refuseNobodyVerified()
 	}
@@ -40,9 +41,35 @@ func verifiedByTLS(conn *tls.ConnectionState, host string, now time.Time) (verif
 	return verified{conn.VerifiedChains, notAfter}, nil
 }
 
+// vouched is what verifiedByTLS was asked about when it let a client pass, apart from the certificate and the
+// clock. As long as that is the same, and the client is still one that [outcomes.client] returns, it would let
+// the client pass again, and need not be asked:
+//
+//   - The certificate is the same, because the client was found by the connection.
+//   - The chains are the same, because they are at the same place in memory. crypto/tls writes them once, in
+//     the handshake, and nothing else can come to that place while the weak pointer still points to it.
+//   - The server name and the Host are compared.
+//   - The clock is between the instant at which the client was decided and the end of its chain. That chain is
+//     one of these, so at least one is good, and the best one does not end before it: the end of the client's
+//     own chain is the end that counts.
+type vouched struct {
+	chains           weak.Pointer[[]*x509.Certificate]
+	serverName, host string
+}
+
+func vouch(conn *tls.ConnectionState, host string) vouched {
+	return vouched{weak.Make(&conn.VerifiedChains[0]), conn.ServerName, host}
+}
+
+// covers reports whether a request is of the same kind as the one that the TLS layer vouched for.
+func (v *vouched) covers(conn *tls.ConnectionState, host string) bool {
+	return host == v.host && conn.ServerName == v.serverName &&
+		len(conn.VerifiedChains) > 0 && &conn.VerifiedChains[0] == v.chains.Value()
+}
+
 // verifyOwn verifies the certificates against the handler's own trust_pool, whatever the TLS layer
 // thought of them.
-func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (verified, error) {
+func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now int64) (verified, error) {
 	if len(sent) > maxSent {
 		return verified{}, refuseTooManySent(len(sent))
 	}
@@ -51,10 +78,11 @@ func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now time.Time) (ve
 
 // verifyChains finds the chains of a certificate to authorities, over the intermediates that were
 // sent after it. What the trust_pool belongs to is for the refusal.
-func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now time.Time) (verified, error) {
-	chains, err := chain.Verify(sent, pool, now)
+func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now int64) (verified, error) {
+	at := time.Unix(now, 0)
+	chains, err := chain.Verify(sent, pool, at)
 	if err != nil {
-		return verified{}, refuseUnverified(err, of, diagnose(err, sent, pool, now), now)
+		return verified{}, refuseUnverified(err, of, diagnose(err, sent, pool, at), now)
 	}
 	notAfter := chainsEnd(chains, sent[0], now)
 	if notAfter == 0 {
@@ -78,7 +106,7 @@ func asIssued(chains [][]*x509.Certificate) ([][]*x509.Certificate, error) {
 // chainsEnd is until when (Unix seconds) at least one of the verified chains of a leaf is
 // valid as a whole; 0 if none of them is now. Connections outlive certificates, so the
 // handshake's verdict is not enough.
-func chainsEnd(chains [][]*x509.Certificate, leaf *x509.Certificate, now time.Time) int64 {
+func chainsEnd(chains [][]*x509.Certificate, leaf *x509.Certificate, now int64) int64 {
 	best := int64(0)
 	for _, chain := range chains {
 		best = max(best, chainEnd(chain, leaf, now))
@@ -87,18 +115,18 @@ func chainsEnd(chains [][]*x509.Certificate, leaf *x509.Certificate, now time.Ti
 }
 
 // chainEnd is until when (Unix seconds) a chain of a leaf is valid as a whole; 0 if it is not now.
-func chainEnd(chain []*x509.Certificate, leaf *x509.Certificate, now time.Time) int64 {
+func chainEnd(chain []*x509.Certificate, leaf *x509.Certificate, now int64) int64 {
 	if len(chain) == 0 || chain[0] != leaf {
 		return 0
 	}
 	end := int64(math.MaxInt64)
 	for _, c := range chain {
-		if now.Before(c.NotBefore) {
+		if now < c.NotBefore.Unix() {
 			return 0
 		}
 		end = min(end, c.NotAfter.Unix())
 	}
-	if end <= now.Unix() {
+	if end <= now {
 		return 0
 	}
 	return end

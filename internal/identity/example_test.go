@@ -45,7 +45,7 @@ func Example() {
 			HandshakeComplete: true,
 			PeerCertificates:  []*x509.Certificate{ca.Client("alice", "analysts").Leaf},
 		}
-		client, _, err := identifier.Identify(context.Background(), conn, "es.example.com", time.Now())
+		client, _, err := identifier.Identify(context.Background(), conn, "es.example.com", time.Now().Unix())
 		if err != nil {
 			fmt.Println(err)
 			continue

@@ -56,7 +56,7 @@ func (id *Identifier) Explain(sent []*x509.Certificate, sites []Site, now time.T
 		e.Trust = "the handler's own trust_pool is empty"
 	case pool != nil:
 		e.Trust = "checked against the handler's own trust_pool"
-		v, err = verifyOwn(sent, pool, now)
+		v, err = verifyOwn(sent, pool, now.Unix())
 		if err == nil && len(sites) > 0 && !slices.ContainsFunc(sites, func(s Site) bool { return s.Asks }) {
 			err = refuseNeverAsked(namesOfSites(sites))
 		}
@@ -69,7 +69,7 @@ func (id *Identifier) Explain(sent []*x509.Certificate, sites []Site, now time.T
 	if err != nil {
 		return e.refused(err)
 	}
-	_, who, err := id.newClient(sent[0], v.chains, now)
+	_, who, err := id.newClient(sent[0], v.chains, now.Unix())
 	if err != nil {
 		return e.refused(err).blaming(id.files, v.chains)
 	}
@@ -88,7 +88,7 @@ func (id *Identifier) Explain(sent []*x509.Certificate, sites []Site, now time.T
 func verifyAt(sites []Site, sent []*x509.Certificate, now time.Time) (trust string, v verified, err error) {
 	if len(sites) == 0 {
 		chains := [][]*x509.Certificate{sent}
-		if chainsEnd(chains, sent[0], now) == 0 {
+		if chainsEnd(chains, sent[0], now.Unix()) == 0 {
 			err = refuseExpired().From(errors.New(strings.Join(datesOfAll(sent, now), "; ")))
 		}
 		return "not checked: whether the certificate is trusted is for client_auth to say",
@@ -99,7 +99,7 @@ func verifyAt(sites []Site, sent []*x509.Certificate, now time.Time) (trust stri
 		if !s.Verifies {
 			continue
 		}
-		at, refusal := verifyChains(sent, s.Authorities, "client_auth", now)
+		at, refusal := verifyChains(sent, s.Authorities, "client_auth", now.Unix())
 		if refusal != nil {
 			refused = append(refused, s)
 			err = refusal

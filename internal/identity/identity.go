@@ -8,13 +8,13 @@ package identity
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"math"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
@@ -25,10 +25,13 @@ import (
 type Client struct {
 	token.Holder
 
-	Principal   any // its user name: a string, boxed once for Caddy's replacer
-	Serial      string
-	Fingerprint [sha256.Size]byte
-	Headers     []string // the values of the profile's headers, in their order; "" has the token in it
+	Principal any // its user name: a string, boxed once for Caddy's replacer
+	Serial    string
+	Headers   []string // the values of the profile's headers, in their order; "" has the token in it
+
+	connection connection
+	vouched    vouched      // by the TLS layer; empty if the handler verifies certificates itself
+	used       atomic.Int64 // Unix seconds, see outcomes.find
 
 	cleanup  runtime.Cleanup
 	basis    basis
@@ -81,7 +84,7 @@ func New(p *Profile, files *Files, pool Authorities, size int) (*Identifier, err
 func (id *Identifier) Issuer() string { return id.profile.issuer }
 
 // Identify returns the client at the other end of a connection, and until when its certificate is
-// good (Unix seconds). A client is who it is said to be because
+// good. Instants are in Unix seconds. A client is who it is said to be because
 //
 //  1. it holds the key of its certificate: TLS has proven that, in the handshake of this connection;
 //  2. the certificate leads to an authority, now: to one of the handler's own, or to one that the TLS
@@ -89,10 +92,10 @@ func (id *Identifier) Issuer() string { return id.profile.issuer }
 //  3. it is for clients, encoded as it was issued, and neither denied nor revoked;
 //  4. the profile reads one name out of it.
 //
-// Where the TLS layer vouches for the certificate, that is looked at for each request. All else is
-// decided once, and counts until something changes.
+// All of that is decided once, and counts until something changes that it depends on. If the TLS layer vouches
+// for the certificate, it depends on the request's Host as well.
 func (id *Identifier) Identify(
-	ctx context.Context, conn *tls.ConnectionState, host string, now time.Time,
+	ctx context.Context, conn *tls.ConnectionState, host string, now int64,
 ) (client *Client, notAfter int64, err error) {
 	if HasNoCertificate(conn) {
 		return nil, 0, refuseNoCertificate()
@@ -106,20 +109,22 @@ func (id *Identifier) Identify(
 	if err != nil {
 		return nil, 0, err
 	}
-	vouched := verified{notAfter: math.MaxInt64} // for decide to find out
+	client = id.outcomes.client(conn.PeerCertificates, id.basis(pool), now)
+	if client != nil && (pool != nil || client.vouched.covers(conn, host)) {
+		return client, client.chainEnd, nil
+	}
+	byTLS := verified{notAfter: math.MaxInt64} // for decide to find out
 	if pool == nil {
-		if vouched, err = verifiedByTLS(conn, host, now); err != nil {
+		if byTLS, err = verifiedByTLS(conn, host, now); err != nil {
 			return nil, 0, err
 		}
 	}
-	key := connectionOf(conn.PeerCertificates)
-	client = id.outcomes.client(key, id.basis(pool), now)
 	if client == nil {
-		if client, err = id.decide(ctx, key, conn.PeerCertificates, pool, vouched.chains, now); err != nil {
+		if client, err = id.decide(ctx, conn, host, pool, now); err != nil {
 			return nil, 0, err
 		}
 	}
-	return client, min(vouched.notAfter, client.chainEnd), nil
+	return client, min(byTLS.notAfter, client.chainEnd), nil
 }
 
 // HasNoCertificate reports whether a client has none: where certificates are optional, it may be
@@ -152,9 +157,10 @@ var looks = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 // certificates are looked at once, however many requests come with them, until something changes: to
 // look at them costs much more than to send them.
 func (id *Identifier) decide(
-	ctx context.Context, key connection, sent []*x509.Certificate,
-	pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time,
+	ctx context.Context, conn *tls.ConnectionState, host string, pool *x509.CertPool, now int64,
 ) (*Client, error) {
+	sent := conn.PeerCertificates
+	key := connectionOf(sent)
 	if refusal := id.outcomes.refusal(key, id.basis(pool), now); refusal != nil {
 		return nil, refusal
 	}
@@ -163,19 +169,22 @@ func (id *Identifier) decide(
 		return nil, fmt.Errorf("waiting to be looked at: %w", err)
 	}
 	defer done()
-	now = time.Now()        // it may have waited, and another request have been before it
+	now = time.Now().Unix() // it may have waited, and another request have been before it
 	basis := id.basis(pool) // before the files are asked: a change meanwhile counts as one after
-	if known := id.outcomes.client(key, basis, now); known != nil {
+	if known := id.outcomes.client(sent, basis, now); known != nil {
 		return known, nil
 	}
 	if refusal := id.outcomes.refusal(key, basis, now); refusal != nil {
 		return nil, refusal
 	}
-	client, chains, err := id.look(sent, pool, chains, now)
+	client, chains, err := id.look(sent, pool, conn.VerifiedChains, now)
 	if err != nil {
 		return nil, id.outcomes.refused(key, basis, now, err, append([][]*x509.Certificate{sent}, chains...))
 	}
-	client.basis, client.decided = basis, now.Unix()
+	client.basis, client.decided = basis, now
+	if pool == nil {
+		client.vouched = vouch(conn, host)
+	}
 	id.outcomes.admitted(sent, key, client)
 	return client, nil
 }
@@ -183,7 +192,7 @@ func (id *Identifier) decide(
 // look looks at the certificates that a client sent. The chains are those that the TLS layer
 // found, or if there is a pool, the ones to that.
 func (id *Identifier) look(
-	sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now time.Time,
+	sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now int64,
 ) (*Client, [][]*x509.Certificate, error) {
 	if pool != nil {
 		own, err := verifyOwn(sent, pool, now)
@@ -199,7 +208,7 @@ func (id *Identifier) look(
 // newClient reads the identity out of a verified certificate. The reading is what the client's
 // claims were made of.
 func (id *Identifier) newClient(
-	leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time,
+	leaf *x509.Certificate, chains [][]*x509.Certificate, now int64,
 ) (*Client, reading, error) {
 	if !forClients(leaf) {
 		return nil, reading{}, refuseNotForClients()
@@ -221,12 +230,11 @@ func (id *Identifier) newClient(
 		return nil, reading{}, err
 	}
 	client := &Client{
-		Holder:      token.Holder{Lifetime: id.profile.settings.Lifetime},
-		Principal:   who.principal,
-		Serial:      Serial(leaf),
-		Fingerprint: cert.fingerprint(),
-		recheck:     recheck,
-		chainEnd:    end,
+		Holder:    token.Holder{Lifetime: id.profile.settings.Lifetime},
+		Principal: who.principal,
+		Serial:    Serial(leaf),
+		recheck:   recheck,
+		chainEnd:  end,
 	}
 	if client.Claims, err = token.Encode(who.claims, id.profile.settings.TokenID); err != nil {
 		return nil, reading{}, fmt.Errorf("encoding the claims: %w", err)

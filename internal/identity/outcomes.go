@@ -3,7 +3,9 @@ package identity
 import (
 	"crypto/x509"
 	"errors"
+	"hash/maphash"
 	"runtime"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -14,6 +16,7 @@ import (
 // is looked at once.
 type outcomes struct {
 	clients *lru.Cache[connection, *Client]
+	recent  atomic.Pointer[recent] // made with the first client: a server can have many sites
 	// Refusals have a memory of their own: however many strangers come, no client is forgotten for them.
 	refusals *lru.Cache[connection, remembered]
 }
@@ -59,23 +62,62 @@ func newOutcomes(size int) (*outcomes, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &outcomes{clients, refusals}, nil
+	return &outcomes{clients: clients, refusals: refusals}, nil
+}
+
+// recent has clients of the last requests. Most requests find theirs there without a lock: neither that of the
+// large memory, which all requests would share, nor that of the runtime for making a weak pointer.
+//
+// Each connection has a place, which follows from the address of what it sent. Several can have the same one. Then
+// each takes it from the other, and the other is still in the large memory.
+type recent struct {
+	seed   maphash.Seed
+	places [1024]atomic.Pointer[Client]
+}
+
+// place returns the place of a connection, whoever is there.
+func (r *recent) place(sent []*x509.Certificate) *atomic.Pointer[Client] {
+	return &r.places[maphash.Comparable(r.seed, &sent[0])%uint64(len(r.places))]
+}
+
+// find returns the client that was on a connection the last time, or nil.
+//
+// A recent client is returned only if it is of this very connection: the weak pointer says so, also if another
+// connection was at the same address before. The first time in each second it is looked up in the large memory
+// too. So it counts as used there, and if it was forgotten there, it is soon forgotten here.
+func (o *outcomes) find(sent []*x509.Certificate, at int64) *Client {
+	recent := o.recent.Load()
+	if recent == nil {
+		return nil
+	}
+	place := recent.place(sent)
+	client := place.Load()
+	if client != nil && client.connection.Value() == &sent[0] && client.used.Load() == at {
+		return client
+	}
+	client, ok := o.clients.Get(connectionOf(sent))
+	if !ok {
+		return nil
+	}
+	client.used.Store(at)
+	place.Store(client)
+	return client
 }
 
 // client returns the client that there was on a connection the last time; nil if the authorities or a
 // file have changed since, a revocation list has run out, or the clock was set back.
-func (o *outcomes) client(key connection, by basis, at time.Time) *Client {
-	client, ok := o.clients.Get(key)
-	if !ok || client.basis != by || at.Unix() >= client.recheck || at.Unix() < client.decided {
+func (o *outcomes) client(sent []*x509.Certificate, by basis, at int64) *Client {
+	client := o.find(sent, at)
+	if client == nil || client.basis != by || at >= client.recheck || at < client.decided {
 		return nil
 	}
 	return client
 }
 
 // refusal returns why there was nobody on a connection the last time, unless that can have changed.
-func (o *outcomes) refusal(key connection, by basis, at time.Time) error {
+func (o *outcomes) refusal(key connection, by basis, at int64) error {
 	before, ok := o.refusals.Get(key)
-	if !ok || before.basis != by || at.Unix() >= before.until || at.Unix() < before.decided {
+	if !ok || before.basis != by || at >= before.until || at < before.decided {
 		return nil
 	}
 	return before.err
@@ -84,6 +126,10 @@ func (o *outcomes) refusal(key connection, by basis, at time.Time) error {
 // admitted remembers a client for as long as what it sent lives in memory, which is as long as its
 // connection.
 func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *Client) {
+	client.connection = key
+	if o.recent.Load() == nil {
+		o.recent.CompareAndSwap(nil, &recent{seed: maphash.MakeSeed()})
+	}
 	// Weak again: old configurations must not live as long as the connections.
 	clients := weak.Make(o.clients)
 	client.cleanup = runtime.AddCleanup(&sent[0], func(key connection) {
@@ -104,8 +150,8 @@ func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *Cl
 //	12:00:20  it is looked at again
 //
 // It returns the refusal without anything of the certificate in it.
-func (o *outcomes) refused(key connection, by basis, now time.Time, err error, chains [][]*x509.Certificate) error {
-	until := now.Add(refusalTime)
+func (o *outcomes) refused(key connection, by basis, now int64, err error, chains [][]*x509.Certificate) error {
+	until := now + int64(refusalTime/time.Second)
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		until = earlier(until, refusal.change)
 		if refusal.cause != nil {
@@ -118,16 +164,15 @@ func (o *outcomes) refused(key connection, by basis, now time.Time, err error, c
 	for _, chain := range chains {
 		until = earlier(until, nextChange(now, chain...))
 	}
-	o.refusals.Add(key, remembered{by, now.Unix(), until.Unix(), err})
+	o.refusals.Add(key, remembered{by, now, until, err})
 	return err
 }
 
 // nextChange is when time alone makes one of the certificates valid, or ends it; zero: never.
-func nextChange(now time.Time, certs ...*x509.Certificate) time.Time {
-	var next time.Time
+func nextChange(now int64, certs ...*x509.Certificate) (next int64) {
 	for _, cert := range certs {
-		for _, at := range []time.Time{cert.NotBefore, cert.NotAfter} {
-			if at.After(now) {
+		for _, at := range []int64{cert.NotBefore.Unix(), cert.NotAfter.Unix()} {
+			if at > now {
 				next = earlier(next, at)
 			}
 		}
@@ -135,10 +180,18 @@ func nextChange(now time.Time, certs ...*x509.Certificate) time.Time {
 	return next
 }
 
-// earlier is the earlier of two times, of which zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
+// earlier is the earlier of two instants, of which zero is never.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
 		return b
 	}
 	return a
+}
+
+// unixOf is an instant in Unix seconds; zero: never.
+func unixOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // Reason says in one word why a request was refused: in the error, the metrics and the log.
@@ -61,8 +60,8 @@ type Refusal struct {
 	Reason string // one word, such as no_certificate
 	Detail string
 
-	cause  error     // what the operator needs to know, and the client must not
-	change time.Time // when time alone may change it; zero: never, as far as is known
+	cause  error // what the operator needs to know, and the client must not
+	change int64 // when time alone may change it (Unix seconds); zero: never, as far as is known
 }
 
 // Refuse makes a Refusal. The text must have nothing in it that a client chose.
@@ -90,7 +89,7 @@ func (r *Refusal) because(setting string, err error) *Refusal {
 }
 
 // until says when time alone may change a refusal.
-func (r *Refusal) until(change time.Time) *Refusal {
+func (r *Refusal) until(change int64) *Refusal {
 	r.change = earlier(r.change, change)
 	return r
 }

@@ -63,7 +63,7 @@ func TestARefusalIsRememberedWhoeverVerified(t *testing.T) {
 		PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert, cert}},
 	}
 	ask := func(host string) string {
-		_, _, err := id.Identify(t.Context(), conn, host, time.Now())
+		_, _, err := id.Identify(t.Context(), conn, host, time.Now().Unix())
 		var refusal *Refusal
 		require.ErrorAs(t, err, &refusal)
 		return refusal.Reason
@@ -92,8 +92,8 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 			cert := throwaway(t, strings.Repeat("eve", 10_000))
 			sent = append(sent, weak.Make(cert))
 			chain := []*x509.Certificate{cert}
-			chains := [][]*x509.Certificate{chain}
-			_, err := id.decide(t.Context(), connectionOf(chain), chain, pool, chains, time.Now())
+			conn := &tls.ConnectionState{PeerCertificates: chain, VerifiedChains: [][]*x509.Certificate{chain}}
+			_, err := id.decide(t.Context(), conn, "", pool, time.Now().Unix())
 			var refusal *Refusal
 			require.ErrorAs(t, err, &refusal)
 			if refusal.cause != nil {
@@ -104,7 +104,7 @@ func TestARememberedRefusalKeepsNoCertificate(t *testing.T) {
 	require.Equal(t, 20, id.outcomes.refusals.Len())
 	long := errors.New(strings.Repeat("eve", 10_000))
 	for _, err := range []error{long, Refuse(InvalidName, "a name").From(long)} {
-		err := id.outcomes.refused(connection{}, basis{}, time.Now(), err, nil)
+		err := id.outcomes.refused(connection{}, basis{}, time.Now().Unix(), err, nil)
 		require.LessOrEqual(t, len(err.Error()), maxText+len("…"))
 		if cause := errors.Unwrap(err); cause != nil {
 			require.LessOrEqual(t, len(cause.Error()), maxText+len("…"))
@@ -138,10 +138,10 @@ func TestAFloodOfStrangersIsBoundedAndPutsNobodyOut(t *testing.T) {
 	stranger := throwaway(t, "eve")
 	for range 20 * size {
 		made := []*x509.Certificate{stranger}
-		_, err := id.decide(t.Context(), connectionOf(made), made, pool, nil, now)
+		_, err := id.decide(t.Context(), &tls.ConnectionState{PeerCertificates: made}, "", pool, now.Unix())
 		require.Error(t, err)
 		require.LessOrEqual(t, id.outcomes.refusals.Len(), size)
 	}
-	require.Same(t, alice, id.outcomes.client(connectionOf(sent), alice.basis, now))
+	require.Same(t, alice, id.outcomes.client(sent, alice.basis, now.Unix()))
 	runtime.KeepAlive(sent)
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
@@ -68,7 +67,7 @@ func refuseReencoded() *Refusal {
 
 // refuseUnverified says why crypto/x509 did not accept a certificate. What was found to be the matter
 // with it can have names in it, and is for the operator alone.
-func refuseUnverified(err error, of, found string, now time.Time) *Refusal {
+func refuseUnverified(err error, of, found string, now int64) *Refusal {
 	if errors.Is(err, chain.ErrReencoded) {
 		return refuseReencoded().From(textOf(err))
 	}

@@ -21,9 +21,9 @@ type revocation struct {
 // certificates. Of several such chains the one that ends last speaks for the client, until end;
 // recheck is until when that is so if no file changes. Both are Unix seconds.
 func (r *revocation) check(
-	leaf *x509.Certificate, chains [][]*x509.Certificate, now time.Time,
+	leaf *x509.Certificate, chains [][]*x509.Certificate, now int64,
 ) (recheck, end int64, err error) {
-	var change time.Time
+	var change int64
 	for _, chain := range chains {
 		chainEnd := chainEnd(chain, leaf, now)
 		if chainEnd <= end {
@@ -47,7 +47,7 @@ func (r *revocation) check(
 	}
 }
 
-func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until int64, refusal *Refusal) {
+func (r *revocation) checkChain(chain []*x509.Certificate, now int64) (until int64, refusal *Refusal) {
 	for _, list := range r.denied {
 		for _, cert := range chain {
 			if kind, denied := list.Get().Denies(cert); denied {
@@ -67,7 +67,7 @@ func (r *revocation) checkChain(chain []*x509.Certificate, now time.Time) (until
 
 // checkLists asks all revocation lists together: one of them has to cover the certificate, and each
 // can name it.
-func (r *revocation) checkLists(chain []*x509.Certificate, now time.Time) (crl.Verdict, *Refusal) {
+func (r *revocation) checkLists(chain []*x509.Certificate, now int64) (crl.Verdict, *Refusal) {
 	sources := make([]*crl.Lists, 0, len(r.lists))
 	names := make(map[*crl.Lists]string, len(r.lists))
 	for _, list := range r.lists {
@@ -80,9 +80,9 @@ func (r *revocation) checkLists(chain []*x509.Certificate, now time.Time) (crl.V
 		}
 		sources, names[lists] = append(sources, lists), list.name
 	}
-	verdict := crl.Check(chain, now, sources...)
+	verdict := crl.Check(chain, time.Unix(now, 0), sources...)
 	if refusal := r.judge(verdict); refusal != nil {
-		return verdict, refusal.because("crl "+names[verdict.From]+details(verdict), nil).until(verdict.Until)
+		return verdict, refusal.because("crl "+names[verdict.From]+details(verdict), nil).until(unixOf(verdict.Until))
 	}
 	return verdict, nil
 }
