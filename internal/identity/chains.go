@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"time"
-	"weak"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/chain"
 )
@@ -24,8 +23,9 @@ type verified struct {
 	notAfter int64 // Unix seconds
 }
 
-// verifiedByTLS checks that what the TLS layer verified is good now, and on this site.
-func verifiedByTLS(conn *tls.ConnectionState, host string, now int64) (verified, error) {
+// verifiedByTLS checks that what the TLS layer verified is good now, and on this site. known is the client of the
+// connection, or nil.
+func verifiedByTLS(conn *tls.ConnectionState, host string, known *Client, now int64) (verified, error) {
 	if len(conn.VerifiedChains) == 0 {
 		return verified{}, refuseNobodyVerified()
 	}
@@ -35,36 +35,14 @@ func verifiedByTLS(conn *tls.ConnectionState, host string, now int64) (verified,
 	}
 	// Another site of this server may trust other authorities. What was verified is the
 	// certificate for the site that the client named in the handshake.
-	if !sameHost(conn.ServerName, host) {
+	at := site{conn.ServerName, host}
+	if known != nil && known.site.isSame(at) {
+		return verified{conn.VerifiedChains, notAfter}, nil
+	}
+	if !sameHost(at.serverName, at.host) {
 		return verified{}, refuseOtherSite()
 	}
 	return verified{conn.VerifiedChains, notAfter}, nil
-}
-
-// vouched is what verifiedByTLS was asked about when it let a client pass, apart from the certificate and the
-// clock. As long as that is the same, and the client is still one that [outcomes.client] returns, it would let
-// the client pass again, and need not be asked:
-//
-//   - The certificate is the same, because the client was found by the connection.
-//   - The chains are the same, because they are at the same place in memory. crypto/tls writes them once, in
-//     the handshake, and nothing else can come to that place while the weak pointer still points to it.
-//   - The server name and the Host are compared.
-//   - The clock is between the instant at which the client was decided and the end of its chain. That chain is
-//     one of these, so at least one is good, and the best one does not end before it: the end of the client's
-//     own chain is the end that counts.
-type vouched struct {
-	chains           weak.Pointer[[]*x509.Certificate]
-	serverName, host string
-}
-
-func vouch(conn *tls.ConnectionState, host string) vouched {
-	return vouched{weak.Make(&conn.VerifiedChains[0]), conn.ServerName, host}
-}
-
-// covers reports whether a request is of the same kind as the one that the TLS layer vouched for.
-func (v *vouched) covers(conn *tls.ConnectionState, host string) bool {
-	return host == v.host && conn.ServerName == v.serverName &&
-		len(conn.VerifiedChains) > 0 && &conn.VerifiedChains[0] == v.chains.Value()
 }
 
 // verifyOwn verifies the certificates against the handler's own trust_pool, whatever the TLS layer

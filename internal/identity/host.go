@@ -2,6 +2,14 @@ package identity
 
 import "strings"
 
+// site is a server name and a Host that go together, as sameHost says, or nothing. A client remembers the pair of
+// its first request, because those of its next requests are nearly always the same two strings: then sameHost,
+// which depends on nothing else, need not look at each letter again.
+type site struct{ serverName, host string }
+
+// isSame reports whether another pair is the same. None is the same as nothing.
+func (s *site) isSame(other site) bool { return s.serverName != "" && *s == other }
+
 // sameHost compares a server name (SNI, RFC 6066) with a Host header (RFC 9110 section 7.2), as
 // ASCII. Caddy chooses a site's TLS settings by one and its routes by the other, and folds neither
 // quite as the other: a name with anything unusual in it, such as a letter that only Unicode takes

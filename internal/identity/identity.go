@@ -30,7 +30,7 @@ type Client struct {
 	Headers   []string // the values of the profile's headers, in their order; "" has the token in it
 
 	connection connection
-	vouched    vouched      // by the TLS layer; empty if the handler verifies certificates itself
+	site       site         // for which the TLS layer verified the certificate, if that is who did
 	used       atomic.Int64 // Unix seconds, see outcomes.find
 
 	cleanup  runtime.Cleanup
@@ -92,8 +92,8 @@ func (id *Identifier) Issuer() string { return id.profile.issuer }
 //  3. it is for clients, encoded as it was issued, and neither denied nor revoked;
 //  4. the profile reads one name out of it.
 //
-// All of that is decided once, and counts until something changes that it depends on. If the TLS layer vouches
-// for the certificate, it depends on the request's Host as well.
+// Where the TLS layer vouches for the certificate, that is looked at for each request. All else is
+// decided once, and counts until something changes.
 func (id *Identifier) Identify(
 	ctx context.Context, conn *tls.ConnectionState, host string, now int64,
 ) (client *Client, notAfter int64, err error) {
@@ -110,12 +110,9 @@ func (id *Identifier) Identify(
 		return nil, 0, err
 	}
 	client = id.outcomes.client(conn.PeerCertificates, id.basis(pool), now)
-	if client != nil && (pool != nil || client.vouched.covers(conn, host)) {
-		return client, client.chainEnd, nil
-	}
 	byTLS := verified{notAfter: math.MaxInt64} // for decide to find out
 	if pool == nil {
-		if byTLS, err = verifiedByTLS(conn, host, now); err != nil {
+		if byTLS, err = verifiedByTLS(conn, host, client, now); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -183,7 +180,7 @@ func (id *Identifier) decide(
 	}
 	client.basis, client.decided = basis, now
 	if pool == nil {
-		client.vouched = vouch(conn, host)
+		client.site = site{conn.ServerName, host} // the TLS layer verified the certificate for it
 	}
 	id.outcomes.admitted(sent, key, client)
 	return client, nil

@@ -60,7 +60,7 @@ func TestAKnownClientIsJudgedAsAnUnknownOne(t *testing.T) {
 	now, passed := time.Now().Unix(), 0
 	times := []int64{begin - 1, begin, now, now + 1, end - 121, end - 120, end - 61, end - 60, end - 1, end, end + 1, now}
 	for first := range chains {
-		for _, firstHost := range []string{host, host + ":9200", "other.example.com"} {
+		for _, firstHost := range []string{host, host + ":9200", "other.example.com", ""} {
 			known := remembering(t, 100)
 			conn := connected(cert, host)
 			conn.VerifiedChains = chains[first]
@@ -71,7 +71,7 @@ func TestAKnownClientIsJudgedAsAnUnknownOne(t *testing.T) {
 						next := *conn
 						next.VerifiedChains, next.ServerName = chains[second], serverName
 						for _, h := range []string{host, host + ":9200", "ES.example.com", "other.example.com", ""} {
-							byTLS, err := verifiedByTLS(&next, h, at)
+							byTLS, err := verifiedByTLS(&next, h, nil, at)
 							client, notAfter, got := known.Identify(t.Context(), &next, h, at)
 							if err != nil {
 								require.Equal(t, err, got, "%d then %d, %s %s %d", first, second, serverName, h, at)
@@ -100,7 +100,7 @@ func TestTheEndOfAClientsChainIsTheEndOfItsTokens(t *testing.T) {
 		conn.VerifiedChains = [][]*x509.Certificate{{cert, short}, {cert, cert}}
 		id := remembering(t, 100)
 		for time.Now().Before(cert.NotAfter.Add(time.Minute)) {
-			byTLS, err := verifiedByTLS(conn, host, time.Now().Unix())
+			byTLS, err := verifiedByTLS(conn, host, nil, time.Now().Unix())
 			client, notAfter, errID := id.Identify(t.Context(), conn, host, time.Now().Unix())
 			require.Equal(t, err, errID)
 			if err == nil {
