@@ -227,7 +227,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
 	if t == nil {
-		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), h.auditor(client, r.TLS.PeerCertificates[0]))
+		signed := h.auditor(client, r.TLS.PeerCertificates[0])
+		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), signed)
 		if err != nil {
 			return h.serveError(r, refuseNoKey(err), client)
 		}

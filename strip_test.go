@@ -162,7 +162,8 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 // TestStripReportsWhatMayUpgrade: only a WebSocket may, and its headers stay.
 func TestStripReportsWhatMayUpgrade(t *testing.T) {
 	rw := newRewriter(nil)
-	for connection, want := range map[string]bool{"Upgrade": true, "close": false, "keep-alive, upgrade": true, "": false} {
+	asked := map[string]bool{"Upgrade": true, "close": false, "keep-alive, upgrade": true, "": false}
+	for connection, want := range asked {
 		for protocol, isWebSocket := range map[string]bool{"websocket": true, "WebSocket": true, "h2c": false} {
 			r := &http.Request{Header: http.Header{"Connection": {connection}, "Upgrade": {protocol}}}
 			_, upgrade := rw.strip(r)
