@@ -31,7 +31,7 @@ type Client struct {
 
 	connection connection
 	site       site         // for which the TLS layer verified the certificate, if that is who did
-	used       atomic.Int64 // Unix seconds, see outcomes.find
+	used       atomic.Int64 // Unix seconds, see outcomes.client
 
 	cleanup  runtime.Cleanup
 	basis    basis

@@ -164,8 +164,8 @@ func TestAForgottenClientIsNotRemembered(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, size, id.outcomes.clients.Len())
-	require.Nil(t, id.outcomes.find(first.PeerCertificates, now+1))
-	require.NotNil(t, id.outcomes.find(conns[size-1].PeerCertificates, now+1))
+	require.Nil(t, id.outcomes.client(first.PeerCertificates, id.basis(nil), now+1))
+	require.NotNil(t, id.outcomes.client(conns[size-1].PeerCertificates, id.basis(nil), now+1))
 	runtime.KeepAlive(conns)
 }
 
@@ -188,4 +188,25 @@ func TestAClientThatComesOftenIsNotForgotten(t *testing.T) {
 		require.NoError(t, err)
 		require.Same(t, alice, again)
 	}
+}
+
+// TestAClientThatWasLookedAtAgainIsFoundAtOnce: the one before, which no longer counts, is not in its way.
+func TestAClientThatWasLookedAtAgainIsFoundAtOnce(t *testing.T) {
+	o, err := newOutcomes(10)
+	require.NoError(t, err)
+	sent := []*x509.Certificate{throwaway(t, "alice")}
+	now := time.Now().Unix()
+	before, after := basis{versions: 1}, basis{versions: 2}
+	for _, by := range []basis{before, after} {
+		client := &Client{basis: by, decided: now, recheck: now + 60}
+		o.admitted(sent, connectionOf(sent), client)
+		for range 3 {
+			require.Same(t, client, o.client(sent, by, now))
+		}
+		require.Nil(t, o.client(sent, by, now-1), "the clock was set back")
+		require.Nil(t, o.client(sent, by, now+60), "it has to be checked again")
+		require.Same(t, client, o.client(sent, by, now))
+	}
+	require.Nil(t, o.client(sent, before, now))
+	runtime.KeepAlive(sent)
 }

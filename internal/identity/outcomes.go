@@ -80,23 +80,23 @@ func (r *recent) place(sent []*x509.Certificate) *atomic.Pointer[Client] {
 	return &r.places[maphash.Comparable(r.seed, &sent[0])%uint64(len(r.places))]
 }
 
-// find returns the client that was on a connection the last time, or nil.
+// client returns the client that there was on a connection the last time, if that still counts, or nil.
 //
 // A recent client is returned only if it is of this very connection: the weak pointer says so, also if another
 // connection was at the same address before. The first time in each second it is looked up in the large memory
 // too. So it counts as used there, and if it was forgotten there, it is soon forgotten here.
-func (o *outcomes) find(sent []*x509.Certificate, at int64) *Client {
+func (o *outcomes) client(sent []*x509.Certificate, by basis, at int64) *Client {
 	recent := o.recent.Load()
 	if recent == nil {
 		return nil
 	}
 	place := recent.place(sent)
 	client := place.Load()
-	if client != nil && client.connection.Value() == &sent[0] && client.used.Load() == at {
+	if client != nil && client.connection.Value() == &sent[0] && client.used.Load() == at && client.counts(by, at) {
 		return client
 	}
 	client, ok := o.clients.Get(connectionOf(sent))
-	if !ok {
+	if !ok || !client.counts(by, at) {
 		return nil
 	}
 	client.used.Store(at)
@@ -104,14 +104,10 @@ func (o *outcomes) find(sent []*x509.Certificate, at int64) *Client {
 	return client
 }
 
-// client returns the client that there was on a connection the last time; nil if the authorities or a
-// file have changed since, a revocation list has run out, or the clock was set back.
-func (o *outcomes) client(sent []*x509.Certificate, by basis, at int64) *Client {
-	client := o.find(sent, at)
-	if client == nil || client.basis != by || at >= client.recheck || at < client.decided {
-		return nil
-	}
-	return client
+// counts reports whether a client is still who it was said to be: not if the authorities or a file have changed
+// since, a revocation list has run out, or the clock was set back.
+func (c *Client) counts(by basis, at int64) bool {
+	return c.basis == by && at < c.recheck && at >= c.decided
 }
 
 // refusal returns why there was nobody on a connection the last time, unless that can have changed.
