@@ -68,7 +68,7 @@ func newRewriter(headers []identity.Header) *rewriter {
 		protect(strings.Map(foldRune, h.Name))
 	}
 	for first := range rw.protected { // the other spellings of the first byte
-		folded := foldByte(byte(first)) //nolint:gosec // below 256
+		folded := foldByte(byte(first))
 		rw.protected[first], rw.shortest[first] = rw.protected[folded], rw.shortest[folded]
 	}
 	return rw

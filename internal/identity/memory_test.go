@@ -7,12 +7,12 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
 )
 
 // remembering returns an identifier for which the TLS layer vouches, and which remembers that many clients.
@@ -92,7 +92,7 @@ func TestAKnownClientIsJudgedAsAnUnknownOne(t *testing.T) {
 // TestTheEndOfAClientsChainIsTheEndOfItsTokens: while nothing else changes, the answer from memory is the one
 // that looking at the chains would give.
 func TestTheEndOfAClientsChainIsTheEndOfItsTokens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const host = "es.example.com"
 		cert, short := throwaway(t, "alice"), throwaway(t, "intermediate")
 		short.NotAfter = cert.NotAfter.Add(-time.Minute)
@@ -137,8 +137,7 @@ func TestConnectionsDoNotTakeEachOthersClients(t *testing.T) {
 						}
 					}
 				}
-				conns = nil
-				runtime.GC()
+				runtime.GC() // which frees those of the round before
 			}
 		})
 	}
