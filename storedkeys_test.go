@@ -268,22 +268,22 @@ func TestAStorageThatIsReadByHalvesIsReadAgain(t *testing.T) {
 	})
 }
 
-// TestAStoredRotationIsReadWithCare: the key that says it is damaged, which is not taken for something else,
-// nor overwritten. Whoever has not read it signs with no older key than whoever has.
+// TestAStoredRotationIsReadWithCare: if the key that says it is damaged, it is not taken for something else, nor
+// overwritten. A replica that could not read it signs with no older key than one that could.
 func TestAStoredRotationIsReadWithCare(t *testing.T) {
 	for name, damage := range map[string]func(object []byte) []byte{
 		"truncated":     func(o []byte) []byte { return o[:len(o)/2] },
 		"empty":         func([]byte) []byte { return nil },
 		"more than one": func(o []byte) []byte { return slices.Concat(o, o) },
 		"a newer version": func(o []byte) []byte {
-			return bytes.Replace(o, []byte(`"version": 3`), []byte(`"version": 4`),
-				1)
+			return bytes.Replace(o, []byte(`"version": 3`), []byte(`"version": 4`), 1)
 		},
 		"of another key": func(o []byte) []byte {
-			return bytes.Replace(o, []byte(`"promotes": "`), []byte(`"promotes": "x`),
-				1)
+			return bytes.Replace(o, []byte(`"promotes": "`), []byte(`"promotes": "x`), 1)
 		},
-		"without a time": func(o []byte) []byte { return bytes.Replace(o, []byte(`"promotes_from"`), []byte(`"when"`), 1) },
+		"without a time": func(o []byte) []byte {
+			return bytes.Replace(o, []byte(`"promotes_from"`), []byte(`"when"`), 1)
+		},
 		"no instant": func(o []byte) []byte {
 			return bytes.Replace(o, []byte(`"promotes_from": "`), []byte(`"promotes_from": "x`), 1)
 		},

@@ -41,7 +41,8 @@ func (v *Vault) Origin() string {
 func (v *Vault) Keys(ctx context.Context, _ keys.Needs) (keys.Answer, error) {
 	versions, err := v.read(ctx, v.Path)
 	if err != nil {
-		return keys.Answer{}, keys.Failed(keys.StorageUnreachable, fmt.Errorf("reading %s: is Vault sealed? %w", v.Path, err))
+		return keys.Answer{}, keys.Failed(keys.StorageUnreachable,
+			fmt.Errorf("reading %s: is Vault sealed? %w", v.Path, err))
 	}
 	var answer keys.Answer
 	for i, version := range versions {

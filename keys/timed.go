@@ -80,6 +80,6 @@ func (r *Timed) Enters() time.Time {
 // RevokedAt reports whether the key is revoked at an instant.
 func (r *Timed) RevokedAt(t time.Time) bool { return timing.Reached(r.Revoked, t) }
 
-// ReplacesAll, in [Timed.Replaces], is every key of an earlier turn, also one that is read only later, and every key
+// ReplacesAll in [Timed.Replaces] is every key of an earlier turn, also one that is read only later, and every key
 // of the same turn that does not replace all itself.
 const ReplacesAll = "*"

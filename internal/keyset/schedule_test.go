@@ -205,8 +205,7 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 	require.Equal(t, at(7*hour), s.NextEmergency(at(4*hour)))
 
 	all := with(turn("d", 4, 6*hour), func(r *keys.Timed) {
-		r.Created, r.Replaces = at(6*hour),
-			[]string{keys.ReplacesAll}
+		r.Created, r.Replaces = at(6*hour), []string{keys.ReplacesAll}
 	})
 	s = NewSchedule([]keys.Timed{a, b, fresh, all})
 	require.Equal(t, "d", idOf(s.Signing(at(6*hour))))
@@ -219,8 +218,7 @@ func TestAKeyThatReplacesOthersRevokesThem(t *testing.T) {
 func TestAFreshKeyThatHasToSignEarlyIsInNoJWKSWithARevokedOne(t *testing.T) {
 	a := with(turn("a", 1, 0), func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(4*hour), at(6*hour) })
 	fresh := with(turn("f", 2, 7*hour), func(r *keys.Timed) {
-		r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour),
-			[]string{"x"}
+		r.Created, r.Appears, r.Replaces = at(3*hour), at(6*hour), []string{"x"}
 	})
 	s := NewSchedule([]keys.Timed{a, fresh})
 	for instant, shows := range map[time.Duration][]string{
@@ -313,7 +311,8 @@ func TestWhichKeyIsMadeNext(t *testing.T) {
 
 func TestWhatWasOnceReadStays(t *testing.T) {
 	a, b := turn("a", 1, 0), turn("b", 2, 10*hour)
-	known := NewSchedule([]keys.Timed{with(a, func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) }), b})
+	revoked := with(a, func(r *keys.Timed) { r.Revoked, r.Withdrawn = at(5*hour), at(6*hour) })
+	known := NewSchedule([]keys.Timed{revoked, b})
 
 	ids := func(s *Schedule) []string {
 		ids := []string{}

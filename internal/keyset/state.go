@@ -98,8 +98,8 @@ func updateTimed(old *Schedule, timed []keys.Timed, now time.Time) *Schedule {
 	return merge(old, timed, now)
 }
 
-// merge returns the schedule of what a source has just said, with what was known before. A storage can return stale data, but a key
-// or a revocation that was read once stays true. So it stays until the key retires:
+// merge returns the schedule of what a source has just said, with what was known before. A storage can return stale
+// data, but a key or a revocation that was read once stays true. So it stays until the key retires:
 //
 //	known before        A, revoked at 9:00
 //	the source says     A and B, and no revocation

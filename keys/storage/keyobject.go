@@ -51,9 +51,9 @@ func (p *promotion) check(knows []string) error {
 // history is what the maker of a key knew of earlier objects. Because every new key has it, a revocation holds even if
 // the object that decided it gets lost or damaged.
 //
-// For example, B replaces A, and C is made after B. C knows A and B, and has the revocation of A by B. If the object of
-// B is lost, C still revokes A. And a replica that has read C knows that B revokes nothing but A, whatever has become
-// of B's object.
+// For example, B replaces A, and C is made after B. C knows A and B, and has the revocation of A by B. If the object
+// of B is lost, C still revokes A. And a replica that has read C knows that B revokes nothing but A, whatever has
+// become of B's object.
 type history struct {
 	// Knows are the kids of the keys that the maker had read, and of those that their revocations name.
 	Knows []string `json:"knows,omitempty"`

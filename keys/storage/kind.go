@@ -22,8 +22,8 @@ func (s *Source) warnOfKind(all *keyset.Schedule, now time.Time) {
 	}
 	s.warnedOf = signing.ID
 	rotations, from := s.takesEffect(all, signing, now)
-	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: that takes so many "+
-		"rotations; "+
+	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: "+
+		"that takes so many rotations; "+
 		"to hurry, run `caddy elasticsearch-jwt rotate "+s.folder.set+"` as often, with a few minutes in between",
 		zap.String("keys", s.folder.set), zap.String("signing", kindOf(signing.Key)), zap.String("configured", s.kind()),
 		zap.Int("rotations", rotations), logfield.Time("from", from))
@@ -31,7 +31,9 @@ func (s *Source) warnOfKind(all *keyset.Schedule, now time.Time) {
 
 // takesEffect returns after how many rotations a key of the configured kind signs, and from when; the zero time if
 // rotate_every is never.
-func (s *Source) takesEffect(all *keyset.Schedule, signing *keys.Timed, now time.Time) (rotations int, from time.Time) {
+func (s *Source) takesEffect(
+	all *keyset.Schedule, signing *keys.Timed, now time.Time,
+) (rotations int, from time.Time) {
 	last := signing
 	for next := all.Successor(last, now); next != nil; next = all.Successor(last, now) {
 		rotations++

@@ -209,7 +209,8 @@ func (l *storageLock) giveUp() {
 	}
 }
 
-// abandon ends a wait for the lock, if nobody has taken the lock. If the storage gives it nevertheless, it is released.
+// abandon ends a wait for the lock, if nobody has taken the lock. If the storage gives it nevertheless, it is
+// released.
 func (l *storageLock) abandon(w *lockWait) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

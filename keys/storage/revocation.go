@@ -10,8 +10,8 @@ import (
 )
 
 // revocation is what a key that replaces others says of them. The key says it, a copy in an object of its own says
-// it, <kid>.revokes.json, and so does every younger key. The copy is never deleted, so that an old key which comes back
-// with a backup years later is still revoked.
+// it, <kid>.revokes.json, and so does every younger key. The copy is never deleted, so that an old key which comes
+// back with a backup years later is still revoked.
 type revocation struct {
 	By           string    `json:"by"` // the kid of the key that replaces the others
 	Turn         int       `json:"turn"`

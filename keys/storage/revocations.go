@@ -227,8 +227,8 @@ func (f *folder) unfulfilled(needs keys.Needs) (v revocation, ok bool) {
 	return revocation{}, false
 }
 
-// fulfills reports whether a key makes clusters forget the keys that a revocation names. A cluster forgets them when it
-// meets the key, provided that it has not seen the key in a JWKS beside them. So the key is one of these:
+// fulfills reports whether a key makes clusters forget the keys that a revocation names. A cluster forgets them when
+// it meets the key, provided that it has not seen the key in a JWKS beside them. So the key is one of these:
 //   - that of the revocation, or one of its turn that appears no earlier
 //   - one that was made in its place, and replaces the same keys
 //   - one that signs soon, and appears only when the revoked keys have left the JWKS
@@ -245,8 +245,8 @@ func fulfills(r *keys.Timed, v *revocation, needs keys.Needs) bool {
 	return !r.Enters().Before(v.Appears) && timing.Reached(r.Begins(), latestWithdrawal(needs))
 }
 
-// planLost plans a key in the place of one that is lost, and replaces what that one replaced. No JWKS has it beside any
-// revoked key.
+// planLost plans a key in the place of one that is lost, and replaces what that one replaced. No JWKS has it beside
+// any revoked key.
 func (f *folder) planLost(lost revocation, needs keys.Needs) keyset.Plan {
 	appears := timing.Later(needs.Now.Add(timing.LeadTime(0)), lost.Appears)
 	for _, v := range f.revocations {
