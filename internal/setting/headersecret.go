@@ -30,15 +30,21 @@ func WatchHeaderSecret(placeholder string, logger *zap.Logger) (*watch.Setting[s
 	return w, nil
 }
 
-// parseHeaderSecret checks that a secret can be sent in a header. White space around it, such as the newline that
-// an editor adds, is not part of the secret.
+// parseHeaderSecret checks that a secret can be sent in a header. It drops the line end that an editor adds, as
+// Elasticsearch's keystore does. A blank at either end is an error:
+//
+//	the keystore takes it as a part of the secret
+//	no header can carry it: a server drops blanks around a header's value (RFC 9110 section 5.5)
 func parseHeaderSecret(content []byte) (string, error) {
-	value := strings.TrimSpace(string(content))
-	if value == "" {
+	value := strings.TrimRight(string(content), "\r\n")
+	switch {
+	case strings.TrimSpace(value) == "":
 		return "", errors.New("it is empty")
-	}
-	if strings.ContainsAny(value, "\r\n") {
+	case strings.ContainsAny(value, "\r\n"):
 		return "", ErrSeveralLines
+	case strings.Trim(value, " \t") != value:
+		return "", errors.New("it begins or ends with a blank, which no header can carry: take the blank out, " +
+			"also out of the node's keystore if it has one there")
 	}
 	for i := range len(value) {
 		if value[i] <= ' ' || value[i] > '~' {

@@ -331,6 +331,7 @@ func FuzzCheckSecret(f *testing.F) {
 	})
 }
 
+// TestAHeaderCarriesASecret: blanks around it were dropped without a word, and the node's keystore keeps them.
 func TestAHeaderCarriesASecret(t *testing.T) {
 	tests := map[string]struct {
 		content string
@@ -339,7 +340,16 @@ func TestAHeaderCarriesASecret(t *testing.T) {
 	}{
 		"a line":                      {"hunter2\n", "hunter2", ""},
 		"a line of Windows":           {"hunter2\r\n", "hunter2", ""},
-		"blanks around":               {"  hunter2\t", "hunter2", ""},
+		"an empty line after":         {"hunter2\n\n", "hunter2", ""},
+		"a blank after":               {"hunter2 ", "", "begins or ends with a blank"},
+		"a blank before the line end": {"hunter2 \n", "", "begins or ends with a blank"},
+		"a tab after":                 {"hunter2\t\r\n", "", "begins or ends with a blank"},
+		"a blank before":              {" hunter2\n", "", "begins or ends with a blank"},
+		"blanks around":               {"  hunter2\t", "", "begins or ends with a blank"},
+		"a no-break space after":      {"hunter2\u00a0\n", "", "printable ASCII without spaces"},
+		"a form feed after":           {"hunter2\f", "", "printable ASCII without spaces"},
+		"a byte order mark":           {"\ufeffhunter2", "", "printable ASCII without spaces"},
+		"an empty line before":        {"\nhunter2", "", "it has several lines"},
 		"all printable ASCII":         {"!~", "!~", ""},
 		"nothing":                     {"", "", "it is empty"},
 		"blanks alone":                {" \n", "", "it is empty"},
