@@ -669,6 +669,12 @@ func TestWhatTheMachineLacksIsFoundWhenValidating(t *testing.T) {
 			handlerBlock("shared_secret {file." + missing + "}"),
 			[]string{"shared_secret", missing, "name a file that Caddy can read"},
 		},
+		"a secret that is a folder": {
+			handlerBlock("shared_secret {file." + dir + "}"), []string{"shared_secret", "it is a folder"},
+		},
+		"a template that is a folder": {
+			handlerBlock("audience {file." + dir + "}"), []string{"audience", dir, "it is a folder"},
+		},
 		"a secret that is empty": {
 			handlerBlock("shared_secret {file." + file("empty", "\n") + "}"),
 			[]string{"shared_secret", filepath.Join(dir, "empty")},

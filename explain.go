@@ -111,7 +111,7 @@ It asks the admin API of a running Caddy. With --config it reads a configuration
 running it, and needs no Caddy that runs.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			content, err := os.ReadFile(args[0])
+			content, err := os.ReadFile(args[0]) // once, so it may be a pipe, such as /dev/stdin or <(…) of a shell
 			if err != nil {
 				return fmt.Errorf("reading the certificate: %w", err)
 			}

@@ -2,9 +2,12 @@ package setting
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
 // Resolver returns what a text stands for that may have placeholders for variables of the environment and files in it.
@@ -24,9 +27,17 @@ func ErrFileShorthand(placeholder string) error {
 		strings.TrimPrefix(placeholder, FileShorthand), placeholder)
 }
 
+// filePlaceholder matches a placeholder for a file, and its name.
+var filePlaceholder = regexp.MustCompile(`{file\.([^{}]*)}`)
+
 // Resolve replaces the placeholders {env.*} and {file.*} in s by what they stand for. It returns an error if the
 // variable or the file is missing. The result may be a secret, which must not get into an error or a log.
 func Resolve(s string) (string, error) {
+	for _, found := range filePlaceholder.FindAllStringSubmatch(s, -1) {
+		if err := watch.CheckFile(found[1]); err != nil { // Caddy would wait for ever for the writer of a pipe
+			return "", fmt.Errorf("%s: %w", found[0], err)
+		}
+	}
 	value, err := caddy.NewReplacer().ReplaceOrErr(s, true, true)
 	if err != nil {
 		return "", fmt.Errorf("%w: set the variable, or make the file readable for Caddy", err)

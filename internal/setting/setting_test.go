@@ -434,6 +434,7 @@ func TestResolve(t *testing.T) {
 		"a variable":      {"{env.SETTING_TEST}", "of the variable", ""},
 		"a file":          {"{file." + file + "}", "of the file", ""},
 		"inside of texts": {"the text {env.SETTING_TEST}!", "the text of the variable!", ""},
+		"a folder":        {"the text {file." + filepath.Dir(file) + "}", "", filepath.Dir(file) + "}: it is a folder"},
 		"none such":       {"{env.SETTING_TEST_NO_SUCH}", "", "set the variable, or make the file readable for Caddy"},
 	}
 	for name, test := range tests {

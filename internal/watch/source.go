@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 )
 
@@ -24,16 +22,6 @@ func File(name string) Source {
 		Name: name, Path: name, Interval: fileInterval, Settles: true,
 		Load: func(context.Context) ([]byte, error) { return ReadFile(name) },
 	}
-}
-
-// ReadFile reads a file. Its errors say what to do. They do not have the file's name in them: the caller adds it,
-// and says what the file is for.
-func ReadFile(name string) ([]byte, error) {
-	content, err := os.ReadFile(name)
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		return nil, fmt.Errorf("%w: name a file that Caddy can read", pathError.Err)
-	}
-	return content, err
 }
 
 // Variable returns the source of what a function returns, such as a variable of the environment.
