@@ -239,7 +239,7 @@ func TestAFileWithoutUsableKeysIsRefusedWithoutShowingThem(t *testing.T) {
 		},
 		"an RSA key called EC": {
 			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rs)}), "",
-			"its EC PRIVATE KEY is damaged",
+			"its EC PRIVATE KEY is another kind of key (RSA): write -----BEGIN RSA PRIVATE KEY-----",
 		},
 		"an encrypted key":                 {encrypted, "", "encrypted: decrypt it with `openssl pkey"},
 		"an encrypted key of the old kind": {legacy, "", "encrypted: decrypt it with `openssl pkey"},

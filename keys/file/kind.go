@@ -3,7 +3,6 @@ package file
 import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,11 +25,18 @@ var (
 
 // whyUnreadable says why crypto/x509 cannot read a key, and what to do about it, which its own error does
 // not. The error names the kind of the key or its curve, and shows nothing of the key.
-func whyUnreadable(block *pem.Block) error {
-	kind, ok := statedKind(block)
+// The key may have the form of any of the labels.
+func whyUnreadable(label string, labels []string, der []byte) error {
+	var kind pkix.AlgorithmIdentifier
+	ok := false
+	for _, form := range labels {
+		if kind, ok = statedKind(form, der); ok {
+			break
+		}
+	}
 	switch {
 	case !ok || kind.Algorithm.Equal(oidRSA):
-		return fmt.Errorf("its %s is damaged", block.Type)
+		return fmt.Errorf("its %s is damaged", label)
 	case kind.Algorithm.Equal(oidRSAPSS):
 		return errPSSKey
 	case !kind.Algorithm.Equal(oidEC):
@@ -41,25 +47,25 @@ func whyUnreadable(block *pem.Block) error {
 	}
 	var curve asn1.ObjectIdentifier
 	if rest, err := asn1.Unmarshal(kind.Parameters.FullBytes, &curve); err != nil || len(rest) > 0 || isCurve(curve) {
-		return fmt.Errorf("its %s is damaged", block.Type)
+		return fmt.Errorf("its %s is damaged", label)
 	}
 	return fmt.Errorf("its curve (%s) cannot be used: use P-256, P-384 or P-521", curve)
 }
 
-// statedKind reads what kind of key a block says that it holds.
-func statedKind(block *pem.Block) (kind pkix.AlgorithmIdentifier, ok bool) {
+// statedKind reads what kind of key it says to be that has the form of a label.
+func statedKind(label string, der []byte) (kind pkix.AlgorithmIdentifier, ok bool) {
 	var err error
-	switch block.Type {
+	switch label {
 	case "PRIVATE KEY": // RFC 5958: encoding/asn1 ignores the members that follow
 		var key struct {
 			Version int
 			Kind    pkix.AlgorithmIdentifier
 		}
-		_, err = asn1.Unmarshal(block.Bytes, &key)
+		_, err = asn1.Unmarshal(der, &key)
 		kind = key.Kind
 	case "PUBLIC KEY":
 		var key struct{ Kind pkix.AlgorithmIdentifier }
-		_, err = asn1.Unmarshal(block.Bytes, &key)
+		_, err = asn1.Unmarshal(der, &key)
 		kind = key.Kind
 	case "EC PRIVATE KEY": // RFC 5915
 		var key struct {
@@ -67,7 +73,7 @@ func statedKind(block *pem.Block) (kind pkix.AlgorithmIdentifier, ok bool) {
 			Private    []byte
 			Parameters asn1.RawValue `asn1:"optional,explicit,tag:0"`
 		}
-		if _, err = asn1.Unmarshal(block.Bytes, &key); err == nil {
+		if _, err = asn1.Unmarshal(der, &key); err == nil {
 			kind.Algorithm = oidEC
 			_, err = asn1.Unmarshal(key.Parameters.Bytes, &kind.Parameters)
 		}

@@ -3,10 +3,14 @@ package file
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -106,34 +110,100 @@ func parsePEM(content []byte) ([]parsedKey, error) {
 }
 
 func parsePEMBlock(block *pem.Block) (parsedKey, error) {
-	var key any
-	var err error
-	switch block.Type {
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "PUBLIC KEY":
-		key, err = x509.ParsePKIXPublicKey(block.Bytes)
-	case "RSA PUBLIC KEY":
-		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
-	case "RSA-PSS PRIVATE KEY":
+	switch {
+	case slices.Contains(privateLabels, block.Type):
+		key, err := readAs(block, privateLabels, publicLabels, "public")
+		if err != nil {
+			return parsedKey{}, err
+		}
+		signer, ok := key.(crypto.Signer)
+		if !ok {
+			return parsedKey{}, fmt.Errorf("its key is a %T, which cannot sign", key)
+		}
+		return parsedKey{signer: signer, public: signer.Public()}, nil
+	case slices.Contains(publicLabels, block.Type):
+		key, err := readAs(block, publicLabels, privateLabels, "private")
+		if err != nil {
+			return parsedKey{}, err
+		}
+		return parsedKey{public: key}, nil
+	case block.Type == "RSA-PSS PRIVATE KEY":
 		return parsedKey{}, errPSSKey
-	case "OPENSSH PRIVATE KEY":
+	case block.Type == "OPENSSH PRIVATE KEY":
 		return parsedKey{}, errors.New("its key is in OpenSSH's own form: convert it with `ssh-keygen -p -m PKCS8 -f <file>`")
 	default:
 		return parsedKey{}, fmt.Errorf("it holds a %q, which is no private key: %s", block.Type, keyForms)
 	}
-	if err != nil {
-		return parsedKey{}, whyUnreadable(block)
+}
+
+// The labels of PEM for keys (RFC 7468). Each stands for another form, and the forms cannot be taken for each other.
+var (
+	privateLabels = []string{"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"}
+	publicLabels  = []string{"PUBLIC KEY", "RSA PUBLIC KEY"}
+)
+
+// readAs reads a key in whatever form it has that one of the labels stands for, because some tools write a wrong
+// label. A key is an error if its block says that it is another:
+//
+//	PKCS#8 or SEC 1 with an EC key under EC PRIVATE KEY   the key
+//	an RSA key in any form under EC PRIVATE KEY           an error
+//	a private key under PUBLIC KEY                        an error: others has its label, and sort is "private"
+func readAs(block *pem.Block, labels, others []string, sort string) (any, error) {
+	key, form := parseAs(labels, block.Bytes)
+	if key == nil {
+		if _, form := parseAs(others, block.Bytes); form != "" {
+			return nil, fmt.Errorf("its %s is a %s key: write -----BEGIN %s-----, "+
+				"if it is the one that you mean", block.Type, sort, form)
+		}
+		return nil, whyUnreadable(block.Type, labels, block.Bytes)
 	}
-	if signer, ok := key.(crypto.Signer); ok {
-		return parsedKey{signer: signer, public: signer.Public()}, nil
+	kind := kindOf(key)
+	if kind == "RSA" && isOf("EC", block.Type) || kind == "EC" && isOf("RSA", block.Type) {
+		return nil, fmt.Errorf("its %s is another kind of key (%s): write -----BEGIN %s-----, "+
+			"if it is the one that you mean", block.Type, kind, form)
 	}
-	if block.Type == "PRIVATE KEY" {
-		return parsedKey{}, fmt.Errorf("its key is a %T, which cannot sign", key)
+	return key, nil
+}
+
+// isOf reports whether a label is for one kind of key alone.
+func isOf(kind, label string) bool { return strings.HasPrefix(label, kind+" ") }
+
+// kindOf names the kind of a key. It returns "" for the kinds that cannot be used: their errors come later.
+func kindOf(key any) string {
+	switch key.(type) {
+	case *rsa.PrivateKey, *rsa.PublicKey:
+		return "RSA"
+	case *ecdsa.PrivateKey, *ecdsa.PublicKey:
+		return "EC"
+	default:
+		return ""
 	}
-	return parsedKey{public: key}, nil
+}
+
+// parseAs returns the key that can be read in the form of one of the labels, and the label; nil if there is none.
+func parseAs(labels []string, der []byte) (key any, label string) {
+	for _, label := range labels {
+		if key, err := parseForm(label, der); err == nil {
+			return key, label
+		}
+	}
+	return nil, ""
+}
+
+// parseForm reads a key in the form that a label stands for.
+func parseForm(label string, der []byte) (any, error) {
+	switch label {
+	case "PRIVATE KEY":
+		return x509.ParsePKCS8PrivateKey(der)
+	case "EC PRIVATE KEY":
+		return x509.ParseECPrivateKey(der)
+	case "RSA PRIVATE KEY":
+		return x509.ParsePKCS1PrivateKey(der)
+	case "PUBLIC KEY":
+		return x509.ParsePKIXPublicKey(der)
+	case "RSA PUBLIC KEY":
+		return x509.ParsePKCS1PublicKey(der)
+	default:
+		return nil, errors.New("no form of a key")
+	}
 }
