@@ -1,6 +1,7 @@
 package esjwt_test
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -432,6 +433,42 @@ func TestOneKindOfAlternativeNameIsNeverAnother(t *testing.T) {
 			h := configured(t, `,"principal":"`+c.principal+`"`)
 			require.Equal(t, "refused: no_principal", identityOf(h,
 				referenceRequest(clients.issue(c.template).Leaf, clients.cert)))
+		})
+	}
+}
+
+// TestASPIFFEIDIsThatOfAWorkload (spiffe/go-spiffe#25, spiffe/spiffe#380): the certificate of an authority,
+// and an ID that can be read as another one, are nobody's. internal/spiffe has the whole grammar.
+func TestASPIFFEIDIsThatOfAWorkload(t *testing.T) {
+	clients := newAuthority(t, "clients authority")
+	h := configured(t, `,"principal":"{cert.spiffe_id}"`)
+	optional := configured(t, `,"principal":"{cert.cn}","claims":{"workload":"{cert.spiffe_id}"}`)
+	for name, tt := range map[string]struct {
+		uri      string
+		template x509.Certificate
+		want     string // of the principal
+		beside   string // of the same beside another principal
+	}{
+		"a workload's":         {"spiffe://td/a", x509.Certificate{}, "spiffe://td/a []", "x []"},
+		"no SPIFFE ID":         {"https://td/a", x509.Certificate{}, "refused: no_principal", "x []"},
+		"an authority's":       {"spiffe://td/a", x509.Certificate{IsCA: true, BasicConstraintsValid: true}, "", ""},
+		"one that signs lists": {"spiffe://td/a", x509.Certificate{KeyUsage: x509.KeyUsageCRLSign}, "", ""},
+		"a trust domain's":     {"spiffe://td", x509.Certificate{}, "", ""},
+		"another segment":      {"spiffe://td/a/../admin", x509.Certificate{}, "", ""},
+		"an encoded letter":    {"spiffe://td/%61dmin", x509.Certificate{}, "", ""},
+		"a user":               {"spiffe://user@td/a", x509.Certificate{}, "", ""},
+		"a scheme in capitals": {"SPIFFE://td/a", x509.Certificate{}, "", ""},
+		"a query":              {"spiffe://td/a?b", x509.Certificate{}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, beside := cmp.Or(tt.want, "refused: invalid_name"), cmp.Or(tt.beside, "refused: invalid_name")
+			uri, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(tt.uri)}})
+			require.NoError(t, err)
+			tt.template.Subject.CommonName = "x"
+			tt.template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: uri}}
+			leaf := clients.issue(tt.template).Leaf
+			require.Equal(t, want, identityOf(h, referenceRequest(leaf, clients.cert)))
+			require.Equal(t, beside, identityOf(optional, referenceRequest(leaf, clients.cert)))
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/spiffe"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
@@ -164,24 +165,28 @@ func ipNames(c *certificate) ([]string, error) {
 	return ips, nil
 }
 
-// spiffeID is the URI of an X.509-SVID. SPIFFE allows exactly one URI among the alternative names: a
-// certificate with another beside it is no SVID.
+// spiffeID is the SPIFFE ID of a workload's X.509-SVID. SPIFFE allows exactly one URI among the alternative
+// names: a certificate with another beside it is no SVID. An authority's certificate is none either, nor is
+// one with an ID that somebody could read as another, such as spiffe://td/a/../admin.
 func spiffeID(c *certificate) ([]string, error) {
 	uris, err := uriNames(c)
 	if err != nil {
 		return nil, err
 	}
-	var ids []string
-	for _, uri := range uris {
-		if strings.HasPrefix(uri, "spiffe://") && !strings.ContainsAny(uri, "?#") {
-			ids = append(ids, uri)
-		}
+	if !slices.ContainsFunc(uris, spiffe.IsID) {
+		return nil, nil
 	}
-	if len(ids) > 0 && len(uris) > 1 {
+	if len(uris) > 1 {
 		return nil, errors.New("the certificate has a SPIFFE ID beside other URIs, " +
 			"which the SPIFFE X.509-SVID standard forbids")
 	}
-	return ids, nil
+	if err := spiffe.CheckID(uris[0]); err != nil {
+		return nil, err
+	}
+	if err := spiffe.CheckLeaf(c.Certificate); err != nil {
+		return nil, err
+	}
+	return uris, nil
 }
 
 // certValueNames lists the {cert.*} placeholders for an error message.
