@@ -24,7 +24,12 @@ func textKey(dn string) (nameKey, error) {
 	if err := refuseComment(dn); err != nil {
 		return "", err
 	}
-	if err := refuseWildcard(dn); err != nil {
+	// It would match only a certificate with a * in its name.
+	if x500.HasWildcard(dn) {
+		return "", errors.New("there are no wildcards, a name is the whole name of a certificate; " +
+			`if the * is part of it, write \2A`)
+	}
+	if err := x500.CheckEscapes(dn); err != nil {
 		return "", err
 	}
 	normal, err := x500.Normalize(dn)
@@ -151,28 +156,4 @@ func isOID(s string) bool {
 		}
 	}
 	return len(arcs) > 1
-}
-
-// refuseWildcard refuses a name with a * that is meant as a wildcard, as in the role mappings of
-// Elasticsearch. It would match only a certificate with a * in its name:
-//
-//	subject CN=*,OU=contractors,O=Acme    is refused
-//	subject CN=*.example.com,O=Acme       is the name of a certificate (RFC 6125 section 6.4.3)
-func refuseWildcard(dn string) error {
-	for i := 0; i < len(dn); i++ {
-		switch {
-		case dn[i] == '\\':
-			i++
-		case dn[i] == '*' && !isHostWildcard(dn[:i], dn[i+1:]):
-			return errors.New("there are no wildcards, a name is the whole name of a certificate; " +
-				`if the * is part of it, write \2A`)
-		}
-	}
-	return nil
-}
-
-// isHostWildcard reports whether a * is the first label of a host name, as in CN=*.example.com.
-func isHostWildcard(before, after string) bool {
-	before = strings.TrimRight(before, " \t\"")
-	return strings.HasSuffix(before, "=") && len(after) > 1 && after[0] == '.' && after[1] != '*'
 }
