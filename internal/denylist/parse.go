@@ -68,7 +68,7 @@ func (p *parser) line(line []byte) error {
 	case !utf8.Valid(line):
 		return errors.New("it is not UTF-8: save the file as UTF-8")
 	}
-	text := strings.Trim(string(line), blanks+"\r\n")
+	text := trim(string(line), blanks+"\r\n")
 	if text == "" {
 		return nil
 	}
@@ -108,7 +108,7 @@ func cutKeyword(text string) (keyword, value string, asPrinted bool) {
 		return strings.ToLower(text), "", false
 	}
 	asPrinted = text[end] == '='
-	return strings.ToLower(text[:end]), strings.Trim(text[end+1:], blanks), asPrinted
+	return strings.ToLower(text[:end]), trim(text[end+1:], blanks), asPrinted
 }
 
 // cutWord splits a text after its first word.
@@ -117,7 +117,22 @@ func cutWord(text string) (word, rest string) {
 	if end < 0 {
 		return text, ""
 	}
-	return text[:end], strings.Trim(text[end:], blanks)
+	return text[:end], trim(text[end:], blanks)
+}
+
+// trim removes the characters of a set around a text, but not a blank with a backslash before it, which is
+// part of a name (RFC 2253 section 2.4):
+//
+//	`subject CN=bob\ `     keeps its end
+//	`subject CN=bob\\ `    does not: the backslash is escaped itself
+func trim(text, set string) string {
+	text = strings.TrimLeft(text, set)
+	trimmed := strings.TrimRight(text, set)
+	backslashes := len(trimmed) - len(strings.TrimRight(trimmed, `\`))
+	if backslashes%2 == 1 && len(trimmed) < len(text) && strings.IndexByte(blanks, text[len(trimmed)]) >= 0 {
+		return text[:len(trimmed)+1]
+	}
+	return trimmed
 }
 
 // otherLineEnds are the characters that end a line in some editors, but not here. With one of them after

@@ -202,6 +202,28 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestAnEscapedBlankAtTheEndOfALineIsPartOfTheName (cannatag/ldap3#667, go-ldap/ldap#603): the documented
+// commands print such lines, and one of them must not refuse the whole file.
+func TestAnEscapedBlankAtTheEndOfALineIsPartOfTheName(t *testing.T) {
+	cert := named(t, pkix.Name{CommonName: " bob "}.ToRDNSequence(), pkix.Name{CommonName: "Users CA "}.ToRDNSequence())
+	for text, want := range map[string]string{
+		"subject=CN=\\ bob\\ ":                    denylist.Subject,
+		"subject CN=\\ bob\\ \r\n":                denylist.Subject,
+		"subject CN=\\ bob\\  \t \n":              denylist.Subject,
+		"subject CN=\\ bob\\20":                   denylist.Subject,
+		"serial=01 issuer=CN=Users CA\\ ":         denylist.Serial,
+		"serial 0x1 issuer CN=Users CA\\ \n# end": denylist.Serial,
+		"subject CN=bob\\\\ ":                     "", // it ends with a backslash, and then a blank
+	} {
+		why, _ := parse(t, text).Denies(cert)
+		require.Equal(t, want, why, text)
+	}
+	for _, text := range []string{"subject CN=bob\\", "subject CN=bob\\\r\n"} {
+		_, err := denylist.Parse([]byte(text))
+		require.ErrorContains(t, err, "ends with a backslash", text)
+	}
+}
+
 func TestParseReportsEveryBadLine(t *testing.T) {
 	list, err := denylist.Parse([]byte("subject x\nsubject CN=x\nserial 5\n\nuser bob\n"))
 	require.Nil(t, list)
