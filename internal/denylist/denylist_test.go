@@ -361,3 +361,39 @@ func TestAFingerprintDeniesBothFormsOfASignature(t *testing.T) {
 		}
 	}
 }
+
+// TestALetterThatIsWrittenInTwoWaysIsOne (letsencrypt/boulder#2968, RFC 4518 section 2.3): nobody sees how
+// the authority has written it.
+func TestALetterThatIsWrittenInTwoWaysIsOne(t *testing.T) {
+	for name, tt := range map[string]struct {
+		line, value string
+		want        bool
+	}{
+		"composed in the file":           {"subject CN=J\u00f6rg", "Jo\u0308rg", true},
+		"composed in the certificate":    {"subject CN=Jo\u0308rg", "J\u00f6rg", true},
+		"a capital":                      {"subject CN=\u00d6st", "o\u0308st", true},
+		"in bytes":                       {`subject CN=Jo\CC\88rg`, "J\u00f6rg", true},
+		"Hangul":                         {"subject CN=\ud55c", "\u1112\u1161\u11ab", true},
+		"a ligature":                     {"subject CN=o\ufb03ce", "office", true},
+		"letters of full width":          {"subject CN=alice, O=x", "\uff41lice", true},
+		"a comma of full width":          {"subject CN=a\\,b, O=x", "a\uff0cb", true},
+		"a plus and an equals sign":      {"subject CN=a\\+b\\=c, O=x", "a\uff0bb\uff1dc", true},
+		"a blank of another width":       {"subject CN=a b", "a\u2003b", true},
+		"another letter":                 {"subject CN=Jorg", "J\u00f6rg", false},
+		"another script":                 {"subject CN=alice", "\u0430lice", false},
+		"a comma that is a part of none": {"subject CN=a,CN=b", "a\uff0cb", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subject := pkix.RDNSequence{rdn(utf8String(tt.value, 2, 5, 4, 3))}
+			if strings.Contains(tt.line, "O=x") {
+				subject = append(pkix.RDNSequence{rdn(utf8String("x", 2, 5, 4, 10))}, subject...)
+			}
+			_, denied := parse(t, tt.line).Denies(named(t, subject, subject))
+			require.Equal(t, tt.want, denied)
+			// The name of an issuer likewise.
+			serial := strings.Replace(tt.line, "subject", "serial 0x1 issuer", 1)
+			_, denied = parse(t, serial).Denies(named(t, subject, subject))
+			require.Equal(t, tt.want, denied)
+		})
+	}
+}

@@ -1,22 +1,27 @@
 package denylist
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
 // nameKey is the normal form of a distinguished name. Two names are the same here
-// if their keys are equal. That is more lenient than x500.Normalize in two ways, so
+// if their keys are equal. That is more lenient than x500.Normalize in three ways, so
 // that a name in the file matches however it was written:
 //
 //   - An attribute type can be written as Java, OpenSSL, LDAP or Windows write it,
 //     or as a number.
 //   - The name can be written in either direction: `openssl x509 -subject` prints
 //     C=DE,O=Acme,CN=alice where RFC 2253 has CN=alice,O=Acme,C=DE.
+//   - A letter can be one character or several: o-umlaut is U+00F6, or an o and
+//     U+0308. They look the same (RFC 4518 section 2.3).
 type nameKey string
 
 // textKey returns the key of a name in the file.
@@ -80,6 +85,9 @@ func makeKey(normal string) (nameKey, error) {
 			if err != nil {
 				return "", err
 			}
+			if value, err = composed(value); err != nil {
+				return "", err
+			}
 			pairs[j] = oid + "=" + value
 		}
 		slices.Sort(pairs)
@@ -88,6 +96,41 @@ func makeKey(normal string) (nameKey, error) {
 	forward := strings.Join(rdns, ",")
 	slices.Reverse(rdns)
 	return nameKey(min(forward, strings.Join(rdns, ","))), nil
+}
+
+// composed returns the normal form of a value with the Unicode normalization NFKC.
+//
+//	jo\cc\88rg    is an o and U+0308, and becomes j\c3\b6rg
+func composed(normal string) (string, error) {
+	if !strings.Contains(normal, `\`) { // it is ASCII
+		return normal, nil
+	}
+	var out strings.Builder
+	out.WriteString("x=")
+	for _, b := range norm.NFKC.AppendString(nil, unescaped(normal)) {
+		out.WriteByte('\\')
+		out.WriteString(hex.EncodeToString([]byte{b}))
+	}
+	again, err := x500.Normalize(out.String())
+	return strings.TrimPrefix(again, "x="), err
+}
+
+// unescaped returns the value that a normal form is of.
+func unescaped(normal string) string {
+	var out strings.Builder
+	for i := 0; i < len(normal); i++ {
+		c := normal[i]
+		if c == '\\' && i+1 < len(normal) {
+			i++
+			c = normal[i]
+			if b, err := hex.DecodeString(normal[i:min(i+2, len(normal))]); err == nil {
+				i++
+				c = b[0]
+			}
+		}
+		out.WriteByte(c)
+	}
+	return out.String()
 }
 
 // splitUnescaped splits a normal form at the separators that have no backslash
