@@ -71,6 +71,10 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 		NotAfter:  time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC),
 	})
 	odd := below(x509.Certificate{ExtraExtensions: critical})
+	constrained := below(x509.Certificate{ExtraExtensions: []pkix.Extension{{
+		Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: true,
+		Value: []byte{0x30, 8, 0xa0, 6, 0x30, 4, 0xa4, 2, 0x30, 0}, // permitted: below the empty directoryName
+	}}})
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	require.NoError(t, err)
 	onP224, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
@@ -149,6 +153,17 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 			certs:  [][]byte{issued(odd, x509.Certificate{}), odd.cert.Raw},
 			reason: "unverified", cause: `the intermediate "CN=issuing authority" has the critical extension ` +
 				`1.3.6.1.4.1.99999.1`,
+		},
+		// golang/go#15196.
+		"a name constraint for directory names": {
+			certs:  [][]byte{issued(constrained, x509.Certificate{}), constrained.cert.Raw},
+			reason: "unverified", advice: "if nobody depends on what it forbids", not: "not critical",
+			cause: `the intermediate "CN=issuing authority" has a name constraint of a kind that Go cannot check (directoryName)`,
+		},
+		"a signature with SHA-1": {
+			certs:  [][]byte{issued(ca, x509.Certificate{SignatureAlgorithm: x509.ECDSAWithSHA1})},
+			reason: "unverified", not: "is not signed with that one's key",
+			cause: "the client's certificate is signed with SHA-1, which Go does not take: issue it with SHA-256",
 		},
 		"a key on P-224": {
 			certs: [][]byte{onP224}, reason: "unverified", advice: "no client can use the certificate in TLS",

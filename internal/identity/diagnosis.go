@@ -15,6 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
@@ -61,7 +64,11 @@ func diagnose(err error, sent []*x509.Certificate, pool *x509.CertPool, now time
 func faultsOf(cert *x509.Certificate, who string, authority bool, now time.Time) []string {
 	faults := datesOf(cert, who, now)
 	for _, oid := range cert.UnhandledCriticalExtensions {
-		faults = append(faults, fmt.Sprintf("%s has the critical extension %s, which Go does not know", who, oid))
+		faults = append(faults, who+" has "+unhandled(cert, oid))
+	}
+	if hash := insecureHash(cert.SignatureAlgorithm); hash != "" {
+		faults = append(faults, fmt.Sprintf("%s is signed with %s, which Go does not take: issue it with SHA-256",
+			who, hash))
 	}
 	if !forClients(cert) {
 		faults = append(faults, who+" is not for client authentication: "+
@@ -74,6 +81,74 @@ func faultsOf(cert *x509.Certificate, who string, authority bool, now time.Time)
 		faults = append(faults, who+" may not sign certificates: its key usage must include keyCertSign")
 	}
 	return faults
+}
+
+// insecureHash names the hash of a signature that crypto/x509 does not take, or "". The error of crypto/x509
+// is that of a signature with another key.
+func insecureHash(algorithm x509.SignatureAlgorithm) string {
+	switch algorithm {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
+		return "SHA-1"
+	case x509.MD5WithRSA:
+		return "MD5"
+	case x509.MD2WithRSA:
+		return "MD2"
+	case x509.UnknownSignatureAlgorithm:
+		return "an unknown algorithm"
+	default:
+		return ""
+	}
+}
+
+// unhandled says what a critical extension is that crypto/x509 cannot enforce. Of a name constraint it knows
+// some kinds of names only.
+func unhandled(cert *x509.Certificate, oid asn1.ObjectIdentifier) string {
+	if oid.Equal(oidNameConstraints) {
+		if kinds := uncheckedConstraints(cert); len(kinds) > 0 {
+			return fmt.Sprintf("a name constraint of a kind that Go cannot check (%s), and is refused, since a client "+
+				"could have a name that it forbids", strings.Join(kinds, ", "))
+		}
+	}
+	return fmt.Sprintf("the critical extension %s, which Go does not know", oid)
+}
+
+var oidNameConstraints = asn1.ObjectIdentifier{2, 5, 29, 30}
+
+// uncheckedConstraints names the kinds of names (RFC 5280 section 4.2.1.6) in an authority's name constraints
+// that crypto/x509 does not check.
+func uncheckedConstraints(cert *x509.Certificate) []string {
+	kinds := map[cbasn1.Tag]string{
+		0: "otherName", 3: "x400Address", 4: "directoryName", 5: "ediPartyName", 8: "registeredID",
+	}
+	var found []string
+	for _, extension := range cert.Extensions {
+		if !extension.Id.Equal(oidNameConstraints) {
+			continue
+		}
+		value := cryptobyte.String(extension.Value)
+		var lists cryptobyte.String
+		if !value.ReadASN1(&lists, cbasn1.SEQUENCE) {
+			return nil
+		}
+		for !lists.Empty() { // what is permitted, and what is excluded
+			var list cryptobyte.String
+			if !lists.ReadAnyASN1(&list, new(cbasn1.Tag)) {
+				return nil
+			}
+			for !list.Empty() {
+				var subtree, name cryptobyte.String
+				var tag cbasn1.Tag
+				if !list.ReadASN1(&subtree, cbasn1.SEQUENCE) || !subtree.ReadAnyASN1(&name, &tag) {
+					return nil
+				}
+				kind, ok := kinds[tag&0x1f]
+				if ok && !slices.Contains(found, kind) {
+					found = append(found, kind)
+				}
+			}
+		}
+	}
+	return found
 }
 
 // datesOf says that a certificate is not valid now, and when it is.

@@ -84,8 +84,8 @@ func refuseUnverified(err error, of, found string, now int64) *Refusal {
 func explainUnverified(err error, of string) *Refusal {
 	if _, ok := errors.AsType[x509.UnhandledCriticalExtension](err); ok {
 		return Refuse(Unverified, "the client's certificate, or one above it, "+
-			"has a critical extension that is not known here: "+
-			"issue it without, or not critical")
+			"has a critical extension that cannot be enforced here, or not in full: "+
+			"issue it without that one, if nobody depends on what it forbids; the log says which it is")
 	}
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
