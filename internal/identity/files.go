@@ -61,7 +61,18 @@ func (f *Files) openRoleMapping(source string, resolve setting.Resolver, logger 
 	if err != nil {
 		return err
 	}
-	if f.roleMapping, err = watch.OpenFile("role_mapping", name, rolemapping.Parse, logger); err != nil {
+	parse := func(content []byte) (*rolemapping.Mapping, error) {
+		mapping, err := rolemapping.Parse(content)
+		if err != nil {
+			return nil, err
+		}
+		if doubts := mapping.Doubts(); doubts != nil {
+			logger.Warn("names in the role mapping match hardly any certificate, so nobody may have their roles",
+				zap.String("source", name), zap.Error(doubts))
+		}
+		return mapping, nil
+	}
+	if f.roleMapping, err = watch.OpenFile("role_mapping", name, parse, logger); err != nil {
 		return err
 	}
 	f.versions, f.watched = append(f.versions, f.roleMapping), append(f.watched, f.roleMapping)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
@@ -48,6 +49,25 @@ func TestFilesThatCannotBeOpenedKeepNothingFetched(t *testing.T) {
 	require.True(t, fetched(), "the other still uses it")
 	require.NoError(t, two.Close())
 	require.False(t, fetched())
+}
+
+// TestADoubtfulRoleMappingIsWarnedOf, and read (elastic/elasticsearch#60432).
+func TestADoubtfulRoleMappingIsWarnedOf(t *testing.T) {
+	for content, warnings := range map[string]int{
+		"admin:\n- cn=*,dc=example\n": 1,
+		"admin:\n- cn=a,dc=example\n": 0,
+	} {
+		core, logs := observer.New(zap.WarnLevel)
+		file := filepath.Join(t.TempDir(), "roles.yml")
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		files, err := OpenFiles(&Settings{RoleMapping: file}, setting.Resolve, zap.New(core))
+		require.NoError(t, err)
+		require.NoError(t, files.Close())
+		require.Len(t, logs.All(), warnings)
+		for _, line := range logs.All() {
+			require.Contains(t, line.ContextMap()["error"], `line 2: role "admin": there are no wildcards`)
+		}
+	}
 }
 
 // TestEachChangeOfAFileIsAnotherVersion, whichever file it is.

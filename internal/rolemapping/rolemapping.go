@@ -41,7 +41,8 @@ const (
 // Mapping says which roles a distinguished name has. It does not change after
 // Parse and may be used by many goroutines.
 type Mapping struct {
-	roles map[string][]string // by the normal form of the name, sorted
+	roles  map[string][]string // by the normal form of the name, sorted
+	doubts textfile.Problems
 }
 
 // Parse reads role_mapping.yml. The mapping of an empty file has no names. The error
@@ -64,8 +65,15 @@ func Parse(data []byte) (*Mapping, error) {
 	for _, roles := range p.roles {
 		slices.Sort(roles)
 	}
-	return &Mapping{roles: p.roles}, nil
+	return &Mapping{roles: p.roles, doubts: p.doubts}, nil
 }
+
+// Doubts names the lines that hardly do what they seem to, or returns nil. They are no errors, since
+// Elasticsearch takes them too, and may match in an odd case:
+//
+//	CN=*,OU=admins    Elasticsearch has no wildcards in this file: only a certificate with CN=* matches
+//	CN=J\F6rg         is no escape of RFC 2253: the name of hardly any certificate
+func (m *Mapping) Doubts() error { return m.doubts.Err() }
 
 // Roles returns the roles of a distinguished name, sorted. It returns none for a
 // text that is empty or not a distinguished name.
@@ -108,6 +116,7 @@ type parser struct {
 	roles     map[string][]string
 	firstLine map[string]int // of each role
 	problems  textfile.Problems
+	doubts    textfile.Problems
 }
 
 func (p *parser) problem(at *yaml.Node, format string, args ...any) {
@@ -203,6 +212,12 @@ func (p *parser) name(role string, item *yaml.Node) {
 	if normal == "" || item.ShortTag() == "!!null" {
 		p.problem(item, "role %q: an empty name, which every certificate without a subject would match", role)
 		return
+	}
+	if x500.HasWildcard(item.Value) {
+		p.doubts.Add(item.Line, fmt.Errorf("role %q: there are no wildcards in this file: the * stands for itself", role))
+	}
+	if err := x500.CheckEscapes(item.Value); err != nil {
+		p.doubts.Add(item.Line, fmt.Errorf("role %q: %w", role, err))
 	}
 	if !slices.Contains(p.roles[normal], role) {
 		p.roles[normal] = append(p.roles[normal], role)

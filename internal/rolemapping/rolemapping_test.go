@@ -136,6 +136,32 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestDoubtfulNames (elastic/elasticsearch#60432, openssl/openssl#3306): Elasticsearch takes them, and nobody
+// gets the role.
+func TestDoubtfulNames(t *testing.T) {
+	for name, tt := range map[string]struct{ dn, want string }{
+		"a wildcard":              {"cn=*,ou=admins,dc=example", "the * stands for itself"},
+		"a part of one":           {"cn=svc-*,dc=example", "the * stands for itself"},
+		"a character by number":   {`cn=Jo\U0308rg`, "a backslash before the letter U"},
+		"bytes as in C":           {`cn=\xC3\x96st`, "a backslash before the letter x"},
+		"a byte of Latin-1":       {`cn=J\F6rg`, "are not UTF-8"},
+		"a host name":             {"cn=*.example.com", ""},
+		"a * that is meant as it": {`cn=\2a,dc=example`, ""},
+		"escaped UTF-8":           {`cn=J\C3\B6rg`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mapping := parse(t, "user:\n  - cn=x\nadmin:\n  - '"+tt.dn+"'\n")
+			require.Equal(t, []string{"user"}, mapping.Roles("CN=x"))
+			if tt.want == "" {
+				require.NoError(t, mapping.Doubts())
+				return
+			}
+			require.ErrorContains(t, mapping.Doubts(), `line 4: role "admin": `)
+			require.ErrorContains(t, mapping.Doubts(), tt.want)
+		})
+	}
+}
+
 func TestParseReportsEveryLine(t *testing.T) {
 	_, err := rolemapping.Parse([]byte("a.b: [CN=x]\nc:\n  - alice\n  - CN=x\n  - bob\n"))
 	for _, line := range []string{"line 1: ", "line 3: ", "line 5: "} {
