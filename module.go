@@ -327,6 +327,9 @@ func (a *admission) String() string {
 	return a.client.Name()
 }
 
+// GoString returns the same as String, so that %#v does not show the token.
+func (a *admission) GoString() string { return a.String() }
+
 // MarshalLogObject implements [zapcore.ObjectMarshaler].
 func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if a.reason != "" {

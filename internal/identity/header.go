@@ -120,7 +120,7 @@ var connectionHeaders = []string{
 
 func (s *Settings) compileHeader(header, value string, resolve setting.Resolver) (Header, error) {
 	switch {
-	case !httpguts.ValidHeaderFieldName(header):
+	case !httpguts.ValidHeaderFieldName(header), strings.Contains(header, "*"): // RFC 9110 allows it, nobody has one
 		return Header{}, errors.New("it is not a header name (RFC 9110)")
 	case slices.Contains(connectionHeaders, header):
 		return Header{}, errors.New("it belongs to the connection, and cannot be set")

@@ -11,11 +11,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // Unmarshal is like [json.Unmarshal], and returns an error if an object has a member that the value has no field
-// for, or two members of one name. As in encoding/json, a name may differ from its field's in upper and lower
-// case. After an error the value may be filled in part.
+// for, or two members of one name. As in encoding/json, upper and lower case are the same in a name: "kid" and "KID"
+// are one, also in a map. After an error the value may be filled in part.
 func Unmarshal(data []byte, value any) error {
 	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
 		return err // it is not JSON, or there is more after it, which a Decoder would not read
@@ -35,17 +37,19 @@ func checkNames(dec *json.Decoder) error {
 	if err != nil || !composed {
 		return err
 	}
-	seen := make(map[json.Token]bool)
+	seen := make(map[string]bool)
 	for dec.More() {
 		if begin == '{' {
 			name, err := dec.Token()
 			if err != nil {
 				return err
 			}
-			if seen[name] {
-				return fmt.Errorf("it has the member %q twice", name)
+			text := name.(string) // a Decoder returns nothing else here
+			folded := strings.Map(fold, text)
+			if seen[folded] {
+				return fmt.Errorf("it has the member %q twice", text)
 			}
-			seen[name] = true
+			seen[folded] = true
 		}
 		if err := checkNames(dec); err != nil {
 			return err
@@ -53,4 +57,15 @@ func checkNames(dec *json.Decoder) error {
 	}
 	_, err = dec.Token() // the end of the object or array
 	return err
+}
+
+// fold returns the same letter for all that encoding/json takes for one another in a name: k, K and the Kelvin sign.
+func fold(r rune) rune {
+	for {
+		next := unicode.SimpleFold(r)
+		if next <= r {
+			return next
+		}
+		r = next
+	}
 }

@@ -26,7 +26,7 @@ func TestWhatIsReadIsWhatTheStandardLibraryReads(t *testing.T) {
 		`null`,
 		` {"name": "a", "turn": 1} ` + "\n",
 		`{"name": "a", "sub": {"name": "b"}, "list": [{"name": "c"}, {"name": "d"}]}`,
-		`{"map": {"a": 1, "A": 2}, "any": [1, {"x": {}, "y": []}, "name", "name"]}`,
+		`{"map": {"a": 1, "b": 2}, "any": [1, {"x": {}, "y": []}, "name", "name"]}`,
 	} {
 		var strict, lenient document
 		require.NoError(t, strictjson.Unmarshal([]byte(text), &strict), text)
@@ -47,6 +47,8 @@ func TestWhatCouldMeanTwoThingsIsRefused(t *testing.T) {
 		`{"list": [{}, {"lost": "a"}]}`:        `unknown field "lost"`,
 		`{"name": "a", "name": "a"}`:           `it has the member "name" twice`,
 		`{"name": "a", "\u006eame": "a"}`:      `it has the member "name" twice`,
+		`{"name": "a", "NAME": "b"}`:           `it has the member "NAME" twice`,
+		"{\"k\": 1, \"\u212a\": 2}":            "it has the member \"\u212a\" twice", // the Kelvin sign
 		`{"sub": {"turn": 1, "turn": 2}}`:      `it has the member "turn" twice`,
 		`{"list": [{"turn": 1, "turn": 2}]}`:   `it has the member "turn" twice`,
 		`{"map": {"a": 1, "b": 2, "a": 3}}`:    `it has the member "a" twice`,
