@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Warn warns of settings in which the names of two certificates can become one.
+// Warn logs a warning for each setting that can make the same name of two different certificates.
 func (p *Profile) Warn(logger *zap.Logger) {
 	p.eachTemplate(func(setting string, t template) {
 		if example := t.ambiguity(); example != "" {
@@ -20,7 +20,7 @@ func (p *Profile) Warn(logger *zap.Logger) {
 	})
 }
 
-// eachTemplate calls a function with each template that makes a name, and the setting that it is of.
+// eachTemplate calls a function with each template that makes a name, and with its setting.
 func (p *Profile) eachTemplate(do func(setting string, t template)) {
 	do(p.principal.setting, p.principal.template)
 	for i := range p.groups {
@@ -36,14 +36,14 @@ func (p *Profile) eachTemplate(do func(setting string, t template)) {
 	}
 }
 
-// ambiguity is an example of two certificates for which the template gives the same text, or "" if it
-// tells all of them apart:
+// ambiguity returns an example of two certificates for which the template gives the same text, or "" if there are no
+// such certificates:
 //
 //	{cert.cn}@{cert.o}    a@b@c is CN=a@b with O=c, and CN=a with O=b@c
 //	{cert.cn}|{cert.o}    if names can have no |, each text is of one certificate
 func (t template) ambiguity() string {
 	values, between := t.joined()
-	// A value that ends where no other can is left out, at either end: what remains is ambiguous.
+	// Leave out the values at either end whose length is certain. If two are left, they are ambiguous.
 	for len(values) > 1 && t.tells(values[0], between[0]) {
 		values, between = values[1:], between[1:]
 	}
@@ -75,8 +75,8 @@ func (t template) joined() (values []templatePart, between []string) {
 	return values, between
 }
 
-// tells reports whether one can tell where a value ends, or begins, by the text beside it: the text has a
-// character that the value cannot have.
+// tells reports whether the text beside a value shows where the value begins or ends: the text has a character that the
+// value cannot have.
 func (t template) tells(value templatePart, text string) bool {
 	if value.name == "fingerprint" {
 		return true // it always has the same length

@@ -19,12 +19,12 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// certValue reads all values of one kind from a certificate, in the certificate's order. None
-// is not an error.
+// certValue returns the values of one kind in a certificate, in the certificate's order. It is no error if there are
+// none.
 type certValue func(*certificate) ([]string, error)
 
-// certificate is a client certificate with its names as the certificate's bytes have them:
-// crypto/x509's own names drop the order and all but the last CN.
+// certificate is a client certificate with its names as they are encoded. The names of crypto/x509 have lost the order
+// of the attributes and all CNs but the last.
 type certificate struct {
 	*x509.Certificate
 	subject, issuer x500.Name
@@ -44,7 +44,7 @@ func newCertificate(cert *x509.Certificate) (*certificate, error) {
 
 func (c *certificate) fingerprint() [sha256.Size]byte { return sha256.Sum256(c.Raw) }
 
-// Serial is the serial number as openssl and Elasticsearch's audit trail write it: hexadecimal.
+// Serial returns the serial number in hexadecimal, as openssl and Elasticsearch's audit trail write it.
 func Serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
 // certValues are the {cert.*} values by name.
@@ -69,15 +69,15 @@ var certValues = func() map[string]certValue {
 	return values
 }()
 
-// dnValues are those of certValues that are whole distinguished names.
+// dnValues are the names of the certValues that are whole distinguished names.
 var dnValues = []string{
 	"dn", "dn_rfc2253", "dn_opensearch",
 	"issuer.dn", "issuer.dn_rfc2253", "issuer.dn_opensearch",
 }
 
-// nameValues are the values of the subject, or of the issuer.
+// nameValues returns the values of the subject or of the issuer: of the name that the function returns.
 func nameValues(name func(*certificate) x500.Name) map[string]certValue {
-	// A certificate can have all its names as alternative names, and an empty subject. That is no name.
+	// A certificate can have an empty subject, and all its names as alternative names. An empty name is no value.
 	whole := func(render func(x500.Name) string) certValue {
 		return func(c *certificate) ([]string, error) {
 			n := name(c)
@@ -109,9 +109,9 @@ func nameValues(name func(*certificate) x500.Name) map[string]certValue {
 	return values
 }
 
-// rendered renders a name, unless a value in it has a control character. Not every rendering shows one,
-// and a pattern could take what follows the end of a line for a name: where one value is
-// "eve\nCN=admin", CN=(.*?)(?:,|$) finds admin.
+// rendered renders a name. It is an error if a value in it has a control character, which not every rendering shows. A
+// pattern could take what follows the end of a line for a name: in the value "eve\nCN=admin", CN=(.*?)(?:,|$) finds
+// admin.
 func rendered(name x500.Name, render func(x500.Name) string) (string, error) {
 	for _, rdn := range name {
 		for _, attribute := range rdn {
@@ -127,8 +127,8 @@ func one(f func(*certificate) string) certValue {
 	return func(c *certificate) ([]string, error) { return []string{f(c)}, nil }
 }
 
-// uriNames returns the URIs as the certificate has them. crypto/x509 has them as net/url reads them, which
-// writes some in another way, so that two names could become one.
+// uriNames returns the URIs as they are encoded. Those of crypto/x509 are parsed by net/url, which writes some of them
+// in another way, so that two names could become one.
 func uriNames(c *certificate) ([]string, error) {
 	const uniformResourceIdentifier = 6 // RFC 5280 section 4.2.1.6
 	var uris []string

@@ -13,11 +13,10 @@ import (
 // This file says what a certificate is worth: whether chains lead from it to an authority, and until
 // when. Instants are in Unix seconds here, as in the certificates, which have no parts of a second.
 
-// maxSent is how many certificates a client may send: a chain is hardly longer than four.
+// maxSent is how many certificates a client may send. Few chains are longer than four.
 const maxSent = 10
 
-// verified is what speaks for a certificate: the chains that lead to an authority, and until
-// when one of them is good.
+// verified has the chains that lead from a certificate to an authority, and until when one of them is valid.
 type verified struct {
 	chains   [][]*x509.Certificate
 	notAfter int64 // Unix seconds
@@ -45,8 +44,8 @@ func verifiedByTLS(conn *tls.ConnectionState, host string, known *Client, now in
 	return verified{conn.VerifiedChains, notAfter}, nil
 }
 
-// verifyOwn verifies the certificates against the handler's own trust_pool, whatever the TLS layer
-// thought of them.
+// verifyOwn verifies the certificates against the handler's own trust_pool. Whether the TLS layer has verified them
+// does not matter.
 func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now int64) (verified, error) {
 	if len(sent) > maxSent {
 		return verified{}, refuseTooManySent(len(sent))
@@ -54,8 +53,8 @@ func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now int64) (verifi
 	return verifyChains(sent, pool, "elasticsearch_jwt", now)
 }
 
-// verifyChains finds the chains of a certificate to authorities, over the intermediates that were
-// sent after it. What the trust_pool belongs to is for the refusal.
+// verifyChains finds the chains from a certificate to the authorities of a pool, over the intermediates that were
+// sent after it. A refusal names the directive whose trust_pool it is: of.
 func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now int64) (verified, error) {
 	at := time.Unix(now, 0)
 	chains, err := chain.Verify(sent, pool, at)
@@ -69,8 +68,9 @@ func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now 
 	return verified{chains, notAfter}, nil
 }
 
-// asIssued leaves out the chains with a certificate that somebody has encoded in another way than
-// its authority: it has a fingerprint that nobody knows. The last one of a chain is the operator's.
+// asIssued leaves out the chains in which somebody has encoded a certificate in another way than its authority did.
+// Such a certificate has another fingerprint, so no deny list would match it. The last certificate of a chain comes
+// from the operator, and is not checked.
 func asIssued(chains [][]*x509.Certificate) ([][]*x509.Certificate, error) {
 	kept := slices.DeleteFunc(slices.Clone(chains), func(certs []*x509.Certificate) bool {
 		return slices.ContainsFunc(certs[:max(1, len(certs)-1)], chain.Reencoded)
@@ -81,9 +81,8 @@ func asIssued(chains [][]*x509.Certificate) ([][]*x509.Certificate, error) {
 	return kept, nil
 }
 
-// chainsEnd is until when (Unix seconds) at least one of the verified chains of a leaf is
-// valid as a whole; 0 if none of them is now. Connections outlive certificates, so the
-// handshake's verdict is not enough.
+// chainsEnd returns until when at least one of the verified chains of a leaf is valid as a whole; 0 if none of them
+// is valid now. A connection can outlive its certificate, so the handshake's verdict is not enough.
 func chainsEnd(chains [][]*x509.Certificate, leaf *x509.Certificate, now int64) int64 {
 	best := int64(0)
 	for _, chain := range chains {
@@ -92,7 +91,7 @@ func chainsEnd(chains [][]*x509.Certificate, leaf *x509.Certificate, now int64) 
 	return best
 }
 
-// chainEnd is until when (Unix seconds) a chain of a leaf is valid as a whole; 0 if it is not now.
+// chainEnd returns until when a chain of a leaf is valid as a whole; 0 if it is not valid now.
 func chainEnd(chain []*x509.Certificate, leaf *x509.Certificate, now int64) int64 {
 	if len(chain) == 0 || chain[0] != leaf {
 		return 0

@@ -20,8 +20,7 @@ type claimTemplate struct {
 	required bool // a certificate without a value is refused
 }
 
-// claimsOf returns the claims of a certificate's tokens. Their order is that of the configuration, whatever
-// the certificate is like.
+// claimsOf returns the claims of a certificate's tokens. Their order does not depend on the certificate.
 func (p *Profile) claimsOf(cert *certificate, principal string, groups []string) ([]token.Claim, error) {
 	claims := slices.Clone(p.fixed)
 	for _, name := range p.principalClaims {
@@ -66,11 +65,11 @@ func (t claimTemplate) value(cert *certificate) (any, error) {
 	}
 }
 
-// reservedClaims are those that `claim` may not set: the handler sets them, or they would
-// change what the others mean (RFC 7519 section 4.1, RFC 7800).
+// reservedClaims are the claims that the setting `claim` may not set. The handler sets them, or they would change what
+// the others mean (RFC 7519 section 4.1, RFC 7800).
 var reservedClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "auth_time"}
 
-// fixedClaims are the issuer and the claims with the issuer and the audiences.
+// fixedClaims returns the issuer, and the claims that have the issuer and the audiences.
 func (s *Settings) fixedClaims(resolve setting.Resolver) (issuer string, claims []token.Claim, err error) {
 	if s.Issuer == "" {
 		return "", nil, errors.New("no issuer: write `issuer https://es.example.com`, " +
@@ -96,7 +95,7 @@ func (s *Settings) fixedClaims(resolve setting.Resolver) (issuer string, claims 
 	return issuer, []token.Claim{{Name: "iss", Value: issuer}, {Name: s.AudienceClaim, Value: audience}}, nil
 }
 
-// principalClaims are the claims that hold the principal. An id_token realm insists on sub.
+// principalClaims returns the names of the claims that have the principal. An id_token realm requires sub.
 func (s *Settings) principalClaims() ([]string, error) {
 	switch {
 	case s.TokenType != idToken && s.TokenType != accessToken:
@@ -109,8 +108,8 @@ func (s *Settings) principalClaims() ([]string, error) {
 	}
 }
 
-// checkClaimNames finds claims that would be there twice, which no realm accepts, and those
-// that have a meaning of their own.
+// checkClaimNames returns an error if a claim would be in the token twice, which no realm accepts, or if a name is
+// reserved.
 func (s *Settings) checkClaimNames(principal []string) error {
 	settings := []struct{ name, claim, own string }{
 		{"groups_claim", s.GroupsClaim, "roles"},

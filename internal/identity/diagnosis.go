@@ -21,8 +21,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// This file says what is the matter with a certificate, for the operator: crypto/x509 names neither
-// the certificate that is at fault nor the authorities that there are. It decides nothing.
+// This file tells the operator what is wrong with a certificate, because crypto/x509 names neither the certificate
+// that is at fault nor the authorities. Nothing here decides who is let in.
 
 // diagnose says why crypto/x509 found no chain from a certificate, over the intermediates that were
 // sent after it, to a pool of authorities (nil: those of the system). It checks no signature.
@@ -163,8 +163,8 @@ func datesOf(cert *x509.Certificate, who string, now time.Time) []string {
 	}
 }
 
-// issuerOf returns the certificate that another's issuer is in name, or nil. Of several, the one with
-// the key that is named counts.
+// issuerOf returns the certificate whose subject is the issuer of another one, or nil. If there are several, it prefers
+// the one with the key identifier that the other one names.
 func issuerOf(cert *x509.Certificate, among []*x509.Certificate) *x509.Certificate {
 	var issuer *x509.Certificate
 	for _, c := range among {
@@ -190,7 +190,7 @@ func subjectsOf(pool *x509.CertPool) [][]byte {
 	return pool.Subjects() //nolint:staticcheck // those of the system, which it leaves out, are too many to name
 }
 
-// namesOf are the names of some authorities in a pool.
+// namesOf returns the names of the first authorities in a pool.
 func namesOf(pool *x509.CertPool) string {
 	const most = 5
 	if pool == nil {
@@ -207,7 +207,7 @@ func namesOf(pool *x509.CertPool) string {
 	return strings.Join(names, ", ")
 }
 
-// nameOf is a distinguished name in a form for people, quoted and of bounded length.
+// nameOf returns a distinguished name for people to read, in quotes and not too long.
 func nameOf(raw []byte) string {
 	const most = 100
 	parsed, err := x500.Parse(raw)
@@ -228,7 +228,7 @@ const (
 	maxTLSKey = 8192
 )
 
-// unusableKey says why no client can use a certificate's key in TLS, or nothing.
+// unusableKey says why no client can use a certificate's key in TLS, or returns "".
 func unusableKey(cert *x509.Certificate) string {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
@@ -252,8 +252,7 @@ func unusableKey(cert *x509.Certificate) string {
 	}
 }
 
-// unusableIntermediate says which certificate that is sent along ends the handshake by the size of its
-// key, or nothing.
+// unusableIntermediate says which intermediate has a key that is so large that it ends the handshake, or returns "".
 func unusableIntermediate(sent []*x509.Certificate) string {
 	for _, cert := range sent[1:] {
 		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxTLSKey {
@@ -264,7 +263,7 @@ func unusableIntermediate(sent []*x509.Certificate) string {
 	return ""
 }
 
-// The kinds of keys that people have, and TLS in Go does not take.
+// The kinds of keys that some people have, and that TLS in Go does not take.
 var (
 	oidRSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10} // RFC 4055 section 3.1
 	oidDSA    = asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}      // RFC 3279 section 2.3.2
@@ -292,8 +291,8 @@ func kindOfKey(cert *x509.Certificate) string {
 	}
 }
 
-// withoutCRLSign says which authorities of the chains may not sign revocation lists (RFC 5280 section
-// 4.2.1.3), or nothing.
+// withoutCRLSign says which authority of the chains may not sign revocation lists (RFC 5280 section 4.2.1.3), or
+// returns "".
 func withoutCRLSign(chains [][]*x509.Certificate) string {
 	for _, chain := range chains {
 		for _, authority := range chain[min(1, len(chain)):] {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Explanation is what a handler makes of a certificate: who it is and why, or why it is nobody.
+// Explanation says who a handler takes the holder of a certificate for, or why it refuses the certificate.
 type Explanation struct {
 	Issuer   string   `json:"issuer"`
 	Audience []string `json:"audience"`
@@ -18,8 +18,8 @@ type Explanation struct {
 	// Trust says what the certificate's chain was checked against.
 	Trust string `json:"trust"`
 
-	// Reason and Advice say why the certificate is refused, and Cause the setting or the error
-	// behind that; they are empty if it is not.
+	// Reason and Advice say why the certificate is refused, and Cause names the setting or the error that led to that.
+	// They are empty if the certificate is not refused.
 	Reason string `json:"reason,omitempty"`
 	Advice string `json:"advice,omitempty"`
 	Cause  string `json:"cause,omitempty"`
@@ -36,17 +36,17 @@ type ExplainedClaim struct {
 	From  string `json:"from"`
 }
 
-// Site is where clients come in: a host, with what it asks of a client in the TLS handshake.
+// Site is a site that the handler is in, with its client_auth.
 type Site struct {
 	Name     string
-	Asks     bool // for a certificate
-	Verifies bool // with its authorities, or those of the system
+	Asks     bool // it asks clients for a certificate
+	Verifies bool // it verifies the certificate, against Authorities
 
-	Authorities *x509.CertPool // nil: those of the system
+	Authorities *x509.CertPool // nil means those of the system
 }
 
-// Explain says what would become of a client with this certificate, followed by the intermediates that
-// it sends along, on the sites that the handler is in. It signs nothing.
+// Explain says what happens to a client on the sites that the handler is in. sent has the client's certificate and the
+// intermediates that it sends with it. Explain signs nothing.
 func (id *Identifier) Explain(sent []*x509.Certificate, sites []Site, now time.Time) Explanation {
 	e := Explanation{Issuer: id.profile.settings.Issuer, Audience: id.profile.settings.Audience}
 	pool, err := id.trustPool()
@@ -83,8 +83,7 @@ func (id *Identifier) Explain(sent []*x509.Certificate, sites []Site, now time.T
 	return e
 }
 
-// verifyAt verifies a certificate as the TLS layer does for some sites. It is verified if one of them
-// takes it.
+// verifyAt verifies a certificate as the TLS layer of each site does. One site that accepts it is enough.
 func verifyAt(sites []Site, sent []*x509.Certificate, now time.Time) (trust string, v verified, err error) {
 	if len(sites) == 0 {
 		chains := [][]*x509.Certificate{sent}
@@ -130,7 +129,7 @@ func namesOfSites(sites []Site) string {
 	return strings.Join(names, ", ")
 }
 
-// datesOfAll says which certificates are not valid now, and when they are.
+// datesOfAll says which of the certificates are not valid now, and when they are valid.
 func datesOfAll(sent []*x509.Certificate, now time.Time) []string {
 	var faults []string
 	for _, cert := range sent {
@@ -139,7 +138,7 @@ func datesOfAll(sent []*x509.Certificate, now time.Time) []string {
 	return faults
 }
 
-// blaming names an authority that cannot sign the lists that a certificate is looked for in.
+// blaming adds to an explanation which authority may not sign revocation lists, if that can be the reason.
 func (e Explanation) blaming(files *Files, chains [][]*x509.Certificate) Explanation {
 	if e.Reason == string(Revoked) && len(files.lists) > 0 {
 		if why := withoutCRLSign(chains); why != "" {
@@ -149,7 +148,7 @@ func (e Explanation) blaming(files *Files, chains [][]*x509.Certificate) Explana
 	return e
 }
 
-// refused says why the certificate is nobody.
+// refused adds to an explanation why the certificate is refused.
 func (e Explanation) refused(err error) Explanation {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
@@ -163,7 +162,7 @@ func (e Explanation) refused(err error) Explanation {
 	return e
 }
 
-// origins says of each claim which setting it comes from.
+// origins returns for each claim the setting that it comes from.
 func (p *Profile) origins() map[string]string {
 	s := &p.settings
 	principal := p.principal.setting
@@ -181,7 +180,7 @@ func (p *Profile) origins() map[string]string {
 	return origins
 }
 
-// claimSetting is the setting of a claim, as a Caddyfile has it.
+// claimSetting returns the setting of a claim, as it is in a Caddyfile.
 func claimSetting(name string, value any) string {
 	list, ok := value.([]any)
 	if !ok {
@@ -194,7 +193,7 @@ func claimSetting(name string, value any) string {
 	return "claim_list " + name + " " + strings.Join(values, " ")
 }
 
-// groupSettings are the settings that groups come from, each with all its values.
+// groupSettings returns the settings that groups come from, each with all its values.
 func (p *Profile) groupSettings() []string {
 	var values, patterns []string
 	for _, rule := range p.groups {

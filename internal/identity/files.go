@@ -11,11 +11,10 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
-// Files are what decides about identities and can change while Caddy runs: the role mapping, the deny
-// lists and the revocation lists, which can also come from URLs. When one of them changes, every client
-// is looked at again.
+// Files are the role mapping, the deny lists and the revocation lists, which can also come from URLs. They can change
+// while Caddy runs. When one of them has changed, every client is examined again at its next request.
 type Files struct {
-	roleMapping *watch.Setting[*rolemapping.Mapping] // nil: none
+	roleMapping *watch.Setting[*rolemapping.Mapping] // nil if there is none
 	denied      []*watch.Setting[*denylist.List]
 	lists       []listSource
 
@@ -24,10 +23,10 @@ type Files struct {
 	fetched  []*sharedLists
 }
 
-// versioned is what can change, and counts its changes.
+// versioned is something that counts its changes.
 type versioned interface{ Version() uint64 }
 
-// OpenFiles reads the files that the settings name. Somebody has to watch them, and to close them.
+// OpenFiles reads the files that the settings name. The caller watches them (see [Files.Watched]), and closes them.
 func OpenFiles(s *Settings, resolve setting.Resolver, logger *zap.Logger) (*Files, error) {
 	files := new(Files)
 	if err := files.open(s, resolve, logger); err != nil {
@@ -93,7 +92,7 @@ func (f *Files) openDenyList(source string, resolve setting.Resolver, logger *za
 	return nil
 }
 
-// parseDenyList parses a deny list, and tells when its last entry is gone.
+// parseDenyList returns a parser of a deny list that logs a warning when the list loses its last entry.
 func parseDenyList(name string, logger *zap.Logger) func([]byte) (*denylist.List, error) {
 	denies := false
 	return func(content []byte) (*denylist.List, error) {
@@ -109,11 +108,10 @@ func parseDenyList(name string, logger *zap.Logger) func([]byte) (*denylist.List
 	}
 }
 
-// Watched are the files and URLs to watch.
+// Watched returns the files and URLs to watch.
 func (f *Files) Watched() []watch.Watched { return f.watched }
 
-// version is another number after each change of a file: the sum of their versions, none of which
-// ever falls.
+// version returns another number after each change of a file: the sum of all versions, none of which ever falls.
 func (f *Files) version() uint64 {
 	sum := uint64(0)
 	for _, v := range f.versions {
@@ -122,7 +120,7 @@ func (f *Files) version() uint64 {
 	return sum
 }
 
-// Close lets go of what was fetched from URLs, unless another configuration uses it.
+// Close forgets what was fetched from URLs, unless another configuration uses it.
 func (f *Files) Close() error {
 	var errs []error
 	for _, state := range f.fetched {

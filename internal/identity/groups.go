@@ -14,16 +14,16 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// groupRule is where groups come from: a template, or a pattern that is searched, again and
-// again, in the subject as Java renders it.
+// groupRule makes groups of a certificate, with a template or with a pattern. All matches of the pattern in the
+// subject, as Java renders it, are groups.
 type groupRule struct {
-	source   string // as an operator writes it
+	source   string // the value of the setting
 	template template
-	pattern  *regexp.Regexp
-	names    nameRule // for what the pattern finds
+	pattern  *regexp.Regexp // nil: there is a template
+	names    nameRule       // for what the pattern finds
 }
 
-// setting is the setting that the rule comes from.
+// setting returns the setting that the rule comes from, with its value.
 func (r *groupRule) setting() string {
 	if r.pattern != nil {
 		return "group_pattern " + r.source
@@ -31,7 +31,7 @@ func (r *groupRule) setting() string {
 	return "groups " + r.source
 }
 
-// groupsOf returns the groups in the order of the configuration, each once.
+// groupsOf returns the groups of a certificate in the order of the configuration, each once.
 func (p *Profile) groupsOf(cert *certificate, roles *watch.Setting[*rolemapping.Mapping]) ([]string, error) {
 	groups := []string{} // an empty array, not null: no groups
 	seen, size := make(map[string]bool), 0
@@ -80,7 +80,7 @@ func (p *Profile) rolesOf(cert *certificate, roles *watch.Setting[*rolemapping.M
 		return nil, refuseUnmappableSubject().because("role_mapping "+roles.Name, err)
 	}
 	if p.settings.safeNames() {
-		// Names are compared without regard to case, for which U+212A, the sign for kelvin, is a k.
+		// Elasticsearch compares names without regard to case, and takes U+212A, the Kelvin sign, for a k.
 		if err := name.Unfolded(subject); err != nil {
 			return nil, refuseName(InvalidGroup, roleMappingSubject, "role_mapping "+roles.Name, err)
 		}
@@ -88,7 +88,7 @@ func (p *Profile) rolesOf(cert *certificate, roles *watch.Setting[*rolemapping.M
 	return roles.Get().Roles(subject), nil
 }
 
-// values returns what the rule finds, which may be nothing.
+// values returns the groups that the rule makes of a certificate. There may be none.
 func (r *groupRule) values(cert *certificate) ([]string, error) {
 	if r.pattern == nil {
 		return r.template.values(cert)
@@ -107,17 +107,17 @@ func (r *groupRule) values(cert *certificate) ([]string, error) {
 	return values, nil
 }
 
-// looksLikeDN reports whether Elasticsearch, which compares groups as distinguished names, could take a
-// plain group for one, or for another spelling of one:
+// looksLikeDN reports whether Elasticsearch could take a plain group for a distinguished name. It compares groups in
+// role mappings as distinguished names:
 //
-//	rule   groups: "*,ou=y"    for all of a subtree
-//	group  x,ou=y              would match it
-//	group  a+b, a=b            would not
+//	role mapping   groups: "*,ou=y"    all groups of a subtree
+//	group          x,ou=y              would match it
+//	group          a+b or a=b          would not
 func looksLikeDN(group string) bool {
 	return strings.Contains(group, "=") && strings.ContainsAny(group, `,;+\#"`)
 }
 
-// compileGroups compiles where groups come from.
+// compileGroups compiles the settings groups and group_pattern.
 func (s *Settings) compileGroups(resolve setting.Resolver) ([]groupRule, error) {
 	sources := s.Groups
 	if slices.Equal(sources, []string{groupsOff}) {

@@ -15,17 +15,17 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
 
-// Header is a header that the upstream gets.
+// Header is a header that the handler sets.
 type Header struct {
 	Name string // canonical
 
 	template template
 }
 
-// HasToken reports whether the token is in the value. Other values are those of [Client.Headers].
+// HasToken reports whether the token is in the header's value. If it is not, the value is in [Client.Headers].
 func (h *Header) HasToken() bool { return h.template.hasJWT() }
 
-// WithToken renders a value that has {jwt} in it, for "Bearer " and a token.
+// WithToken renders a value with {jwt} in it. authorization is "Bearer " and the token.
 func (h *Header) WithToken(authorization string) string {
 	parts := h.template.parts
 	if len(parts) == 2 && parts[0].text == token.Bearer && parts[1].jwt {
@@ -42,8 +42,7 @@ func (h *Header) WithToken(authorization string) string {
 	return s.String()
 }
 
-// headerSize is how many bytes the injected headers have at most: with the signature of the
-// largest key.
+// headerSize returns how many bytes the injected headers can have, with the signature of the largest key.
 func (c *Client) headerSize(headers []Header) int {
 	const overhead = 115 + 684 + len("..") // the JWS header with a kid, and an RSA-4096 signature, in base64url
 	jwt := base64.RawURLEncoding.EncodedLen(c.Claims.Size()) + overhead
@@ -61,7 +60,7 @@ func (c *Client) headerSize(headers []Header) int {
 	return size
 }
 
-// headersOf renders the header values that do not have the token in them.
+// headersOf renders the values of the headers. Those with the token in them are "".
 func (p *Profile) headersOf(cert *certificate) ([]string, error) {
 	rendered := make([]string, len(p.headers))
 	for i, h := range p.headers {
@@ -73,7 +72,7 @@ func (p *Profile) headersOf(cert *certificate) ([]string, error) {
 		case name.ProblemOf(err) != "":
 			return nil, refuseName(InvalidName, headerName(h.Name), "header "+h.Name, err)
 		case err != nil || len(values) != 1 || values[0] != strings.TrimSpace(values[0]):
-			// A header's value loses the blanks around it on the way, and is another name then.
+			// HTTP drops the blanks around a header's value, which would be another name then.
 			return nil, refuseHeaderValue(h.Name).because("header "+h.Name, err)
 		}
 		rendered[i] = values[0]
@@ -113,7 +112,7 @@ func (s *Settings) compileHeaders(resolve setting.Resolver) ([]Header, error) {
 	return headers, nil
 }
 
-// connectionHeaders are those of one hop, which are for the proxy to set.
+// connectionHeaders are the headers of a connection, which only the proxy may set.
 var connectionHeaders = []string{
 	"Connection", "Content-Length", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }

@@ -10,13 +10,15 @@ type site struct{ serverName, host string }
 // isSame reports whether another pair is the same. None is the same as nothing.
 func (s *site) isSame(other site) bool { return s.serverName != "" && *s == other }
 
-// sameHost compares a server name (SNI, RFC 6066) with a Host header (RFC 9110 section 7.2), as
-// ASCII. Caddy chooses a site's TLS settings by one and its routes by the other, and folds neither
-// quite as the other: a name with anything unusual in it, such as a letter that only Unicode takes
-// for another, a bracket or a final dot, was not verified for this site.
+// sameHost reports whether a server name (SNI, RFC 6066) and a Host header (RFC 9110 section 7.2) are the same name. It
+// compares them as ASCII, without regard to case.
+//
+// Caddy chooses the TLS settings by the server name and the routes by the Host, and does not fold both in quite the
+// same way. So a name with an unusual character, such as a letter beyond ASCII, a bracket or a dot at its end, is never
+// the same.
 func sameHost(serverName, host string) bool {
 	if colon := strings.LastIndexByte(host, ':'); colon >= 0 {
-		host = host[:colon] // a port, or else the address has a colon left and is no name
+		host = host[:colon] // the port; an IPv6 address has another colon left, and is no name
 	}
 	if serverName == "" || len(serverName) != len(host) {
 		return false

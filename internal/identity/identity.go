@@ -1,8 +1,8 @@
 // Package identity decides who a client is: it turns the certificate of a TLS connection into a
 // [Client], or into a [Refusal].
 //
-// That follows from the certificate, the [Settings] with the files that they name, and the clock. The
-// request's Host can only refuse.
+// The decision depends on the certificate, the [Settings] with the files that they name, and the clock. The Host of
+// the request can only lead to a refusal.
 package identity
 
 import (
@@ -43,14 +43,13 @@ type Client struct {
 // Name is the client's user name.
 func (c *Client) Name() string { return c.Principal.(string) }
 
-// Same reports whether the node would be told the same of two clients.
+// Same reports whether a node gets the same claims and headers for two clients.
 func (c *Client) Same(other *Client) bool {
 	return c == other || c.Claims.Jti == other.Claims.Jti &&
 		bytes.Equal(c.Claims.Members, other.Claims.Members) && slices.Equal(c.Headers, other.Headers)
 }
 
-// Authorities are those that clients' certificates must lead to. They can be others from one request
-// to the next.
+// Authorities are the trust anchors of client certificates. They can change from one request to the next.
 type Authorities interface{ CertPool() *x509.CertPool }
 
 // Identifier turns the certificate of a TLS connection into a client.
@@ -63,8 +62,8 @@ type Identifier struct {
 	turns      *turns.Turns[connection]
 }
 
-// New returns an Identifier that remembers that many clients at most. Without authorities, what the
-// TLS layer has verified counts.
+// New returns an Identifier that remembers at most size clients. If pool is nil, it relies on the chains that the TLS
+// layer has verified.
 func New(p *Profile, files *Files, pool Authorities, size int) (*Identifier, error) {
 	outcomes, err := newOutcomes(size)
 	if err != nil {
@@ -76,11 +75,11 @@ func New(p *Profile, files *Files, pool Authorities, size int) (*Identifier, err
 		revocation: revocation{files, p.settings.CRLStale == crlStaleAllow},
 		pool:       pool,
 		outcomes:   outcomes,
-		turns:      turns.New[connection](looks),
+		turns:      turns.New[connection](examining),
 	}, nil
 }
 
-// Issuer is the iss of the tokens.
+// Issuer returns the iss of the tokens.
 func (id *Identifier) Issuer() string { return id.profile.issuer }
 
 // Identify returns the client at the other end of a connection, and until when its certificate is
@@ -124,14 +123,12 @@ func (id *Identifier) Identify(
 	return client, min(byTLS.notAfter, client.chainEnd), nil
 }
 
-// HasNoCertificate reports whether a client has none: where certificates are optional, it may be
-// somebody else.
+// HasNoCertificate reports whether the client of a connection sent no certificate.
 func HasNoCertificate(conn *tls.ConnectionState) bool {
 	return conn == nil || len(conn.PeerCertificates) == 0
 }
 
-// trustPool returns the authorities of the handler's own trust_pool as they are now, or nil if it
-// has none.
+// trustPool returns the current authorities of the handler's own trust_pool, or nil if it has none.
 func (id *Identifier) trustPool() (*x509.CertPool, error) {
 	if id.pool == nil {
 		return nil, nil
@@ -143,16 +140,16 @@ func (id *Identifier) trustPool() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// basis is what an outcome is decided by, now.
+// basis returns what an outcome depends on now.
 func (id *Identifier) basis(pool *x509.CertPool) basis { return basis{pool, id.files.version()} }
 
-// looks are the certificates that are being looked at, by all handlers. However many clients come
-// with new ones, there is a processor left for those that are known.
-var looks = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+// examining has one element for each certificate that any handler is examining. Its size leaves a processor for known
+// clients, however many clients come with new certificates.
+var examining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 
-// decide says who is at the other end of a connection where no client is known, or why nobody is. The
-// certificates are looked at once, however many requests come with them, until something changes: to
-// look at them costs much more than to send them.
+// decide examines the certificates of a connection whose client is not known yet. It does so once until something
+// changes, however many requests the connection has, because to examine certificates costs much more than to send
+// them.
 func (id *Identifier) decide(
 	ctx context.Context, conn *tls.ConnectionState, host string, pool *x509.CertPool, now int64,
 ) (*Client, error) {
@@ -163,18 +160,18 @@ func (id *Identifier) decide(
 	}
 	done, err := id.turns.Take(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("waiting to be looked at: %w", err)
+		return nil, fmt.Errorf("waiting for the certificate to be examined: %w", err)
 	}
 	defer done()
-	now = time.Now().Unix() // it may have waited, and another request have been before it
-	basis := id.basis(pool) // before the files are asked: a change meanwhile counts as one after
+	now = time.Now().Unix() // this request may have waited, and another one may have been first
+	basis := id.basis(pool) // taken before the files are read, so that a change meanwhile makes the outcome invalid
 	if known := id.outcomes.client(sent, basis, now); known != nil {
 		return known, nil
 	}
 	if refusal := id.outcomes.refusal(key, basis, now); refusal != nil {
 		return nil, refusal
 	}
-	client, chains, err := id.look(sent, pool, conn.VerifiedChains, now)
+	client, chains, err := id.examine(sent, pool, conn.VerifiedChains, now)
 	if err != nil {
 		return nil, id.outcomes.refused(key, basis, now, err, append([][]*x509.Certificate{sent}, chains...))
 	}
@@ -186,9 +183,9 @@ func (id *Identifier) decide(
 	return client, nil
 }
 
-// look looks at the certificates that a client sent. The chains are those that the TLS layer
-// found, or if there is a pool, the ones to that.
-func (id *Identifier) look(
+// examine returns the client that the certificates stand for. The chains are those that the TLS layer verified. If
+// there is a pool, examine verifies the certificates against that instead.
+func (id *Identifier) examine(
 	sent []*x509.Certificate, pool *x509.CertPool, chains [][]*x509.Certificate, now int64,
 ) (*Client, [][]*x509.Certificate, error) {
 	if pool != nil {
@@ -202,8 +199,8 @@ func (id *Identifier) look(
 	return client, chains, err
 }
 
-// newClient reads the identity out of a verified certificate. The reading is what the client's
-// claims were made of.
+// newClient reads the identity from a verified certificate. It also returns the reading, from which Explain tells
+// where each claim comes from.
 func (id *Identifier) newClient(
 	leaf *x509.Certificate, chains [][]*x509.Certificate, now int64,
 ) (*Client, reading, error) {

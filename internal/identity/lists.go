@@ -19,29 +19,28 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
-// fetchedLists are the revocation lists of each URL, by its hash: it can have a password in it. They
-// outlive a configuration, so that a reload is no occasion to serve an outdated list, and needs no
-// answer from a server that is down just then.
+// fetchedLists has the revocation lists of each URL, by the hash of the URL, which can have a password in it. They
+// outlive a configuration. So a reload cannot bring back an older list, and does not fail while the server is down.
 var fetchedLists = caddy.NewUsagePool()
 
-// sharedLists are what has been fetched from a URL so far. All handlers of all configurations that name
-// the URL share them.
+// sharedLists has the lists that were fetched from a URL so far. All handlers that name the URL share them, also those
+// of another configuration.
 type sharedLists struct {
 	key     [sha256.Size]byte
-	lists   atomic.Pointer[crl.Lists] // nil: nothing was fetched yet
-	version atomic.Uint64             // raised after each change of the lists
-	mu      sync.Mutex                // for those who change it
+	lists   atomic.Pointer[crl.Lists] // nil before the first fetch
+	version atomic.Uint64             // raised after each change of lists
+	mu      sync.Mutex                // held while lists change
 }
 
-// Get returns the lists; nil: none was fetched yet.
+// Get returns the lists, or nil before the first fetch.
 func (s *sharedLists) Get() *crl.Lists { return s.lists.Load() }
 
 // Version counts the changes of what Get returns.
 func (s *sharedLists) Version() uint64 { return s.version.Load() }
 
-// renew adds what has been fetched now, and reports whether it is older than what there was. It does not
-// replace it: somebody on the way could have put an outdated or a forged list there. Of each key the
-// newest list with a good signature counts:
+// renew adds the lists that were fetched now, and reports whether one of them is older than a known one. It does not
+// replace the known ones, because somebody between the server and Caddy could have sent an old or a forged list. Of
+// each key the newest list with a good signature counts:
 //
 //	before     number 7, signed with the issuer's key
 //	fetched    number 6, signed with the same key
@@ -61,14 +60,14 @@ type listSource struct {
 	changingLists
 }
 
-// changingLists are revocation lists that can be others from one request to the next.
+// changingLists are revocation lists that can change from one request to the next.
 type changingLists interface {
-	Get() *crl.Lists // nil: none was fetched yet
+	Get() *crl.Lists // nil before the first fetch
 	versioned
 }
 
-// openLists reads revocation lists from a file, or from an http or https URL. A file is as old as the
-// operator wants it to be.
+// openLists opens a file with revocation lists, or an http or https URL. An older file may replace a newer one, since
+// only the operator can write it.
 func (f *Files) openLists(source string, resolve setting.Resolver, logger *zap.Logger) error {
 	name, err := staticText(source, resolve)
 	if err != nil {
@@ -122,8 +121,8 @@ func (f *Files) addLists(lists listSource, w watch.Watched) {
 	f.watched = append(f.watched, w)
 }
 
-// isListURL tells a URL from the name of a file. Its errors have nothing of either in them: what does
-// not look like the URL that it is meant to be can have a password in it.
+// isListURL reports whether the value of a setting is a URL, and not the name of a file. Its errors do not show the
+// value: a URL with a mistake in it can have a password in it too.
 func isListURL(name string) (bool, error) {
 	scheme, _, _ := strings.Cut(strings.ToLower(name), ":")
 	if !strings.Contains(name, "://") && scheme != "http" && scheme != "https" {
@@ -143,7 +142,7 @@ func isListURL(name string) (bool, error) {
 	}
 }
 
-// report says what was read, and which lists are out of date already, before their clients find out.
+// report logs which lists were read, and warns of those that are out of date.
 func report(lists *crl.Lists, name string, logger *zap.Logger) {
 	now, infos, revoked := time.Now(), lists.Infos(), 0
 	for _, list := range infos {

@@ -7,19 +7,19 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
-// What name_characters can be.
+// The values of the setting name_characters.
 const (
 	nameCharactersSafe = "safe"
 	nameCharactersAny  = "any"
 )
 
-// nameRule is which values of a certificate can be a name.
+// nameRule says which values of a certificate can be a name.
 type nameRule struct {
-	safe bool // not only what is clean
+	safe bool // name_characters is safe
 	kind name.Kind
 }
 
-// in is the rule for a placeholder of a template.
+// in returns the rule for a placeholder of a template.
 func (r nameRule) in(p templatePart) nameRule {
 	if p.isDN() {
 		r.kind = name.DN
@@ -34,13 +34,13 @@ func (r nameRule) check(s string) error {
 	return name.Safe(s, r.kind)
 }
 
-// takes reports whether a name can have a character in it.
+// takes reports whether the rule allows a character in a name.
 func (r nameRule) takes(c rune) bool { return r.check("a"+string(c)+"a") == nil }
 
-// cleanText reports whether a text can be a name at all.
+// cleanText reports whether a text is not empty, is UTF-8, and has no control characters.
 func cleanText(s string) bool { return name.Clean(s) == nil }
 
-// templateOf parses a setting that makes a name of a certificate.
+// templateOf parses the template of a name.
 func (s *Settings) templateOf(source string, kind name.Kind, resolve setting.Resolver) (template, error) {
 	t, err := parseTemplate(source, kind == name.Header, resolve)
 	t.names = s.nameRule(kind)

@@ -12,12 +12,11 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// outcomes remember who was at the other end of a connection, or why nobody was, so that each certificate
-// is looked at once.
+// outcomes remembers the client of each connection, or why it was refused, so that each certificate is examined once.
 type outcomes struct {
 	clients *lru.Cache[connection, *Client]
 	recent  atomic.Pointer[recent] // made with the first client: a server can have many sites
-	// Refusals have a memory of their own: however many strangers come, no client is forgotten for them.
+	// Refusals are kept apart, so that no client is forgotten however many strangers come.
 	refusals *lru.Cache[connection, remembered]
 }
 
@@ -28,12 +27,12 @@ type connection = weak.Pointer[*x509.Certificate]
 
 func connectionOf(sent []*x509.Certificate) connection { return weak.Make(&sent[0]) }
 
-// basis is what an outcome was decided by, beside the certificate and the clock. An outcome counts only
-// as long as the basis is the same:
+// basis is what an outcome depends on, beside the certificate and the clock. An outcome counts only as long as the
+// basis is the same:
 //
 //	{pool: A, versions: 3}  alice is let in
-//	{pool: A, versions: 4}  a deny list has changed: alice is looked at again
-//	{pool: B, versions: 4}  trust_pool has other authorities: she is looked at once more
+//	{pool: A, versions: 4}  a deny list has changed: alice is examined again
+//	{pool: B, versions: 4}  trust_pool has other authorities: she is examined once more
 type basis struct {
 	pool     *x509.CertPool // the handler's own, or nil
 	versions uint64         // of the files, added up
@@ -110,7 +109,7 @@ func (c *Client) counts(by basis, at int64) bool {
 	return c.basis == by && at < c.recheck && at >= c.decided
 }
 
-// refusal returns why there was nobody on a connection the last time, unless that can have changed.
+// refusal returns why a connection was refused the last time; nil if that can have changed since then.
 func (o *outcomes) refusal(key connection, by basis, at int64) error {
 	before, ok := o.refusals.Get(key)
 	if !ok || before.basis != by || at >= before.until || at < before.decided {
@@ -119,8 +118,7 @@ func (o *outcomes) refusal(key connection, by basis, at int64) error {
 	return before.err
 }
 
-// admitted remembers a client for as long as what it sent lives in memory, which is as long as its
-// connection.
+// admitted remembers a client for as long as its certificates are in memory, which is as long as its connection.
 func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *Client) {
 	client.connection = key
 	if o.recent.Load() == nil {
@@ -143,7 +141,7 @@ func (o *outcomes) admitted(sent []*x509.Certificate, key connection, client *Cl
 // that, it is not remembered any longer:
 //
 //	12:00:00  the certificate is refused, for it is not valid before 12:00:20
-//	12:00:20  it is looked at again
+//	12:00:20  it is examined again
 //
 // It returns the refusal without anything of the certificate in it.
 func (o *outcomes) refused(key connection, by basis, now int64, err error, chains [][]*x509.Certificate) error {
@@ -164,7 +162,7 @@ func (o *outcomes) refused(key connection, by basis, now int64, err error, chain
 	return err
 }
 
-// nextChange is when time alone makes one of the certificates valid, or ends it; zero: never.
+// nextChange returns when the next of the certificates becomes valid or expires; zero if none does.
 func nextChange(now int64, certs ...*x509.Certificate) (next int64) {
 	for _, cert := range certs {
 		for _, at := range []int64{cert.NotBefore.Unix(), cert.NotAfter.Unix()} {
@@ -176,7 +174,7 @@ func nextChange(now int64, certs ...*x509.Certificate) (next int64) {
 	return next
 }
 
-// earlier is the earlier of two instants, of which zero is never.
+// earlier returns the earlier of two times, of which zero is never.
 func earlier(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -184,7 +182,7 @@ func earlier(a, b int64) int64 {
 	return a
 }
 
-// unixOf is an instant in Unix seconds; zero: never.
+// unixOf returns a time in Unix seconds; zero for the zero time.
 func unixOf(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

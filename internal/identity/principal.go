@@ -11,17 +11,16 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/x500"
 )
 
-// principalRule is where the principal comes from: one of template, pattern and rdn.
+// principalRule makes the principal of a certificate, with one of template, pattern and rdn.
 type principalRule struct {
-	setting  string // as an operator writes it
+	setting  string // the setting that the rule comes from, with its value
 	template template
 
-	// pattern is the PKI realm's username_pattern: searched in the subject as Java renders it;
-	// the first group is the name.
+	// pattern is the PKI realm's username_pattern. Its first group in the subject, as Java renders it, is the name.
 	pattern *regexp.Regexp
 
-	// rdn is the PKI realm's username_rdn_name or username_rdn_oid: the attribute's last value,
-	// which is its most specific one.
+	// rdn is the PKI realm's username_rdn_name or username_rdn_oid. The last value of the attribute, which is the most
+	// specific one, is the name.
 	rdn x500.OID
 }
 
@@ -42,7 +41,7 @@ func (p *Profile) principalOf(cert *certificate) (string, error) {
 	return values[0], nil
 }
 
-// values returns what the rule finds. Of several values, nobody can tell which one is the user.
+// values returns the names that the rule finds. The caller refuses several, since nobody can tell which is the user.
 func (r *principalRule) values(cert *certificate) ([]string, error) {
 	switch {
 	case r.pattern != nil:
@@ -65,7 +64,7 @@ func (r *principalRule) values(cert *certificate) ([]string, error) {
 	}
 }
 
-// compilePrincipal compiles where the principal comes from.
+// compilePrincipal compiles the settings principal, username_pattern and username_rdn.
 func (s *Settings) compilePrincipal(resolve setting.Resolver) (principalRule, error) {
 	switch {
 	case s.UsernamePattern != "" && s.UsernameRDN != "":

@@ -6,31 +6,31 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
-// Profile is what settings say that a certificate means, compiled.
+// Profile is the compiled form of [Settings]. It makes the principal, the groups, the claims and the headers of a
+// certificate.
 type Profile struct {
 	settings  Settings
 	issuer    string
 	principal principalRule
 	groups    []groupRule
-	fixed     []token.Claim // iss, aud and what else does not depend on the certificate
+	fixed     []token.Claim // iss, aud and all other claims that do not depend on the certificate
 	claims    []claimTemplate
 	headers   []Header
 
 	principalClaims []string
 }
 
-// Headers are those that the upstream gets, in the order of [Client.Headers].
+// Headers returns the headers that the handler sets, in the order of [Client.Headers].
 func (p *Profile) Headers() []Header { return p.headers }
 
-// othersSize is what the headers of a client and of reverse_proxy may have beside those that we
-// inject: a certificate whose token leaves less is refused, whatever the request.
+// othersSize is how many bytes are reserved for the headers of the client and of reverse_proxy. A certificate is
+// refused if its token does not leave that many, whatever the request is.
 const othersSize = 2 << 10
 
-// maxInjected is how many bytes of headers we add to a request at most: the rest is for the client's and
-// the proxy's own.
+// maxInjected returns how many bytes of headers may be injected into a request.
 func (p *Profile) maxInjected() int { return p.settings.MaxHeaderSize - othersSize }
 
-// reading is what a profile makes of a certificate.
+// reading is what a profile has read from a certificate.
 type reading struct {
 	principal string
 	groups    []string

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Reason says in one word why a request was refused: in the error, the metrics and the log.
+// Reason says in one word why a request was refused. It is in the error, the metrics and the log.
 type Reason string
 
 // The reasons. docs/security.md says what to do about each.
@@ -28,15 +28,15 @@ const (
 	NoPath        Reason = "no_path"
 )
 
-// Reasons are all of them.
+// Reasons are all reasons.
 var Reasons = []Reason{
 	NoCertificate, ReplayedToken, Unverified, Expired, Revoked, NoPrincipal, InvalidName, InvalidGroup,
 	NoClaim, TooLarge, Misdirected, NoKey, RefusedAPI, NoPath,
 }
 
-// Status is the HTTP status of a refusal (RFC 9110): 400 for what is for no path, 401 for who is not
-// authenticated, 403 for who is and has no identity here, 421 for the wrong site, 431 for headers
-// that no node would read, 503 for what will pass.
+// Status returns the HTTP status of a refusal (RFC 9110): 400 if the request has no path, 401 if the client is not
+// authenticated, 403 if it is and has no identity here, 421 for the wrong site, 431 for headers that no node would
+// read, 503 if it may work a moment later.
 func (r Reason) Status() int {
 	switch r {
 	case NoCertificate, ReplayedToken, Unverified, Expired:
@@ -54,8 +54,8 @@ func (r Reason) Status() int {
 	}
 }
 
-// Refusal is the error of a request that was not let through. Its text names the reason and
-// what to do; it never has anything in it that the client chose, so that it can be shown.
+// Refusal is the error of a request that was refused. Its text has the reason, and says what to do. It has nothing in
+// it that the client chose, so it can be shown to anybody.
 type Refusal struct {
 	Reason string // one word, such as no_certificate
 	Detail string
@@ -71,16 +71,16 @@ func Refuse(r Reason, format string, args ...any) *Refusal {
 
 func (r *Refusal) Error() string { return r.Reason + ": " + r.Detail }
 
-// Unwrap returns what is behind the refusal. It is not in the error's text.
+// Unwrap returns the cause of the refusal, which is not in the error's text.
 func (r *Refusal) Unwrap() error { return r.cause }
 
-// From keeps the error behind a refusal, for the operator alone.
+// From sets the cause of a refusal. Only the operator sees it.
 func (r *Refusal) From(err error) *Refusal {
 	r.cause = err
 	return r
 }
 
-// because keeps the setting behind a refusal and, if there is one, the error, for the operator alone.
+// because sets the cause of a refusal to a setting, with an error if there is one. Only the operator sees it.
 func (r *Refusal) because(setting string, err error) *Refusal {
 	if err == nil {
 		return r.From(errors.New(setting))
@@ -88,17 +88,18 @@ func (r *Refusal) because(setting string, err error) *Refusal {
 	return r.From(fmt.Errorf("%s: %w", setting, err))
 }
 
-// until says when time alone may change a refusal.
+// until sets when a refusal may change by time alone. Of several times the earliest counts.
 func (r *Refusal) until(change int64) *Refusal {
 	r.change = earlier(r.change, change)
 	return r
 }
 
-// maxText bounds the text of an error that has something in it that a client chose.
+// maxText is the most bytes of an error's text that can have something in it that a client chose.
 const maxText = 500
 
-// textOf is an error without what it refers to. Those of crypto/x509 have certificates in them, which
-// a refusal that is remembered must not keep, and names of any length that the client chose.
+// textOf returns an error with the same text, cut to maxText, and nothing else. Errors of crypto/x509 point to
+// certificates, which a remembered refusal must not keep in memory, and have names of any length that the client
+// chose.
 func textOf(err error) error {
 	text := err.Error()
 	if len(text) > maxText {

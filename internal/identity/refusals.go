@@ -9,9 +9,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 )
 
-// This file has the refusals of a certificate, reason by reason: each with the text that the client
-// reads, which says what to do. Nothing that the client chose is in it. What is only for the operator
-// is added where the refusal is made, with because or From.
+// This file has the refusals of a certificate, by reason. The text of each says what to do. Clients can read it, and
+// nothing that a client chose is in it. The caller adds what only the operator may see, with because or From.
 
 // no_certificate
 
@@ -52,7 +51,7 @@ func refuseNotForClients() *Refusal {
 		"its extended key usage must include clientAuth")
 }
 
-// refuseUnusableKey refuses a certificate that cannot have come through a handshake.
+// refuseUnusableKey refuses a certificate with which no TLS handshake succeeds. Only explain meets one.
 func refuseUnusableKey(why string) *Refusal {
 	return Refuse(Unverified, "no client can use the certificate in TLS: "+
 		"issue it with a key for RSA (of 2048 to 8192 bits), or on P-256, P-384 or P-521, or for Ed25519").
@@ -65,8 +64,8 @@ func refuseReencoded() *Refusal {
 		"use the file that the authority gave you")
 }
 
-// refuseUnverified says why crypto/x509 did not accept a certificate. What was found to be the matter
-// with it can have names in it, and is for the operator alone.
+// refuseUnverified says why crypto/x509 did not accept a certificate. found has more about that, with names that the
+// client chose, so only the operator sees it.
 func refuseUnverified(err error, of, found string, now int64) *Refusal {
 	if errors.Is(err, chain.ErrReencoded) {
 		return refuseReencoded().From(textOf(err))
@@ -129,7 +128,8 @@ func refuseRevoked() *Refusal {
 	return Refuse(Revoked, "the certificate, or one above it, is on its issuer's revocation list: get a new one")
 }
 
-// The lists do not say whether the certificate is revoked. That is for the operator to mend.
+// The next ones are about revocation lists that do not say whether the certificate is revoked. Only the operator can
+// change that.
 
 func refuseMissingList() *Refusal { return refuseList("has not been fetched yet") }
 
@@ -175,7 +175,7 @@ func refuseUnreadableNames() *Refusal {
 	return Refuse(InvalidName, "the certificate's subject or issuer cannot be read: issue it anew")
 }
 
-// What refuseName calls the name that is at fault.
+// How refuseName names the name that is at fault.
 const (
 	principalName      = "the name that would be the principal"
 	groupName          = "a group in the certificate"
@@ -188,8 +188,8 @@ func headerName(header string) string {
 	return "the value of the header " + header + " in the certificate"
 }
 
-// refuseName refuses a certificate for a name in it, which what describes. What is behind it has the
-// character by its number, and the setting, for the operator:
+// refuseName refuses a certificate because of a name in it. what says which name. The cause, which only the operator
+// sees, has the setting, and names a character by its number:
 //
 //	the client:   the name that would be the principal has a character that cannot be seen: issue …
 //	the operator: principal {cert.cn}: the name has a character that cannot be seen: U+202E

@@ -10,16 +10,15 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/crl"
 )
 
-// revocation is what says that a certificate is no longer good, though it is verified and has
-// not expired.
+// revocation checks deny lists and revocation lists. Its certificates are verified and have not expired.
 type revocation struct {
 	*Files
 	staleAllowed bool
 }
 
-// check refuses a certificate without a chain that is both valid now and free of revoked
-// certificates. Of several such chains the one that ends last speaks for the client, until end;
-// recheck is until when that is so if no file changes. Both are Unix seconds.
+// check refuses a certificate unless one of its chains is valid now and has no revoked certificate in it. If there
+// are several such chains, the one that ends last counts, and end is when it ends. recheck is when to check again,
+// even if no file changes until then. Both are Unix seconds.
 func (r *revocation) check(
 	leaf *x509.Certificate, chains [][]*x509.Certificate, now int64,
 ) (recheck, end int64, err error) {
@@ -65,8 +64,8 @@ func (r *revocation) checkChain(chain []*x509.Certificate, now int64) (until int
 	return verdict.Until.Unix(), nil
 }
 
-// checkLists asks all revocation lists together: one of them has to cover the certificate, and each
-// can name it.
+// checkLists checks a chain against all revocation lists together. One of them must cover each certificate, and none
+// of them may name it.
 func (r *revocation) checkLists(chain []*x509.Certificate, now int64) (crl.Verdict, *Refusal) {
 	sources := make([]*crl.Lists, 0, len(r.lists))
 	names := make(map[*crl.Lists]string, len(r.lists))
@@ -81,14 +80,14 @@ func (r *revocation) checkLists(chain []*x509.Certificate, now int64) (crl.Verdi
 		sources, names[lists] = append(sources, lists), list.name
 	}
 	verdict := crl.Check(chain, time.Unix(now, 0), sources...)
-	if refusal := r.judge(verdict); refusal != nil {
+	if refusal := r.refusalOf(verdict); refusal != nil {
 		return verdict, refusal.because("crl "+names[verdict.From]+details(verdict), nil).until(unixOf(verdict.Until))
 	}
 	return verdict, nil
 }
 
-// judge turns the verdict of revocation lists into a refusal, or none.
-func (r *revocation) judge(verdict crl.Verdict) *Refusal {
+// refusalOf returns the refusal for a verdict of the revocation lists, or nil.
+func (r *revocation) refusalOf(verdict crl.Verdict) *Refusal {
 	switch {
 	case verdict.Status == crl.Revoked:
 		return refuseRevoked()
@@ -105,7 +104,7 @@ func (r *revocation) judge(verdict crl.Verdict) *Refusal {
 	}
 }
 
-// details are what an operator would look for in the list.
+// details returns what an operator needs to find the entry in the list.
 func details(verdict crl.Verdict) string {
 	text := ", serial " + Serial(verdict.Cert)
 	switch verdict.Status {

@@ -11,8 +11,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
-// Settings are what an operator decides about identities. They are those of the handler, where each is
-// described.
+// Settings are the settings of the handler that are about identities. The handler describes each of them.
 type Settings struct {
 	Issuer    string
 	Audience  []string
@@ -60,7 +59,7 @@ const (
 	DefaultUsernamePattern = "CN=(.*?)(?:,|$)"
 )
 
-// SetDefaults gives the settings that are left out their defaults.
+// SetDefaults sets the defaults of the settings that are left out.
 func (s *Settings) SetDefaults() {
 	setting.SetDefault(&s.TokenType, idToken)
 	setting.SetDefault(&s.CRLStale, crlStaleRefuse)
@@ -72,7 +71,8 @@ func (s *Settings) SetDefaults() {
 	s.MaxHeaderSize = cmp.Or(s.MaxHeaderSize, headersize.Default)
 }
 
-// Compile compiles the settings, whose defaults are set. Its errors know the setting that is wrong.
+// Compile compiles the settings. Call [Settings.SetDefaults] before. An error is a [setting.Error] with the name of
+// the setting that is wrong.
 func (s *Settings) Compile(resolve setting.Resolver) (*Profile, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (s *Settings) Compile(resolve setting.Resolver) (*Profile, error) {
 	return p, nil
 }
 
-// check checks the settings that are a word or a number.
+// check checks the settings whose value is a word or a number.
 func (s *Settings) check() error {
 	if err := headersize.Check(s.MaxHeaderSize); err != nil {
 		return setting.In("max_header_size", err)
@@ -126,7 +126,7 @@ func (s *Settings) check() error {
 	return nil
 }
 
-// checkStaticText finds a value that is the same for every client, and could be used for none.
+// checkStaticText checks a template without placeholders of the certificate, whose value is the same for every client.
 func checkStaticText(t template) error {
 	if !t.isStatic() {
 		return nil
@@ -137,7 +137,7 @@ func checkStaticText(t template) error {
 	return nil
 }
 
-// staticText evaluates a setting that may have {env.*} and {file.*} in it, and nothing else.
+// staticText returns the value of a setting that can have {env.*} and {file.*} in it, but no other placeholders.
 func staticText(s string, resolve setting.Resolver) (string, error) {
 	t, err := parseTemplate(s, false, resolve)
 	if err != nil {

@@ -9,25 +9,23 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
-// template is a configured value: text in which {cert.*} placeholders, and in header values
-// {jwt}, stand for what a request brings. {env.*} and {file.*} were replaced when it was
-// parsed.
+// template is a configured value with {cert.*} placeholders, and {jwt} in the value of a header. The placeholders
+// {env.*} and {file.*} are replaced when a template is parsed.
 type template struct {
 	parts []templatePart
 	dn    bool     // it has a whole distinguished name in it
-	names nameRule // what a value of the certificate must be
+	names nameRule // for the values of the certificate
 }
 
-// templatePart is one of: text, a certificate value, the token.
+// templatePart is text, a value of the certificate, or the token.
 type templatePart struct {
 	text  string
-	value certValue
-	name  string // the value's, without "cert."
-	jwt   bool
+	value certValue // nil: the part is no value of the certificate
+	name  string    // of the value, without "cert."
+	jwt   bool      // the part is the token
 }
 
-// parseTemplate parses a configured value. A brace that is no placeholder's is written \{. Errors name
-// what can be written instead.
+// parseTemplate parses a configured value. A brace that does not belong to a placeholder is written \{.
 func parseTemplate(s string, allowJWT bool, resolve setting.Resolver) (template, error) {
 	var t template
 	var text strings.Builder
@@ -104,12 +102,12 @@ func lookupCertValue(placeholder string) (certValue, error) {
 	}
 }
 
-// errSeveral says that there are several values where one is needed.
+// errSeveral is the error of a placeholder with several values in a longer text.
 var errSeveral = errors.New("has several values where one is needed")
 
-// values evaluates the template for a certificate. A template that is exactly one placeholder
-// has all of its values; in a longer text each placeholder must have exactly one. Where a
-// value is missing, there is none at all:
+// values returns the values of a template for a certificate. A template that is just one placeholder has all values of
+// the placeholder. In a longer text each placeholder must have exactly one value. If one has none, the template has
+// none:
 //
 //	{cert.o}              O=a, O=b    a and b
 //	{cert.cn}@{cert.o}    CN=x, O=a   x@a
@@ -139,7 +137,7 @@ func (t template) values(cert *certificate) ([]string, error) {
 	return []string{text.String()}, nil
 }
 
-// valuesOf are a placeholder's values, of which each must be a name.
+// valuesOf returns the values of a placeholder. Each must be a name that the rule allows.
 func (t template) valuesOf(p templatePart, cert *certificate) ([]string, error) {
 	values, err := p.value(cert)
 	if err != nil {
@@ -153,7 +151,7 @@ func (t template) valuesOf(p templatePart, cert *certificate) ([]string, error) 
 	return values, nil
 }
 
-// isStatic reports whether the template is mere text.
+// isStatic reports whether the template is text without placeholders.
 func (t template) isStatic() bool {
 	return !slices.ContainsFunc(t.parts, func(p templatePart) bool { return p.value != nil || p.jwt })
 }

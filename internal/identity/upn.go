@@ -2,7 +2,7 @@ package identity
 
 import "github.com/edgejwt/caddy-elasticsearch-jwt/internal/upn"
 
-// userPrincipalNames are the names by which Active Directory knows the certificate's holder.
+// userPrincipalNames returns the user principal names in the certificate, by which Active Directory knows a user.
 func userPrincipalNames(c *certificate) ([]string, error) {
 	var names []string
 	for _, extension := range c.Extensions {
