@@ -34,6 +34,30 @@ func explainAll(t *testing.T, caddyfile string, certs ...[]byte) []explained {
 	return explanations
 }
 
+// signedWithSHA1 changes a certificate with an ECDSA signature so that it says that it is signed with SHA-1. FIPS
+// 140-only mode cannot make such a signature, and crypto/x509 does not look at it.
+func signedWithSHA1(t *testing.T, der []byte) []byte {
+	t.Helper()
+	sha256, err := asn1.Marshal(pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}})
+	require.NoError(t, err)
+	sha1, err := asn1.Marshal(pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}})
+	require.NoError(t, err)
+	var cert struct {
+		TBS       asn1.RawValue
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	_, err = asn1.Unmarshal(der, &cert)
+	require.NoError(t, err)
+	require.Equal(t, sha256, cert.Algorithm.FullBytes)
+	cert.TBS.FullBytes = nil
+	cert.TBS.Bytes = bytes.Replace(cert.TBS.Bytes, sha256, sha1, 1)
+	cert.Algorithm.FullBytes = sha1
+	changed, err := asn1.Marshal(cert)
+	require.NoError(t, err)
+	return changed
+}
+
 // TestAnExplanationNamesTheCertificateAtFault, and what is the matter with it.
 func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 	ca, others := newAuthority(t, "clients authority"), newAuthority(t, "another authority")
@@ -161,7 +185,7 @@ func TestAnExplanationNamesTheCertificateAtFault(t *testing.T) {
 			cause: `the intermediate "CN=issuing authority" has a name constraint of a kind that Go cannot check (directoryName)`,
 		},
 		"a signature with SHA-1": {
-			certs:  [][]byte{issued(ca, x509.Certificate{SignatureAlgorithm: x509.ECDSAWithSHA1})},
+			certs:  [][]byte{signedWithSHA1(t, issued(ca, x509.Certificate{}))},
 			reason: "unverified", not: "is not signed with that one's key",
 			cause: "the client's certificate is signed with SHA-1, which Go does not take: issue it with SHA-256",
 		},

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Default is http.max_header_size of a cluster that does not set it.
@@ -51,20 +53,30 @@ func Lines(name string, values []string) int {
 
 // Request returns an upper limit for the bytes of header lines that net/http sends for a request.
 func Request(r *http.Request) int {
-	size := Line("Host", r.Host) + wireSize
-	if r.Host == "" {
-		size += len(r.URL.Host)
+	host := r.Host
+	if host == "" {
+		host = r.URL.Host
 	}
+	size := len("Host: \r\n") + hostSize(host) + wireSize
 	for name, values := range r.Header {
 		size += Lines(name, values)
 	}
 	return size
 }
 
+// hostSize returns how many bytes a Host has when net/http sends it. It sends a name beyond ASCII in Punycode, which can
+// be longer.
+func hostSize(host string) int {
+	if sent, err := httpguts.PunycodeHostPort(host); err == nil {
+		return len(sent)
+	}
+	return len(host) // net/http does not send it
+}
+
 // Fits reports whether a node reads all headers of a client's request once reverse_proxy has added its own.
 // size is that of the headers so far. The client's Host is sent twice, as Host and as X-Forwarded-Host.
 func Fits(size int, host string, limit int) bool {
-	return size+proxySize+2*len(host) <= limit
+	return size+proxySize+hostSize(host)+len(host) <= limit
 }
 
 // ErrorResponse returns a response for a request that is too large for a node, in the form of Elasticsearch's own

@@ -41,6 +41,7 @@ func FuzzARequestIsCountedAsItIsSent(f *testing.F) {
 	f.Add("es.example.com", "Authorization", "Bearer e30.e30.", "", int64(2))
 	f.Add("", "X-Many", "a\r\nb", "\t", int64(0))
 	f.Add("bücher.example", "User-Agent", "", "x", int64(1<<40))
+	f.Add(strings.Repeat("\u9e1f.", 7), "0", "", "", int64(0)) // longer in Punycode
 	f.Fuzz(func(t *testing.T, host, name, value, another string, length int64) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/_search", strings.NewReader("{}"))
 		require.NoError(t, err)

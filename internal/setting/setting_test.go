@@ -35,10 +35,14 @@ type settings struct {
 
 // parse parses a block with settings, of which texts can be there more than once.
 func parse(block string) (settings, error) {
-	d := caddyfile.NewTestDispenser(block)
-	d.Next()
 	var s settings
-	err := setting.ParseBlock(d, s.parsers(), "texts")
+	tokens, err := caddyfile.Tokenize([]byte(block), "Testfile")
+	if err != nil {
+		return s, err
+	}
+	d := caddyfile.NewDispenser(tokens)
+	d.Next()
+	err = setting.ParseBlock(d, s.parsers(), "texts")
 	return s, err
 }
 
@@ -118,7 +122,7 @@ func TestABlockIsRefusedWithItsLine(t *testing.T) {
 
 func FuzzParseBlock(f *testing.F) {
 	for _, line := range []string{
-		"text a", "texts a b", "flag", "number 3", "size 16KiB", "duration 30d", "shared_secret {env.S}",
+		"text a", "texts a b", "flag", "number 3", "size 16KiB", "duration 30d", "shared_secret {env.S}", "text <<a<b",
 	} {
 		f.Add(line)
 	}
