@@ -171,6 +171,10 @@ func TestAMisconfiguredCaddyfileIsToldTheSettingTheLineAndWhatToWrite(t *testing
 		"Caddy's shorthand for a host": {
 			handlerBlock("principal {cert.cn}@{host}"), 5, []string{"principal: {http.request.host} comes from the request"},
 		},
+		"an audience from the request": {
+			handlerBlock("audience {http.request.host}"), 5,
+			[]string{"audience: ", "has a placeholder of the request", "use text, {env.*} or {file.*}"},
+		},
 		"a value that no certificate has": {
 			handlerBlock("principal {cert.name}"), 5, []string{"principal: unknown placeholder {cert.name}", "{cert.cn}"},
 		},

@@ -2,6 +2,7 @@ package esjwt
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pemfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
 )
 
@@ -44,16 +46,24 @@ func parseCertificates(content []byte) ([]*x509.Certificate, error) {
 	if cert, err := x509.ParseCertificate(content); err == nil {
 		return []*x509.Certificate{cert}, nil
 	}
+	blocks, damaged := pemfile.Blocks(content)
+	if damaged > 0 {
+		return nil, pemfile.ErrDamaged
+	}
 	var certs []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, content = pem.Decode(content); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
+	for _, block := range blocks {
+		der := block.Bytes
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE":
+		case "TRUSTED CERTIFICATE": // of OpenSSL, which puts more after the certificate
+			var cert asn1.RawValue
+			if _, err := asn1.Unmarshal(der, &cert); err == nil {
+				der = cert.FullBytes
+			}
+		default:
 			continue // it may be a private key in the same file
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := x509.ParseCertificate(der)
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d of the file cannot be read, "+
 				"nor would a TLS handshake accept it: %w", len(certs)+1, err)
@@ -61,7 +71,8 @@ func parseCertificates(content []byte) ([]*x509.Certificate, error) {
 		certs = append(certs, cert)
 	}
 	if len(certs) == 0 {
-		return nil, errors.New("there is no certificate in PEM or DER in it")
+		return nil, errors.New("there is no certificate in it: " +
+			"give the client's certificate in PEM or DER, not its key or its signing request")
 	}
 	return certs, nil
 }

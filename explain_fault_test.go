@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -274,4 +275,55 @@ func TestAnExplanationAsksAboutTheSiteOfEachHandler(t *testing.T) {
 	require.Equal(t, "checked against the client_auth of b.example.org, which ends the handshake", byIssuer["b"].Trust)
 	require.Equal(t, "checked against the client_auth of b.example.org, which ends the handshake", byIssuer["named"].Trust)
 	require.Equal(t, "no_certificate", byIssuer["c"].Reason, "its own pool would take it, but the site asks for none")
+}
+
+// TestEveryCertificateOfAFileIsExplained, or it is an error: one that was passed over would be missed, and the wrong
+// one blamed.
+func TestEveryCertificateOfAFileIsExplained(t *testing.T) {
+	ca := newAuthority(t, "clients authority")
+	leaf := ca.client("alice", "analysts").Certificate[0]
+	text := pemOf(leaf)
+	config := writeFile(t, "Caddyfile", []byte(siteFor(t, ca.file())))
+	trusted := append(bytes.Clone(leaf), 0x30, 0x00) // what OpenSSL adds: whom it trusts the certificate for
+	for name, c := range map[string]struct {
+		file []byte
+		says string
+	}{
+		"as openssl x509 -trustout writes it": {
+			pem.EncodeToMemory(&pem.Block{Type: "TRUSTED CERTIFICATE", Bytes: trusted}), `"alice"`,
+		}, // rustls/rustls#2079
+		"glued together": {append(bytes.TrimSpace(text), text...), "begin on a line of its own"}, // pomerium/pomerium#5645
+		"with a byte order mark in the middle": {
+			slices.Concat(text, []byte("\ufeff"), text), "begin on a line of its own",
+		}, // openssl/openssl#6281
+		"a key": {
+			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}), "there is no certificate in it",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := command(t, "explain", writeFile(t, "client.pem", c.file), "--json", "--config", config)
+			if err != nil {
+				out = err.Error()
+			}
+			require.Contains(t, out, c.says)
+		})
+	}
+}
+
+// TestAnEmptyTrustPoolIsNamed: a file with a byte order mark has no authority for Caddy.
+func TestAnEmptyTrustPoolIsNamed(t *testing.T) {
+	ca := newAuthority(t, "clients authority")
+	file := writeFile(t, "ca.pem", append([]byte("\ufeff"), pemOf(ca.cert.Raw)...))
+	explanations := explainAll(t, siteFor(t, file), ca.client("alice", "analysts").Certificate[0])
+	require.Len(t, explanations, 1)
+	require.Contains(t, explanations[0].Cause, "no authority in it: is its file PEM, without a byte order mark?")
+}
+
+// siteFor is the minimal site with a file of authorities, for commands that serve nothing.
+func siteFor(t *testing.T, clients string) string {
+	t.Helper()
+	return strings.NewReplacer(
+		"{{site}}", "es.example.com", "{{upstream}}", "127.0.0.1:1", "{{tls}}", "internal", "{{settings}}", "",
+		"{{clients}}", clients, "{{storage}}", t.TempDir(),
+	).Replace(minimal)
 }

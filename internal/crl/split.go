@@ -47,8 +47,7 @@ func split(data []byte) ([][]byte, error) {
 		}
 	}
 	if damaged > 0 {
-		return nil, errors.New("a PEM block in it is damaged: is it complete, " +
-			"does each line begin without blanks, and does it end with LF or CRLF?")
+		return nil, pemfile.ErrDamaged
 	}
 	return lists, nil
 }

@@ -197,6 +197,9 @@ func namesOf(pool *x509.CertPool) string {
 		return "the authorities of the system"
 	}
 	subjects := subjectsOf(pool)
+	if len(subjects) == 0 {
+		return "no authority in it: is its file PEM, without a byte order mark?"
+	}
 	var names []string
 	for _, subject := range subjects[:min(len(subjects), most)] {
 		names = append(names, nameOf(subject))

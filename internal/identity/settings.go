@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
@@ -139,6 +140,10 @@ func checkStaticText(t template) error {
 
 // staticText returns the value of a setting that can have {env.*} and {file.*} in it, but no other placeholders.
 func staticText(s string, resolve setting.Resolver) (string, error) {
+	if strings.Contains(s, "{http.") {
+		return "", fmt.Errorf("%s has a placeholder of the request: it must be the same for every client; "+
+			"use text, {env.*} or {file.*}", setting.Quoted(s))
+	}
 	t, err := parseTemplate(s, false, resolve)
 	if err != nil {
 		return "", err

@@ -8,7 +8,12 @@ package pemfile
 import (
 	"bytes"
 	"encoding/pem"
+	"errors"
 )
+
+// ErrDamaged is the error of a text with damaged blocks.
+var ErrDamaged = errors.New("a PEM block in it is damaged: is it complete, does it begin on a line of its own, " +
+	"does each line begin without blanks, and does it end with LF or CRLF?")
 
 // Count returns how many blocks begin in a text. It is quick even if the text is
 // large and not PEM.

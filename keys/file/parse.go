@@ -100,8 +100,7 @@ func parsePEM(content []byte) ([]parsedKey, error) {
 		keys = append(keys, key)
 	}
 	if damaged > 0 {
-		return nil, errors.New("a PEM block in it is damaged: is the file complete, " +
-			"does each line begin without blanks, and does it end with LF or CRLF?")
+		return nil, pemfile.ErrDamaged
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("it holds no private key: " + keyForms)
