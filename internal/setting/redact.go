@@ -41,12 +41,19 @@ func Quoted(value string) string {
 	return strconv.Quote(value)
 }
 
-var urlInText = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]+`)
+// urlInText matches a URL, and a text in quotes with a URL in it. A password can have a blank in it, or a quote, before
+// which there is a backslash then.
+var urlInText = regexp.MustCompile(`"(?:[^"\\]|\\.)*://(?:[^"\\]|\\.)*"|[A-Za-z][A-Za-z0-9+.-]*://[^\s"]+`)
 
 // WithRedactedURLs returns an error with each URL in its text [Redacted]. It is for errors of other packages, which
 // may print a URL of the configuration.
 func WithRedactedURLs(err error) error {
-	text := urlInText.ReplaceAllStringFunc(err.Error(), Redacted)
+	text := urlInText.ReplaceAllStringFunc(err.Error(), func(found string) string {
+		if quoted, err := strconv.Unquote(found); err == nil {
+			return strconv.Quote(Redacted(quoted))
+		}
+		return Redacted(found)
+	})
 	if text == err.Error() {
 		return err
 	}

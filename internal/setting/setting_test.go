@@ -283,7 +283,14 @@ func TestWithRedactedURLs(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
 		"a URL":          {`Get https://a:hunter2@b/c failed`, `Get https://xxxxx@b/c failed`},
 		"a URL in quote": {`Get "https://b/c?hunter2": EOF`, `Get "https://b/c?xxxxx": EOF`},
-		"two URLs":       {`https://a@b/ and ldap://c@d/`, `https://xxxxx@b/ and ldap://xxxxx@d/`},
+		"a password with a quote": {
+			`parse "https://u:pa\"hunter2@host/x": invalid userinfo`, `parse "a URL that cannot be read": invalid userinfo`,
+		},
+		"a password with a blank": {
+			`parse "https://u:pa hunter2@host/x": invalid userinfo`, `parse "a URL that cannot be read": invalid userinfo`,
+		},
+		"other quotes": {`"a" and "b" at https://c@d/`, `"a" and "b" at https://xxxxx@d/`},
+		"two URLs":     {`https://a@b/ and ldap://c@d/`, `https://xxxxx@b/ and ldap://xxxxx@d/`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
