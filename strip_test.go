@@ -29,9 +29,11 @@ func plainStrip(header http.Header, configured ...string) (left http.Header, siz
 	for _, line := range left["Connection"] {
 		for option := range strings.SplitSeq(line, ",") {
 			option = strings.Trim(option, " \t\r\n")
-			if strings.EqualFold(option, "upgrade") {
+			switch {
+			case option == "":
+			case strings.EqualFold(option, "upgrade"):
 				asked = true
-			} else {
+			default:
 				delete(left, http.CanonicalHeaderKey(option))
 			}
 		}
@@ -89,6 +91,7 @@ func FuzzStrip(f *testing.F) {
 	f.Add("Expect", "EXPECT", "upgrade", "h2c")
 	f.Add("Connection", "Upgrade", "Authorization", "websocket")
 	f.Add("", "\u212a", "", "")
+	f.Add("", "0", " ", "0")
 	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}})
 	f.Fuzz(func(t *testing.T, a, b, connection, upgrade string) {
 		header := http.Header{"Accept": {"*/*"}}
