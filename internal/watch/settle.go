@@ -12,7 +12,10 @@ import (
 const (
 	// A changed source is read every settleStep. It has settled when it stays the same for settleTime. After
 	// settleLimit nobody waits for it any longer.
-	settleStep  = 100 * time.Millisecond
+	//
+	// The step is a prime, so that it does not keep step with a writer. With 100 ms, and a job that writes a file
+	// in place every 50 ms, each reading could come while the file is emptied.
+	settleStep  = 97 * time.Millisecond
 	settleTime  = time.Second
 	settleLimit = 5 * time.Second
 

@@ -138,6 +138,28 @@ func TestAFileThatNeverRestsIsBelieved(t *testing.T) {
 	}
 }
 
+// TestReadingsDoNotKeepStepWithAWriter: with a reading every 100 ms, a file that is written in place every 50 ms
+// was found empty each time.
+func TestReadingsDoNotKeepStepWithAWriter(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "list")
+		require.NoError(t, os.WriteFile(file, []byte("version 0"+whole), 0o600))
+		w := start(t, file)
+		const emptied, every = 2 * time.Millisecond, 50 * time.Millisecond
+		time.Sleep(every - emptied/2) // so that it is empty at each multiple of 50 ms
+		for end := time.Now().Add(3 * watch.Latest); time.Now().Before(end); time.Sleep(every - emptied) {
+			require.NoError(t, os.Truncate(file, 0))
+			time.Sleep(emptied)
+			require.NoError(t, os.WriteFile(file, []byte(time.Now().String()+whole), 0o600))
+		}
+		synctest.Wait()
+		require.NotEmpty(t, w.looks)
+		for _, look := range w.looks {
+			require.True(t, strings.HasSuffix(look, whole), "%q was believed", look)
+		}
+	})
+}
+
 // TestAHalfWrittenFileIsNotBelieved, as long as it rests at all: half a deny list denies half of the
 // clients.
 func TestAHalfWrittenFileIsNotBelieved(t *testing.T) {
