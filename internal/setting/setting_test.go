@@ -512,10 +512,13 @@ func (m *parsedModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return setting.ParseString(d, &m.argument)
 }
 
-func TestAModuleIsFoundByItsName(t *testing.T) {
+func init() {
 	for _, id := range []caddy.ModuleID{"setting_test.one", "setting_test.two"} {
 		caddy.RegisterModule(module{id})
 	}
+}
+
+func TestAModuleIsFoundByItsName(t *testing.T) {
 	names := setting.ModuleNames("setting_test")
 	slices.Sort(names)
 	require.Equal(t, []string{"one", "two"}, names)
