@@ -26,7 +26,7 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.serveError(r, refuseCredentialAPI(), nil)
 	}
-	admitted := &admission{maxHeaderSize: h.MaxHeaderSize}
+	admitted := &admission{handler: h, maxHeaderSize: h.MaxHeaderSize}
 	defer func() {
 		own.takeBack(r.Header)
 		admitted.over.Store(true)

@@ -13,19 +13,18 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -192,7 +191,7 @@ type Handler struct {
 	optional         bool // whether Certificate is optional
 	noCredentialAPIs bool // whether CredentialAPIs are refused
 	logger, audit    *zap.Logger
-	warnings         warnings
+	warnings         throttle.Throttle
 	loggedSecret     sync.Once // warnOfLoggedSecret
 }
 
@@ -233,7 +232,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return h.serveError(r, refuseNoKey(err), client)
 		}
 	}
-	admitted := &admission{client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
+	admitted := &admission{handler: h, client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
 	defer h.takeBack(r.Header, admitted)
 	size += h.rewriter.inject(r.Header, admitted, t)
 	if h.secret != nil {
@@ -288,62 +287,6 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 	admitted.over.Store(true)
 }
 
-// announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the
-// access log has as user_id, more fields of the access log, and the variable that the transport reads.
-func announce(r *http.Request, admitted *admission) {
-	ctx := r.Context()
-	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.auth.user.id", admitted.client.Principal)
-	}
-	logDecision(r, admitted)
-	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
-}
-
-// logDecision puts what became of a request into the access log. If there are several decisions about a
-// request, or several handlers, the last one is logged.
-func logDecision(r *http.Request, decision *admission) {
-	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		fields.Set(zap.Object("elasticsearch_jwt", decision))
-	}
-}
-
-// admission is what became of a request, for the access log and for the transport.
-type admission struct {
-	client        *identity.Client // nil if the client has no certificate, but its own credentials
-	kid           string           // of the key that signed the token
-	reason        string           // of the refusal; empty if the request was let through
-	maxHeaderSize int
-	over          atomic.Bool // the next handler has returned
-
-	header     [1]string // the value of the first header that is injected, see inject
-	clientAuth []string  // ES-Client-Authentication, which the transport keeps out of the logs
-}
-
-// String returns the client's name, which Caddy shows for a placeholder of the variable.
-func (a *admission) String() string {
-	if a.client == nil {
-		return ""
-	}
-	return a.client.Name()
-}
-
-// GoString returns the same as String, so that %#v does not show the token.
-func (a *admission) GoString() string { return a.String() }
-
-// MarshalLogObject implements [zapcore.ObjectMarshaler].
-func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	if a.reason != "" {
-		enc.AddString("reason", a.reason)
-	}
-	if a.kid != "" {
-		enc.AddString("kid", a.kid)
-	}
-	if a.client != nil {
-		enc.AddString("certificate_serial", a.client.Serial)
-	}
-	return nil
-}
-
 // auditor returns a function that logs each token that is signed, with the certificate that it is signed for.
 func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(*signedToken) {
 	return func(t *signedToken) {
@@ -365,5 +308,4 @@ func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
-	_ zapcore.ObjectMarshaler     = (*admission)(nil)
 )

@@ -3,12 +3,12 @@ package esjwt
 import (
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
@@ -87,42 +87,27 @@ func (h *Handler) serveError(r *http.Request, err error, client *identity.Client
 // statusClientClosedRequest is the status that Caddy logs for a request whose client has gone.
 const statusClientClosedRequest = 499
 
-// warnings remembers when a refusal was last logged, so that refusals do not flood the log.
-type warnings struct {
-	mu   sync.Mutex
-	last map[string]time.Time // the last warning for each reason
-}
-
-// due reports whether to log a refusal for this reason now. It is logged once a minute. That a client has no
-// certificate is logged only once, because any port scanner causes it. Once is enough to find a mistake in the
-// configuration.
-func (w *warnings) due(reason string, now time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	last, warned := w.last[reason]
-	if warned && (reason == string(identity.NoCertificate) || now.Sub(last) < time.Minute) {
-		return false
-	}
-	if w.last == nil {
-		w.last = make(map[string]time.Time)
-	}
-	w.last[reason] = now
-	return true
-}
-
-// logRefusal logs a refusal if that is due, because often only the operator can do something about it.
+// logRefusal logs a refusal, because often only the operator can do something about it. It does so once a minute for
+// each reason and advice. That a client has no certificate is no more than worth a note, because any port scanner
+// causes it.
 func (h *Handler) logRefusal(r *http.Request, refusal *Refusal) {
-	if !h.warnings.due(refusal.Reason, time.Now()) {
+	times, due := h.warnings.Due(refusal.Error(), time.Now())
+	if !due {
 		return
+	}
+	level := zapcore.WarnLevel
+	if refusal.Reason == string(identity.NoCertificate) {
+		level = zapcore.InfoLevel
 	}
 	fields := []zap.Field{
 		zap.String("reason", refusal.Reason),
 		zap.String("advice", refusal.Detail),
+		zap.Int("times", times),
 		zap.String("remote_addr", r.RemoteAddr),
 		zap.Error(refusal.Unwrap()),
 	}
 	if !identity.HasNoCertificate(r.TLS) {
 		fields = append(fields, zap.String("certificate_serial", identity.Serial(r.TLS.PeerCertificates[0])))
 	}
-	h.logger.Warn("clients are being refused (this is logged once in a while)", fields...)
+	h.logger.Log(level, "clients are being refused (this is logged once a minute)", fields...)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/eserror"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
@@ -122,7 +123,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	metrics.refused(identity.TooLarge)
 	admitted.reason = string(identity.TooLarge)
-	return headersize.ErrorResponse(req, refuseTooLarge(admitted.maxHeaderSize).Error()), nil
+	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader,
+		refuseTooLarge(admitted.maxHeaderSize).Error()), nil
 }
 
 // hideClientAuth removes the client's own ES-Client-Authentication from the headers that reverse_proxy will log. ours

@@ -6,10 +6,7 @@
 package headersize
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 
 	"golang.org/x/net/http/httpguts"
@@ -77,35 +74,4 @@ func hostSize(host string) int {
 // size is that of the headers so far. The client's Host is sent twice, as Host and as X-Forwarded-Host.
 func Fits(size int, host string, limit int) bool {
 	return size+proxySize+hostSize(host)+len(host) <= limit
-}
-
-// ErrorResponse returns a response for a request that is too large for a node, in the form of Elasticsearch's own
-// errors. A transport returns it in the place of the node's response. If it returned an error, reverse_proxy would
-// take that for a failure of the node, and try the next one.
-func ErrorResponse(r *http.Request, reason string) *http.Response {
-	const status = http.StatusRequestHeaderFieldsTooLarge
-	if r.Body != nil {
-		_ = r.Body.Close()
-	}
-	type cause struct {
-		Type   string `json:"type"`
-		Reason string `json:"reason"`
-	}
-	type causes struct {
-		RootCause []cause `json:"root_cause"`
-		cause
-	}
-	why := cause{"too_long_http_header_exception", reason} // as Elasticsearch names it
-	body, _ := json.Marshal(map[string]any{"error": causes{[]cause{why}, why}, "status": status})
-	return &http.Response{
-		StatusCode:    status,
-		Status:        fmt.Sprintf("%d %s", status, http.StatusText(status)),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        http.Header{"Content-Type": {"application/json"}},
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
-		Request:       r,
-	}
 }
