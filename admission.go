@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 
@@ -9,18 +10,53 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
-// announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the
-// access log has as user_id, more fields of the access log, and the variable that the transport reads.
-func announce(r *http.Request, admitted *admission) {
+// announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the access
+// log has as user_id, more fields of the access log, and the variable that the transport reads. It sets the headers as
+// well, unless the transport does. Then nobody else sees them.
+func (h *Handler) announce(r *http.Request, admitted *admission) {
 	ctx := r.Context()
-	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.auth.user.id", admitted.client.Principal)
+	if admitted.client != nil {
+		if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+			repl.Set("http.auth.user.id", admitted.client.Principal)
+		}
+		logDecision(r, admitted)
 	}
-	logDecision(r, admitted)
 	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
+	if h.delivered.Load() {
+		return
+	}
+	h.rewriter.set(r.Header, admitted, &admitted.injected)
+	if h.secret != nil && admitted.client != nil {
+		setSharedSecret(r.Header, h.secret.Get())
+	}
+}
+
+// takeBack removes everything that announce has added to the headers, and ends the admission. It is deferred, so that
+// it does so even if the next handler panics.
+func (h *Handler) takeBack(header http.Header, admitted *admission) {
+	// The variable itself stays: a transport that dials a connection for a later request may be reading the
+	// variables at this moment.
+	admitted.over.Store(true)
+	h.rewriter.takeBack(header)
+	if admitted.token == nil {
+		admitted.own.takeBack(header)
+	}
+	if h.secret != nil {
+		delete(header, clientAuthHeader)
+	}
+}
+
+// sizeOf returns the size of the headers that the handler or the transport sets for an admission.
+func (h *Handler) sizeOf(admitted *admission) int {
+	size := h.rewriter.size(admitted)
+	if h.secret != nil {
+		size += headersize.Line(clientAuthHeader, sharedSecret(h.secret.Get()))
+	}
+	return size
 }
 
 // logDecision puts what became of a request into the access log. If there are several decisions about a
@@ -31,17 +67,37 @@ func logDecision(r *http.Request, decision *admission) {
 	}
 }
 
-// admission is what became of a request, for the access log and for the transport.
+// admission is what became of a request. The handler decides on it, and the transport delivers the request with the
+// headers that follow from it, whatever stands between the two.
 type admission struct {
-	handler       *Handler         // that let the request in; nil if none did
-	client        *identity.Client // nil if the client has no certificate, but its own credentials
-	kid           string           // of the key that signed the token
-	reason        string           // of the refusal; empty if the request was let through
-	maxHeaderSize int
-	over          atomic.Bool // the next handler has returned
+	handler *Handler         // that let the request in; nil if none did
+	client  *identity.Client // nil if the client has no certificate, but its own credentials
+	token   *signedToken     // of the client; nil if it has its own credentials
+	own     credentials      // the client's own, if it has no certificate
+	reason  string           // of the refusal; empty if the request was let in
+	over    atomic.Bool      // the handler has returned, or another one has refused the request
 
-	header     [1]string // the value of the first header that is injected, see inject
-	clientAuth []string  // ES-Client-Authentication, which the transport keeps out of the logs
+	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
+	// its own, because net/http may still read the transport's when other handlers edit theirs.
+	injected, delivered [1]string
+}
+
+// admissionOf returns the admission of a request, or nil if the request is not let in (any more).
+func admissionOf(ctx context.Context) *admission {
+	// A variable of this name can also be set by `vars`, but not with a value of this type.
+	a, ok := caddyhttp.GetVar(ctx, authenticatedVar).(*admission)
+	if !ok || a.over.Load() {
+		return nil
+	}
+	return a
+}
+
+// kid returns the ID of the key that signed the token, or nothing if there is none.
+func (a *admission) kid() string {
+	if a.token == nil {
+		return ""
+	}
+	return a.token.kid
 }
 
 // String returns the client's name, which Caddy shows for a placeholder of the variable.
@@ -60,8 +116,8 @@ func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if a.reason != "" {
 		enc.AddString("reason", a.reason)
 	}
-	if a.kid != "" {
-		enc.AddString("kid", a.kid)
+	if kid := a.kid(); kid != "" {
+		enc.AddString("kid", kid)
 	}
 	if a.client != nil {
 		enc.AddString("certificate_serial", a.client.Serial)

@@ -19,40 +19,36 @@ import (
 // credentials could run as the proxy.
 func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	own, ok := ownCredentials(r.Header)
-	size, _ := h.rewriter.strip(r)
+	size := h.rewriter.strip(r).size
 	if !ok {
 		return h.serveError(r, refuseNoCredentials(), nil)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.serveError(r, refuseCredentialAPI(), nil)
 	}
-	admitted := &admission{handler: h, maxHeaderSize: h.MaxHeaderSize}
-	defer func() {
-		own.takeBack(r.Header)
-		admitted.over.Store(true)
-	}()
-	size += own.set(r.Header)
-	if err := h.fits(size, r); err != nil {
+	if err := h.fits(size+own.size(), r); err != nil {
 		return h.serveError(r, err, nil)
 	}
 	if h.app.signed(own.token68) {
 		return h.serveError(r, refuseReplayedToken(), nil)
 	}
-	caddyhttp.SetVar(r.Context(), authenticatedVar, admitted)
+	admitted := &admission{handler: h, own: own}
+	defer h.takeBack(r.Header, admitted)
+	h.announce(r, admitted)
 	metrics.ownCredentials.Inc()
 	if own.clientAuth != "" {
-		defer h.warnOfLoggedSecret(admitted)
+		defer h.warnOfLoggedSecret()
 	}
 	return next.ServeHTTP(w, r)
 }
 
 // warnOfLoggedSecret warns, once, that Caddy's log may have a client's own shared secret in it: Caddy keeps
 // the request for its log before any handler sees it.
-func (h *Handler) warnOfLoggedSecret(admitted *admission) {
+func (h *Handler) warnOfLoggedSecret() {
 	h.loggedSecret.Do(func() {
 		advice := "filter it out of every log with " +
 			"log { format filter { wrap json fields { request>headers>" + clientAuthHeader + " delete } } }"
-		if admitted.clientAuth == nil {
+		if !h.delivered.Load() {
 			advice += ", and use `transport elasticsearch_jwt`, which keeps it out of those of reverse_proxy"
 		}
 		h.logger.Warn("a client has sent an "+clientAuthHeader+" of its own, "+
@@ -92,18 +88,25 @@ func ownCredentials(h http.Header) (own credentials, ok bool) {
 }
 
 // set puts the credentials back into the headers of a request that was stripped, and returns their size.
-func (c credentials) set(h http.Header) (size int) {
+func (c *credentials) set(h http.Header) (size int) {
 	h["Authorization"] = []string{c.authorization}
-	size = headersize.Line("Authorization", c.authorization)
 	if c.clientAuth != "" {
 		h[clientAuthHeader] = []string{c.clientAuth}
+	}
+	return c.size()
+}
+
+// size returns the size of the headers that set sets.
+func (c *credentials) size() int {
+	size := headersize.Line("Authorization", c.authorization)
+	if c.clientAuth != "" {
 		size += headersize.Line(clientAuthHeader, c.clientAuth)
 	}
 	return size
 }
 
 // takeBack removes what set has put there.
-func (c credentials) takeBack(h http.Header) {
+func (c *credentials) takeBack(h http.Header) {
 	delete(h, "Authorization")
 	delete(h, clientAuthHeader)
 }

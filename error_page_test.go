@@ -3,6 +3,7 @@ package esjwt_test
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -11,36 +12,45 @@ import (
 )
 
 // TestAnErrorPageHasNoCredentials: what the handler has let in is over when it returns. An error page that comes from
-// the cluster, through the transport, must carry neither the shared secret nor what the client sent itself.
+// the cluster must carry neither the token nor what the client sent itself. The transport elasticsearch_jwt does not
+// even ask the cluster for it.
 func TestAnErrorPageHasNoCredentials(t *testing.T) {
-	secret := writeFile(t, "secret", []byte("hunter2hunter2hunter2"))
-	site := strings.Replace(minimal, "	reverse_proxy {{upstream}}\n", `	reverse_proxy 127.0.0.1:1 {
-		transport elasticsearch_jwt
-	}
+	withErrorPage := func(settings, transport string) string {
+		return strings.NewReplacer("{{settings}}", settings, "	reverse_proxy {{upstream}}\n", `	reverse_proxy 127.0.0.1:1
 	handle_errors {
 		reverse_proxy {{upstream}} {
-			transport elasticsearch_jwt {
-				shared_secret {file.`+secret+`}
-			}
+			transport `+transport+`
 		}
 	}
-`, 1)
-	requireNone := func(t *testing.T, s *scene) {
-		t.Helper()
-		r := s.upstream.last(t)
-		require.Empty(t, r.Header["Authorization"])
-		require.Empty(t, r.Header["Es-Client-Authentication"])
+`).Replace(minimal)
 	}
-	t.Run("of a client that was let in", func(t *testing.T) {
-		s := newSceneOf(t, strings.Replace(site, "		{{settings}}\n", "", 1))
-		s.get(s.httpClient(s.clients.client("alice", "analysts")), "/")
-		requireNone(t, s)
-	})
-	t.Run("of a client with credentials of its own", func(t *testing.T) {
-		s := newSceneOf(t, strings.Replace(site, "{{settings}}", "certificate optional", 1))
-		s.get(s.httpClient(), "/", "Authorization", "Basic YTpi", "ES-Client-Authentication", "SharedSecret own")
-		requireNone(t, s)
-	})
+	for transport, status := range map[string]int{"http": http.StatusOK, "elasticsearch_jwt": http.StatusBadGateway} {
+		requireNone := func(t *testing.T, s *scene, a answer) {
+			t.Helper()
+			require.Equal(t, status, a.StatusCode, a.body)
+			if status != http.StatusOK {
+				require.Contains(t, a.body, "not_admitted")
+				require.Contains(t, a.body, "handle_errors")
+				s.upstream.requireNone(t)
+				return
+			}
+			r := s.upstream.last(t)
+			require.Empty(t, r.Header["Authorization"])
+			require.Empty(t, r.Header["Es-Client-Authentication"])
+		}
+		t.Run(transport+" of a client that was let in", func(t *testing.T) {
+			s := newSceneOf(t, withErrorPage("", transport))
+			requireNone(t, s, s.get(s.httpClient(s.clients.client("alice", "analysts")), "/"))
+		})
+		t.Run(transport+" of a client with credentials of its own", func(t *testing.T) {
+			s := newSceneOf(t, withErrorPage("certificate optional", transport))
+			requireNone(t, s, s.get(s.httpClient(), "/", "Authorization", "Basic YTpi", "ES-Client-Authentication", "SharedSecret own"))
+		})
+		t.Run(transport+" of a client that was refused", func(t *testing.T) {
+			s := newSceneOf(t, withErrorPage("", transport))
+			requireNone(t, s, s.get(s.httpClient(), "/", "Authorization", "Basic YTpi"))
+		})
+	}
 }
 
 // TestWhatTLSVerifiedMustBeForClients: whoever verified a certificate, one for servers alone is nobody here.

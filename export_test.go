@@ -31,6 +31,9 @@ func (a *App) Started() { _ = startedHandler{a}.Handle(context.Background(), cad
 // OnceStarted has something done in its turn with the app's events.
 func (a *App) OnceStarted(send func()) { a.onceStarted(send) }
 
+// Deliver tells the handler that the transport sets the headers, as [App.Start] does.
+func (h *Handler) Deliver() { h.delivered.Store(true) }
+
 // Explained is the principal of a certificate, or the reason for which it has none.
 func (h *Handler) Explained(sent ...*x509.Certificate) string {
 	e := h.explain(sent, time.Now())

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -192,7 +193,10 @@ type Handler struct {
 	noCredentialAPIs bool // whether CredentialAPIs are refused
 	logger, audit    *zap.Logger
 	warnings         throttle.Throttle
-	loggedSecret     sync.Once // warnOfLoggedSecret
+
+	// every reverse_proxy behind the handler has the transport elasticsearch_jwt, which sets the headers itself
+	delivered    atomic.Bool
+	loggedSecret sync.Once // warnOfLoggedSecret
 }
 
 // CaddyModule returns the Caddy module information.
@@ -215,7 +219,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.optional && identity.HasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
 	}
-	size, upgrade := h.rewriter.strip(r)
+	found := h.rewriter.strip(r)
 
 	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now.Unix())
 	if err != nil {
@@ -232,18 +236,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return h.serveError(r, refuseNoKey(err), client)
 		}
 	}
-	admitted := &admission{handler: h, client: client, kid: t.kid, maxHeaderSize: h.MaxHeaderSize}
-	defer h.takeBack(r.Header, admitted)
-	size += h.rewriter.inject(r.Header, admitted, t)
-	if h.secret != nil {
-		size += setSharedSecret(r.Header, h.secret.Get())
-	}
-	if err := h.fits(size, r); err != nil {
+	admitted := &admission{handler: h, client: client, token: t}
+	if err := h.fits(found.size+h.sizeOf(admitted), r); err != nil {
 		return h.serveError(r, err, client)
 	}
-	announce(r, admitted)
+	defer h.takeBack(r.Header, admitted)
+	h.announce(r, admitted)
 	metrics.authenticated.Inc()
-	if upgrade || r.Method == http.MethodConnect {
+	if found.authorization {
+		h.noteReplaced(r, client)
+	}
+	if found.upgrade || r.Method == http.MethodConnect {
 		return h.serveUpgraded(w, r, next, admitted)
 	}
 	return next.ServeHTTP(w, r)
@@ -273,18 +276,6 @@ func (h *Handler) fits(size int, r *http.Request) error {
 		return nil
 	}
 	return refuseTooLarge(h.MaxHeaderSize)
-}
-
-// takeBack removes everything that ServeHTTP has added to the headers. It is deferred, so that it does so even
-// if the next handler panics.
-func (h *Handler) takeBack(header http.Header, admitted *admission) {
-	h.rewriter.takeBack(header)
-	if h.secret != nil {
-		delete(header, clientAuthHeader)
-	}
-	// The variable itself stays: a transport that dials a connection for a later request may be reading the
-	// variables at this moment.
-	admitted.over.Store(true)
 }
 
 // auditor returns a function that logs each token that is signed, with the certificate that it is signed for.

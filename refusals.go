@@ -48,6 +48,26 @@ func refuseTooLarge(limit int) *Refusal {
 		"if http.max_header_size is larger, say so with max_header_size", limit)
 }
 
+// refuseNotAdmitted says which mistake in the routes has most likely led a request to the transport.
+func refuseNotAdmitted(r *http.Request) *Refusal {
+	ctx := r.Context()
+	refused := false
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		_, refused = repl.Get("http.elasticsearch_jwt.reason")
+	}
+	switch _, ended := caddyhttp.GetVar(ctx, authenticatedVar).(*admission); {
+	case refused:
+		return identity.Refuse(identity.NotAdmitted, "elasticsearch_jwt has refused the request, and it came here all the "+
+			"same: take this reverse_proxy out of handle_errors")
+	case ended:
+		return identity.Refuse(identity.NotAdmitted, "elasticsearch_jwt had let the request in, but that is over: "+
+			"take this reverse_proxy out of handle_errors")
+	default:
+		return identity.Refuse(identity.NotAdmitted, "no elasticsearch_jwt has seen the request: "+
+			"put one in front of this reverse_proxy, into the same handle or route block; inside route, above it")
+	}
+}
+
 // refuseNoKey keeps err from the client. The log has it.
 func refuseNoKey(err error) *Refusal {
 	return identity.Refuse(identity.NoKey, "there is no key to sign with right now: "+
@@ -74,6 +94,9 @@ func (h *Handler) serveError(r *http.Request, err error, client *identity.Client
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	if before := admissionOf(r.Context()); before != nil {
+		before.over.Store(true) // another handler has let the request in, and this one has the last word
 	}
 	metrics.refused(identity.Reason(refusal.Reason))
 	logDecision(r, &admission{client: client, reason: refusal.Reason})
@@ -110,4 +133,17 @@ func (h *Handler) logRefusal(r *http.Request, refusal *Refusal) {
 		fields = append(fields, zap.String("certificate_serial", identity.Serial(r.TLS.PeerCertificates[0])))
 	}
 	h.logger.Log(level, "clients are being refused (this is logged once a minute)", fields...)
+}
+
+// noteReplaced notes that a client with a certificate has sent an Authorization of its own. That does no harm, but its
+// user may believe that it counts.
+func (h *Handler) noteReplaced(r *http.Request, client *identity.Client) {
+	if times, due := h.warnings.Due("replaced", time.Now()); due {
+		h.logger.Info("a client's own Authorization was replaced, since its certificate says who it is: "+
+			"leave one of them out (this is logged once a minute)",
+			zap.String("user", client.Name()),
+			zap.Int("times", times),
+			zap.String("remote_addr", r.RemoteAddr),
+		)
+	}
 }

@@ -131,30 +131,37 @@ func foldRune(r rune) rune {
 	return r
 }
 
+// stripped is what strip has found in a request.
+type stripped struct {
+	size          int  // of the headers that are left
+	upgrade       bool // they ask for an upgrade of the connection
+	authorization bool // there was an Authorization
+}
+
 // strip removes every identity header from the request, and what could add or remove one later: Expect,
 // trailers, and the options of Connection. It changes the request in place, and what it removes never comes
-// back, not even for an error page. It returns the size of the headers that are left, and whether they ask
-// for an upgrade of the connection.
+// back, not even for an error page.
 //
 // It is a loop over the headers, with no look-ups, because it runs for each request.
-func (rw *rewriter) strip(r *http.Request) (size int, upgrade bool) {
+func (rw *rewriter) strip(r *http.Request) (found stripped) {
 	connection := false
 	for name, values := range r.Header {
 		switch {
 		case rw.protects(name), name == "Trailer":
+			found.authorization = found.authorization || name == "Authorization"
 			delete(r.Header, name)
 			continue
 		case name == "Connection", name == "Upgrade":
 			connection = true
 		}
-		size += headersize.Lines(name, values)
+		found.size += headersize.Lines(name, values)
 	}
 	// reverse_proxy forwards trailers, which could be identity headers. No client of Elasticsearch needs them.
 	r.Trailer = nil
 	if connection {
-		upgrade = dropConnection(r.Header)
+		found.upgrade = dropConnection(r.Header)
 	}
-	return size, upgrade
+	return found
 }
 
 // dropConnection removes the headers that Connection names (RFC 9110 section 7.6.1). reverse_proxy does that
@@ -183,33 +190,72 @@ func dropConnection(h http.Header) (upgrade bool) {
 	return true
 }
 
-// inject sets the headers that tell a node who the client is, and returns their size. Each has exactly one
-// value, in a slice of its own, because other handlers edit values in place.
+// set sets the headers that tell a node who the client is, and returns their size. Each has exactly one value, in a
+// slice of its own, because other handlers edit values in place.
 //
-// The slice of the first header is in the admission, which spares an allocation. The admission is of this
-// request alone, and nothing else uses that place. So what other handlers do to the slice does not reach
-// another request: a change of its value stays in there, and append makes a new slice, because this one is
-// full.
-func (rw *rewriter) inject(h http.Header, admitted *admission, t *signedToken) (size int) {
-	values := admitted.header[:]
+// The slice of the first header is a place in the admission, which spares an allocation. The admission is of this
+// request alone, and nothing else uses that place. So what other handlers do to the slice does not reach another
+// request: a change of its value stays in there, and append makes a new slice, because this one is full.
+func (rw *rewriter) set(h http.Header, a *admission, first *[1]string) (size int) {
+	if a.token == nil {
+		return a.own.set(h)
+	}
+	values := first[:]
 	for i := range rw.headers {
-		header, value := &rw.headers[i], admitted.client.Headers[i]
-		if value == "" {
-			value = header.WithToken(t.authorization)
-		}
+		value := rw.value(i, a)
 		if i > 0 {
 			values = make([]string, 1)
 		}
-		values[0] = value
-		h[header.Name] = values
-		size += headersize.Line(header.Name, value)
+		if values[0] != value { // else net/http may be reading it, for an earlier attempt at another node
+			values[0] = value
+		}
+		h[rw.headers[i].Name] = values
+		size += headersize.Line(rw.headers[i].Name, value)
 	}
 	return size
 }
 
-// takeBack removes what inject has set, so that neither handle_errors nor a log sees it.
+// onlyAuthorization reports whether Authorization is the only header that is set.
+func (rw *rewriter) onlyAuthorization() bool {
+	return len(rw.headers) == 1 && rw.headers[0].Name == "Authorization"
+}
+
+// value returns the value of one of the headers.
+func (rw *rewriter) value(i int, a *admission) string {
+	if value := a.client.Headers[i]; value != "" {
+		return value
+	}
+	return rw.headers[i].WithToken(a.token.authorization)
+}
+
+// size returns the size of the headers that set would set.
+func (rw *rewriter) size(a *admission) (size int) {
+	if a.token == nil {
+		return a.own.size()
+	}
+	for i := range rw.headers {
+		size += headersize.Line(rw.headers[i].Name, rw.value(i, a))
+	}
+	return size
+}
+
+// takeBack removes what set has set, so that neither handle_errors nor a log sees it.
 func (rw *rewriter) takeBack(h http.Header) {
 	for i := range rw.headers {
 		delete(h, rw.headers[i].Name)
 	}
+}
+
+// sweep removes every identity header that was put into a request behind the handler, by header_up for example. It
+// returns the size of the headers that are left. It does not touch what an earlier attempt at another node has set,
+// which is in the place sent: net/http may still be reading these headers.
+func (rw *rewriter) sweep(h http.Header, sent *[1]string) (size int) {
+	for name, values := range h {
+		if rw.protects(name) && (len(values) != 1 || &values[0] != &sent[0]) {
+			delete(h, name)
+			continue
+		}
+		size += headersize.Lines(name, values)
+	}
+	return size
 }

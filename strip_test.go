@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
@@ -74,11 +75,23 @@ func requireStripped(t *testing.T, rw *rewriter, header http.Header, configured 
 	t.Helper()
 	want, wantSize, wantUpgrade := plainStrip(header, configured...)
 	r := &http.Request{Header: header.Clone(), Trailer: http.Header{"Authorization": nil}}
-	size, upgrade := rw.strip(r)
+	found := rw.strip(r)
 	require.Equal(t, want, r.Header)
-	require.Equal(t, wantSize, size)
-	require.Equal(t, wantUpgrade, upgrade)
+	require.Equal(t, wantSize, found.size)
+	require.Equal(t, wantUpgrade, found.upgrade)
+	require.Equal(t, header["Authorization"] != nil && r.Header["Authorization"] == nil, found.authorization)
 	require.Nil(t, r.Trailer)
+
+	swept := header.Clone() // by the transport, to which Connection and Trailer are no more than headers
+	size := rw.sweep(swept, new([1]string))
+	left := http.Header{}
+	for name, values := range header {
+		if !plainProtects(name, configured) {
+			left[name] = values
+		}
+	}
+	require.Equal(t, left, swept)
+	require.Equal(t, headersize.Of(left), size)
 }
 
 // FuzzStrip: whatever the headers are, no more and no less than the protected ones goes.
@@ -139,7 +152,8 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}})
 	inject := func() http.Header {
 		h := http.Header{}
-		rw.inject(h, &admission{client: client}, new(signedToken))
+		admitted := &admission{client: client, token: new(signedToken)}
+		require.Equal(t, rw.size(admitted), rw.set(h, admitted, &admitted.injected))
 		return h
 	}
 	want := http.Header{"Authorization": {"Bearer a.b.c"}, "X-User": {"alice"}}
@@ -169,9 +183,9 @@ func TestStripReportsWhatMayUpgrade(t *testing.T) {
 	for connection, want := range asked {
 		for protocol, isWebSocket := range map[string]bool{"websocket": true, "WebSocket": true, "h2c": false} {
 			r := &http.Request{Header: http.Header{"Connection": {connection}, "Upgrade": {protocol}}}
-			_, upgrade := rw.strip(r)
-			require.Equal(t, want && isWebSocket, upgrade, "%s %s", connection, protocol)
-			require.Equal(t, upgrade, r.Header["Upgrade"] != nil)
+			found := rw.strip(r)
+			require.Equal(t, want && isWebSocket, found.upgrade, "%s %s", connection, protocol)
+			require.Equal(t, found.upgrade, r.Header["Upgrade"] != nil)
 		}
 	}
 }

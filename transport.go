@@ -4,17 +4,20 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/eserror"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -35,18 +38,25 @@ const (
 	idleConnsPerHost = 512
 )
 
+// sharedSecret returns the value of the header by which Elasticsearch recognizes the proxy.
+func sharedSecret(secret string) string { return "SharedSecret " + secret }
+
 // setSharedSecret sets the header by which Elasticsearch recognizes the proxy, and returns its size.
 func setSharedSecret(h http.Header, secret string) (size int) {
-	value := "SharedSecret " + secret
+	value := sharedSecret(secret)
 	h[clientAuthHeader] = []string{value}
 	return headersize.Line(clientAuthHeader, value)
 }
 
 // Transport is Caddy's http transport, with the same settings, made for the nodes of a cluster:
 //
-//   - It adds the shared secret of an Elasticsearch JWT realm to requests that elasticsearch_jwt has let
-//     through with a certificate. The log lines of reverse_proxy, which print almost every header, do not
-//     have it. They do not have a client's own ES-Client-Authentication either.
+//   - It has the last word on who a request is from: it removes the identity headers that header_up or a
+//     handler behind elasticsearch_jwt has set, and sets those that follow from the client's certificate.
+//   - It sends only what elasticsearch_jwt has let in. It answers any other request with 502 and the reason
+//     not_admitted. Active health checks are sent as they are.
+//   - It adds the shared secret of an Elasticsearch JWT realm to requests of clients with a certificate.
+//     The log lines of reverse_proxy, which print almost every header, do not have it. They do not have a
+//     client's own ES-Client-Authentication either.
 //   - It never sends a node more headers than it reads (see max_header_size of elasticsearch_jwt), also if
 //     header_up has added some. It answers such a request with 431.
 //   - It keeps 512 idle connections to each node, unless keepalive_idle_conns_per_host says otherwise.
@@ -61,8 +71,10 @@ type Transport struct {
 	// noticed. Default: none.
 	SharedSecret string `json:"shared_secret,omitempty"`
 
-	secret *watch.Setting[string]
-	nodes  *retry.Transport
+	secret   *watch.Setting[string]
+	nodes    *retry.Transport
+	logger   *zap.Logger
+	warnings throttle.Throttle
 }
 
 // CaddyModule returns the Caddy module information.
@@ -75,6 +87,7 @@ func (*Transport) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the transport.
 func (t *Transport) Provision(ctx caddy.Context) error {
+	t.logger = ctx.Logger()
 	if t.SharedSecret != "" {
 		var err error
 		if t.secret, err = setting.WatchHeaderSecret(t.SharedSecret, ctx.Logger()); err != nil {
@@ -99,44 +112,81 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// RoundTrip implements [http.RoundTripper].
+// RoundTrip implements [http.RoundTripper]. It is the last code that sees a request before the node does, below
+// header_up and every handler, so it has the last word on who the request is from.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	admitted, ok := caddyhttp.GetVar(req.Context(), authenticatedVar).(*admission)
-	if !ok || admitted.over.Load() {
-		// It is a health check, or a request that did not come through elasticsearch_jwt.
-		admitted = &admission{maxHeaderSize: headersize.Default}
+	admitted := admissionOf(req.Context())
+	switch {
+	case admitted != nil:
+	case isHealthCheck(req):
+		return t.nodes.Send(req, "", "")
+	default:
+		return t.refuse(req), nil
 	}
-	ours := *req // a copy: reverse_proxy logs its own request, which must not have the secret
-	ours.Header = maps.Clone(req.Header)
-	if admitted.client != nil && t.secret != nil {
-		setSharedSecret(ours.Header, t.secret.Get())
-	}
-	if ok {
-		admitted.hideClientAuth(req.Header, ours.Header)
-	}
-	if headersize.Request(&ours) <= admitted.maxHeaderSize {
+	limit := admitted.handler.MaxHeaderSize
+	out, size := t.deliver(req, admitted)
+	if size <= limit {
 		node, _ := reverseproxy.GetDialInfo(req.Context())
-		res, err := t.nodes.Send(&ours, node.Address, admitted.kid)
+		res, err := t.nodes.Send(out, node.Address, admitted.kid())
 		if err == nil || !isHeaderListTooLarge(err) {
 			return res, err
 		}
 	}
 	metrics.refused(identity.TooLarge)
 	admitted.reason = string(identity.TooLarge)
-	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader,
-		refuseTooLarge(admitted.maxHeaderSize).Error()), nil
+	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refuseTooLarge(limit).Error()), nil
 }
 
-// hideClientAuth removes the client's own ES-Client-Authentication from the headers that reverse_proxy will log. ours
-// are a copy of them, which is sent, and keeps it. If the attempt fails, reverse_proxy may send the request to
-// another node, so hideClientAuth remembers the header and puts it into the copy for the next attempt.
-func (a *admission) hideClientAuth(logged, ours http.Header) {
-	if values, ok := logged[clientAuthHeader]; ok {
-		a.clientAuth = values
-		delete(logged, clientAuthHeader)
-	} else if _, set := ours[clientAuthHeader]; !set && a.clientAuth != nil {
-		ours[clientAuthHeader] = a.clientAuth
+// deliver returns the request to send, and the size of its headers: without any identity header, whoever put it there,
+// but those of the admission.
+//
+// The request is reverse_proxy's own, so it is changed in place, as long as nothing in it is a secret that the log lines
+// of reverse_proxy would print. They do not print an Authorization.
+func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.Request, size int) {
+	h := admitted.handler
+	secret := t.secret
+	if secret == nil {
+		secret = h.secret
 	}
+	if admitted.client == nil {
+		secret = nil // it says that the proxy vouches for the client
+	}
+	req.Trailer = nil
+	out = req
+	size = h.rewriter.sweep(req.Header, &admitted.delivered)
+	if secret != nil || admitted.own.clientAuth != "" || !h.rewriter.onlyAuthorization() {
+		own := *req
+		own.Header = maps.Clone(req.Header)
+		out = &own
+	}
+	size += h.rewriter.set(out.Header, admitted, &admitted.delivered)
+	if secret != nil {
+		size += setSharedSecret(out.Header, secret.Get())
+	}
+	return out, headersize.Sent(out, size)
+}
+
+// isHealthCheck reports whether a request is one of reverse_proxy's active health checks. They are no client's: Caddy
+// gives variables to each request that it gets.
+func isHealthCheck(req *http.Request) bool {
+	return req.Context().Value(caddyhttp.VarsCtxKey) == nil
+}
+
+// refuse answers a request that no handler has let in.
+func (t *Transport) refuse(req *http.Request) *http.Response {
+	refusal := refuseNotAdmitted(req)
+	metrics.refused(identity.NotAdmitted)
+	logDecision(req, &admission{reason: refusal.Reason})
+	if times, due := t.warnings.Due(refusal.Error(), time.Now()); due {
+		t.logger.Error("requests that no elasticsearch_jwt has let in are not sent (this is logged once a minute)",
+			zap.String("reason", refusal.Reason),
+			zap.String("advice", refusal.Detail),
+			zap.Int("times", times),
+			zap.String("host", req.Host),
+			zap.String("remote_addr", req.RemoteAddr),
+		)
+	}
+	return eserror.Response(req, identity.NotAdmitted.Status(), eserror.Security, refusal.Error())
 }
 
 // isHeaderListTooLarge reports whether an error says that the headers are larger than a node reads over HTTP/2

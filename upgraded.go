@@ -47,7 +47,7 @@ func (h *Handler) serveUpgraded(
 	if err != nil {
 		return h.serveError(r, refusal, admitted.client) // it had not been upgraded yet
 	}
-	logDecision(r, &admission{client: admitted.client, kid: admitted.kid, reason: refusal.Reason})
+	logDecision(r, &admission{client: admitted.client, token: admitted.token, reason: refusal.Reason})
 	h.logger.Warn("an upgraded connection was ended: its client is no longer let in",
 		zap.String("reason", refusal.Reason),
 		zap.String("advice", refusal.Detail),

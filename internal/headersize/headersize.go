@@ -48,17 +48,22 @@ func Lines(name string, values []string) int {
 	return size
 }
 
-// Request returns an upper limit for the bytes of header lines that net/http sends for a request.
-func Request(r *http.Request) int {
+// Of returns how many bytes the lines of all headers have.
+func Of(h http.Header) (size int) {
+	for name, values := range h {
+		size += Lines(name, values)
+	}
+	return size
+}
+
+// Sent returns an upper limit for the bytes of header lines that net/http sends for a request whose own headers have
+// this size.
+func Sent(r *http.Request, size int) int {
 	host := r.Host
 	if host == "" {
 		host = r.URL.Host
 	}
-	size := len("Host: \r\n") + hostSize(host) + wireSize
-	for name, values := range r.Header {
-		size += Lines(name, values)
-	}
-	return size
+	return size + len("Host: \r\n") + hostSize(host) + wireSize
 }
 
 // hostSize returns how many bytes a Host has when net/http sends it. It sends a name beyond ASCII in Punycode, which can

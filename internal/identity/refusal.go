@@ -26,17 +26,18 @@ const (
 	NoKey         Reason = "no_key"
 	RefusedAPI    Reason = "credential_api"
 	NoPath        Reason = "no_path"
+	NotAdmitted   Reason = "not_admitted"
 )
 
 // Reasons are all reasons.
 var Reasons = []Reason{
 	NoCertificate, ReplayedToken, Unverified, Expired, Revoked, NoPrincipal, InvalidName, InvalidGroup,
-	NoClaim, TooLarge, Misdirected, NoKey, RefusedAPI, NoPath,
+	NoClaim, TooLarge, Misdirected, NoKey, RefusedAPI, NoPath, NotAdmitted,
 }
 
 // Status returns the HTTP status of a refusal (RFC 9110): 400 if the request has no path, 401 if the client is not
 // authenticated, 403 if it is and has no identity here, 421 for the wrong site, 431 for headers that no node would
-// read, 503 if it may work a moment later.
+// read, 502 if no handler has let the request in, 503 if it may work a moment later.
 func (r Reason) Status() int {
 	switch r {
 	case NoCertificate, ReplayedToken, Unverified, Expired:
@@ -47,6 +48,8 @@ func (r Reason) Status() int {
 		return http.StatusRequestHeaderFieldsTooLarge
 	case Misdirected:
 		return http.StatusMisdirectedRequest
+	case NotAdmitted:
+		return http.StatusBadGateway
 	case NoKey:
 		return http.StatusServiceUnavailable
 	default:

@@ -1,0 +1,86 @@
+package esjwt_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/stretchr/testify/require"
+
+	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
+)
+
+// answering is in the place of the network: it answers at once.
+type answering struct{ response *http.Response }
+
+func (a answering) RoundTrip(*http.Request) (*http.Response, error) { return a.response, nil }
+
+// newTransport makes a transport of a kind that sends nothing.
+func newTransport(b *testing.B, kind string) http.RoundTripper {
+	b.Helper()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
+	require.NoError(b, err)
+	module, err := ctx.LoadModuleByID("http.reverse_proxy.transport."+kind, json.RawMessage(`{"compression":false}`))
+	require.NoError(b, err)
+	base := new(http.Transport)
+	switch t := module.(type) {
+	case *esjwt.Transport:
+		t.Transport = base
+	case *reverseproxy.HTTPTransport:
+		t.Transport = base
+	}
+	base.RegisterProtocol("http", answering{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}})
+	return module.(http.RoundTripper)
+}
+
+// BenchmarkDoors is the cost of a request of a known client from the handler to the network, with the http transport
+// and with the transport elasticsearch_jwt, with a likeness of reverse_proxy between them.
+func BenchmarkDoors(b *testing.B) {
+	clients := newAuthority(b, "clients authority")
+	leaf := referenceCertificate(clients, "alice")
+	for name, c := range map[string]struct {
+		transport, settings string
+	}{
+		"http":                                 {"http", ""},
+		"elasticsearch_jwt":                    {"elasticsearch_jwt", ""},
+		"elasticsearch_jwt and another header": {"elasticsearch_jwt", `,"headers":{"X-User":"{cert.cn}"}`},
+	} {
+		h := newHandler(b, benchConfigWith(c.settings), "")
+		transport := newTransport(b, c.transport)
+		if c.transport == "elasticsearch_jwt" {
+			h.Deliver()
+		}
+		proxy := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			_, err := transport.RoundTrip(prepared(r))
+			return err
+		})
+		w := httptest.NewRecorder()
+		warmUp(b, h, referenceRequest(leaf, clients.cert))
+		b.Run(name, func(b *testing.B) {
+			r, fields := inCaddy(referenceRequest(leaf, clients.cert))
+			b.ReportAllocs()
+			for b.Loop() {
+				*fields = caddyhttp.ExtraLogFields{}
+				if err := h.ServeHTTP(w, r, proxy); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// prepared does to a request what reverse_proxy does before it sends it.
+func prepared(r *http.Request) *http.Request {
+	r = r.Clone(r.Context())
+	r.RequestURI = ""
+	r.Header["X-Forwarded-For"] = []string{"192.0.2.1"}
+	r.Header["X-Forwarded-Proto"] = []string{"https"}
+	r.Header["X-Forwarded-Host"] = []string{r.Host}
+	r.Header["Via"] = []string{"2.0 Caddy"}
+	r.URL.Scheme, r.URL.Host = "", "es1:9200"
+	return r
+}
