@@ -66,8 +66,15 @@ func TestHeadersOfTheClientChangeNothing(t *testing.T) {
 }
 
 func TestUpstreamSeesOneIdentity(t *testing.T) {
+	for _, delivery := range []string{"http", "elasticsearch_jwt"} {
+		t.Run("transport "+delivery, func(t *testing.T) { testUpstreamSeesOneIdentity(t, delivery) })
+	}
+}
+
+func testUpstreamSeesOneIdentity(t *testing.T, delivery string) {
+	t.Helper()
 	upstream := newRecorder(t)
-	proxy := site{port: freePort(t), upstream: upstream.url}
+	proxy := site{port: freePort(t), upstream: upstream.url, delivery: delivery}
 	proxy.start(t)
 	certificate := clientCA().Client("root", "admins").TLS
 	own := func(t *testing.T, request received) {

@@ -75,8 +75,10 @@ type site struct {
 	audience string
 	handler  string // more of elasticsearch_jwt
 	clients  string // the authority of the clients; default: clients-ca.crt
-	// transport is more of reverse_proxy's transport, which is delivery; default: http.
+	// transport is more of reverse_proxy's transport, which is delivery; default: elasticsearch_jwt.
 	transport, delivery string
+	proxy               string // more of reverse_proxy
+	before, after       string // directives around the handler, in a route block
 }
 
 // globalOptions begin a Caddyfile of the suite.
@@ -112,21 +114,27 @@ func (s site) block() (string, error) {
 		}
 	}
 	%[4]s
-	elasticsearch_jwt {
-		issuer   %[5]s
-		audience %[6]s
-		%[9]s
-	}
-	reverse_proxy %[7]s {
-		transport %[11]s {
-			tls_trust_pool file %[3]s/es-ca.crt
-			%[8]s
+	route {
+		%[13]s
+		elasticsearch_jwt {
+			issuer   %[5]s
+			audience %[6]s
+			%[9]s
+		}
+		%[14]s
+		reverse_proxy %[7]s {
+			transport %[11]s {
+				tls_trust_pool file %[3]s/es-ca.crt
+				%[8]s
+			}
+			%[12]s
 		}
 	}
 }
 `, proxyName, s.port, dir,
 		or(s.jwks, "elasticsearch_jwks"), or(s.issuer, proxyIssuer), or(s.audience, nodeAudience), s.upstream, s.transport,
-		s.handler, or(s.clients, "clients-ca.crt"), or(s.delivery, "http")), nil
+		s.handler, or(s.clients, "clients-ca.crt"), or(s.delivery, "elasticsearch_jwt"),
+		s.proxy, s.before, s.after), nil
 }
 
 func (s site) start(t testing.TB, env ...string) *caddy.Caddy {
