@@ -124,21 +124,31 @@ func TestTheTransportCountsWhatHeaderUpAdds(t *testing.T) {
 	require.EqualValues(t, 2, reached.Load())
 }
 
-// TestANodeThatSpeaksHTTP2SaysWhatItReads: OpenSearch announces a small limit, and Caddy's answer was an
-// empty 502, which clients take for a dead node.
-func TestANodeThatSpeaksHTTP2SaysWhatItReads(t *testing.T) {
-	node := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_,
-			_ = io.WriteString(w, r.Proto)
-	}))
-	node.EnableHTTP2 = true
-	node.Config.MaxHeaderBytes = 4 << 10
-	s := newSceneOf(t, withTransport(""), append(nodeOf(t, node), "{{settings}}", "")...)
-	alice := s.httpClient(s.clients.client("alice"))
-	require.Equal(t, "HTTP/2.0", s.get(alice, "/").body)
-	a := s.get(alice, "/", "X-Own", strings.Repeat("a", 6000))
-	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, a.StatusCode, a.body)
-	require.Equal(t, "HTTP/2.0", s.get(alice, "/").body, "the others go on")
+// TestANodeIsAskedOverHTTP11: over HTTP/2, OpenSearch announces a smaller limit than it has over HTTP/1.1, and what is
+// larger was an empty 502, which clients take for a dead node. With `versions 1.1 2` it is a 431 that says so.
+func TestANodeIsAskedOverHTTP11(t *testing.T) {
+	for name, c := range map[string]struct {
+		transport, proto string
+		status           int // of a request with more headers than the node takes over HTTP/2
+	}{
+		"by default":       {"", "HTTP/1.1", http.StatusOK},
+		"as the site says": {"versions 1.1 2\n", "HTTP/2.0", http.StatusRequestHeaderFieldsTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, r.Proto)
+			}))
+			node.EnableHTTP2 = true
+			node.Config.MaxHeaderBytes = 4 << 10 // over HTTP/1.1, net/http reads twice that
+			s := newSceneOf(t, strings.Replace(withTransport(""), "tls_trust_pool", c.transport+"tls_trust_pool", 1),
+				append(nodeOf(t, node), "{{settings}}", "")...)
+			alice := s.httpClient(s.clients.client("alice"))
+			require.Equal(t, c.proto, s.get(alice, "/").body)
+			a := s.get(alice, "/", "X-Own", strings.Repeat("a", 6000))
+			require.Equal(t, c.status, a.StatusCode, a.body)
+			require.Equal(t, c.proto, s.get(alice, "/").body, "the others go on")
+		})
+	}
 }
 
 // TestMaxHeaderSizeIsOfTheCluster covers the setting.

@@ -15,6 +15,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/eserror"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/nodefault"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
@@ -59,6 +60,8 @@ func setSharedSecret(h http.Header, secret string) (size int) {
 //     client's own ES-Client-Authentication either.
 //   - It never sends a node more headers than it reads (see max_header_size of elasticsearch_jwt), also if
 //     header_up has added some. It answers such a request with 431.
+//   - It speaks HTTP/1.1, unless versions says otherwise. Over HTTP/2, OpenSearch reads only a few KB of
+//     headers, fewer than it reads over HTTP/1.1, and Elasticsearch does not speak it.
 //   - It keeps 512 idle connections to each node, unless keepalive_idle_conns_per_host says otherwise.
 //   - It sends a request once more, after a moment, if a node has refused it with 401 and may just have
 //     failed to fetch the key of its token. It does so in the first minute in which the node refuses that
@@ -105,6 +108,9 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if t.KeepAlive.MaxIdleConnsPerHost == 0 {
 		t.KeepAlive.MaxIdleConnsPerHost = idleConnsPerHost
 	}
+	if len(t.Versions) == 0 {
+		t.Versions = []string{"1.1"}
+	}
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
 		return setting.WithRedactedURLs(err)
 	}
@@ -129,7 +135,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		node, _ := reverseproxy.GetDialInfo(req.Context())
 		res, err := t.nodes.Send(out, node.Address, admitted.kid())
 		if err == nil || !isHeaderListTooLarge(err) {
-			return res, err
+			return res, explained(err, node.Address, &ours)
 		}
 	}
 	metrics.refused(identity.TooLarge)
@@ -187,6 +193,14 @@ func (t *Transport) refuse(req *http.Request) *http.Response {
 		)
 	}
 	return eserror.Response(req, identity.NotAdmitted.Status(), eserror.Security, refusal.Error())
+}
+
+// explained adds to the error of a request to a node, which can be nil, what to do about it.
+func explained(err error, node string, sent *http.Request) error {
+	if err == nil {
+		return nil
+	}
+	return nodefault.Explain(err, node, sent.URL.Scheme == "https")
 }
 
 // isHeaderListTooLarge reports whether an error says that the headers are larger than a node reads over HTTP/2

@@ -1,0 +1,78 @@
+package esjwt_test
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheLogSaysWhyANodeCannotBeReached, and what to write. The client gets a 502.
+func TestTheLogSaysWhyANodeCannotBeReached(t *testing.T) {
+	transport := func(settings string) string {
+		return strings.Replace(withTransport(""), "tls_trust_pool file {{node-ca}}", settings, 1)
+	}
+	const trusted = "tls_trust_pool file {{node-ca}}"
+	for name, c := range map[string]struct{ caddyfile, upstream, want string }{
+		"http:// to a node that speaks TLS": {
+			strings.Replace(transport(""), "reverse_proxy https:", "reverse_proxy http:", 1), closingNode(t),
+			"write `reverse_proxy https://127.0.0.1:",
+		},
+		"https:// to a node that does not": {
+			transport(trusted), newUpstream(t).Listener.Addr().String(), "does not speak TLS",
+		},
+		"an unknown authority": {transport("tls"), "", "write `tls_trust_pool file es-ca.pem`"},
+		"another name":         {transport(trusted + "\n\t\t\ttls_server_name es9"), "", "`tls_server_name`"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			replacements := nodeOf(t, node)
+			if c.upstream != "" {
+				replacements[1] = c.upstream
+			}
+			s := newSceneOf(t, c.caddyfile, append(replacements, "{{settings}}", "")...)
+			require.Equal(t, http.StatusBadGateway, s.get(s.httpClient(s.clients.client("alice")), "/").StatusCode)
+			s.requireLogged(t, "http.log.error", c.want)
+		})
+	}
+}
+
+// requireLogged waits for a line of a logger with a text in its message.
+func (s *scene) requireLogged(t *testing.T, logger, text string) (fields map[string]any) {
+	t.Helper()
+	eventually(t, func() bool {
+		for line := range strings.Lines(s.logs.String()) {
+			fields = nil
+			require.NoError(t, json.Unmarshal([]byte(line), &fields))
+			if fields["logger"] == logger && strings.Contains(fields["msg"].(string), text) {
+				return true
+			}
+		}
+		return false
+	}, text)
+	return fields
+}
+
+// closingNode is a node that closes each connection without an answer, as Elasticsearch does if it is to speak TLS.
+func closingNode(t testing.TB) (address string) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.ReadAtLeast(conn, make([]byte, 4096), 1)
+			conn.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
