@@ -20,16 +20,18 @@ const metricsNamespace, metricsSubsystem = "caddy", "elasticsearch_jwt"
 var metrics = newCollectors()
 
 type collectors struct {
-	requests      *prometheus.CounterVec
-	signatures    *prometheus.HistogramVec
-	failures      *prometheus.CounterVec // of signatures
-	jwksRequests  *prometheus.CounterVec
-	retries       prometheus.Counter
-	cachedClients prometheus.Collector
+	requests        *prometheus.CounterVec
+	signatures      *prometheus.HistogramVec
+	failures        *prometheus.CounterVec // of signatures
+	jwksRequests    *prometheus.CounterVec
+	retries         prometheus.Counter
+	clusterRefusals *prometheus.CounterVec // refusals of the nodes
+	cachedClients   prometheus.Collector
 
 	// What is counted for each request is looked up once.
 	authenticated, ownCredentials prometheus.Counter
 	jwks                          struct{ served, unavailable, methodNotAllowed prometheus.Counter }
+	clusterRefused                struct{ unauthorized, forbidden prometheus.Counter }
 }
 
 func newCollectors() *collectors {
@@ -57,6 +59,11 @@ func newCollectors() *collectors {
 			Help: "Requests that the transport sent once more, " +
 				"since a node refused a token whose key it may not have known yet.",
 		}),
+		clusterRefusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "cluster_refusals_total",
+			Help: "Requests with a token of elasticsearch_jwt that a node has refused, by the status of its answer: " +
+				"401 (it does not take the token) and 403 (the user may not do that).",
+		}, []string{"status"}),
 		cachedClients: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "cache_entries",
 			Help: "Clients whose tokens are remembered.",
@@ -70,12 +77,16 @@ func newCollectors() *collectors {
 	c.jwks.served = c.jwksRequests.WithLabelValues("served")
 	c.jwks.unavailable = c.jwksRequests.WithLabelValues("unavailable")
 	c.jwks.methodNotAllowed = c.jwksRequests.WithLabelValues("method_not_allowed")
+	c.clusterRefused.unauthorized = c.clusterRefusals.WithLabelValues("401")
+	c.clusterRefused.forbidden = c.clusterRefusals.WithLabelValues("403")
 	return c
 }
 
 // all returns the collectors that are registered.
 func (c *collectors) all() []prometheus.Collector {
-	return []prometheus.Collector{c.requests, c.signatures, c.failures, c.jwksRequests, c.retries, c.cachedClients}
+	return []prometheus.Collector{
+		c.requests, c.signatures, c.failures, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
+	}
 }
 
 // provisionMetrics registers the collectors of the process, and own, which are those of a configuration

@@ -135,7 +135,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		node, _ := reverseproxy.GetDialInfo(req.Context())
 		res, err := t.nodes.Send(out, node.Address, admitted.kid())
 		if err == nil || !isHeaderListTooLarge(err) {
-			return res, explained(err, node.Address, &ours)
+			if err == nil {
+				t.listen(credential{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)
+			}
+			return res, explained(err, node.Address, out)
 		}
 	}
 	metrics.refused(identity.TooLarge)

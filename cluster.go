@@ -1,0 +1,177 @@
+package esjwt
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// This file listens to the nodes: a node that refuses what the proxy has let in tells the client no reason, and nobody
+// but the operator can do something about it. The client gets the node's answer as it is.
+
+// credential is what a request went to a node with.
+type credential struct {
+	*admission
+	secret bool // whether the shared secret was there too
+}
+
+// listen counts and logs a node's refusal. Most answers are none.
+func (t *Transport) listen(with credential, node string, res *http.Response) {
+	switch {
+	case with.client == nil:
+	case res.StatusCode == http.StatusUnauthorized:
+		metrics.clusterRefused.unauthorized.Inc()
+		with.warnOfUnauthorized(node)
+	case res.StatusCode == http.StatusForbidden && saysNothing(res):
+		with.forbidden(node)
+	case res.StatusCode == http.StatusForbidden:
+		res.Body = &overheard{ReadCloser: res.Body, heard: func(beginning []byte) {
+			if bytes.Contains(beginning, []byte("security_exception")) {
+				with.forbidden(node)
+			}
+		}}
+	}
+}
+
+// saysNothing reports whether an answer has no body that could say who refuses: of HEAD, or a compressed one.
+func saysNothing(res *http.Response) bool {
+	return res.ContentLength == 0 || res.Body == nil || res.Body == http.NoBody ||
+		res.Header.Get("Content-Encoding") != ""
+}
+
+// overheard is the body of an answer of which somebody hears the beginning, when reverse_proxy reads it. A 403 can be
+// about something else than the user, such as an index that is read-only, and only the body says so.
+type overheard struct {
+	io.ReadCloser
+	heard func(beginning []byte) // nil: it was heard
+}
+
+// Read implements [io.Reader].
+func (o *overheard) Read(p []byte) (int, error) {
+	n, err := o.ReadCloser.Read(p)
+	if n > 0 && o.heard != nil {
+		o.heard(p[:n])
+		o.heard = nil
+	}
+	return n, err
+}
+
+// sentClaims are what a client's token says, as far as realms compare it with their settings.
+type sentClaims struct {
+	issuer    string
+	audiences []string
+	groups    int
+}
+
+// claims reads the claims of the client's tokens.
+func (c *credential) claims() (sent sentClaims) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(fmt.Appendf(nil, "{%s}", bytes.TrimSuffix(c.client.Claims.Members, []byte(","))), &members) != nil {
+		return sentClaims{}
+	}
+	var groups []string
+	_ = json.Unmarshal(members["iss"], &sent.issuer)
+	_ = json.Unmarshal(members[c.handler.AudienceClaim], &sent.audiences)
+	_ = json.Unmarshal(members[c.handler.GroupsClaim], &groups)
+	sent.groups = len(groups)
+	return sent
+}
+
+// warnOfUnauthorized warns of a 401, which most often means that the realm's settings are others than the handler's.
+func (c *credential) warnOfUnauthorized(node string) {
+	times, due := c.handler.warnings.Due("the cluster's 401", time.Now())
+	if !due {
+		return
+	}
+	sent, algorithm := c.claims(), c.handler.keys.algorithmOf(c.kid())
+	c.handler.logger.Warn("a node refuses tokens of this proxy with 401 (this is logged once a minute)",
+		zap.String("node", node),
+		zap.String("advice", c.adviceOnUnauthorized(sent.issuer, algorithm)),
+		zap.Int("times", times),
+		zap.String("user", c.client.Name()),
+		zap.String("issuer", sent.issuer),
+		zap.Strings("audience", sent.audiences),
+		zap.String("algorithm", algorithm),
+		zap.String("token_type", c.handler.TokenType),
+		zap.String("keys", c.handler.Keys),
+		zap.String("kid", c.kid()),
+		zap.Bool("shared_secret", c.secret),
+	)
+}
+
+// adviceOnUnauthorized says where the reason is, and which settings of the realm must agree with what was sent.
+func (c *credential) adviceOnUnauthorized(issuer, algorithm string) string {
+	slash := "it has no slash at its end here"
+	if strings.HasSuffix(issuer, "/") {
+		slash = "it has a slash at its end here"
+	}
+	algorithms := "allowed_signature_algorithms has " + algorithm
+	if algorithm != "RS256" {
+		algorithms += " (it is [RS256] unless it is set)"
+	}
+	if strings.HasPrefix(algorithm, "ES") {
+		algorithms += " (OpenSearch takes none of ES* from a JWKS)"
+	}
+	secret := "client_authentication.type is shared_secret, with the same secret as here"
+	if !c.secret {
+		secret = "client_authentication.type is none, since no shared secret was sent " +
+			"(or write `shared_secret {file./run/secrets/es_client_auth}` into transport elasticsearch_jwt)"
+	}
+	keys := "pkc_jwkset_path is the URL of an elasticsearch_jwks with the keys " + c.handler.Keys
+	if strings.HasPrefix(algorithm, "HS") {
+		keys = "hmac_key is the secret of the keys " + c.handler.Keys
+	}
+	return "the node's own log has the reason (Elasticsearch: at WARN, of RealmsAuthenticator; " +
+		"OpenSearch: at DEBUG, of org.opensearch.security.auth). Look whether in the realm " +
+		"allowed_issuer equals the issuer to the byte (" + slash + "), " +
+		"allowed_audiences has one of the audience, token_type is " + c.handler.TokenType + ", " +
+		algorithms + ", " + secret + ", and " + keys
+}
+
+// forbidden counts and logs a 403. It is often as it should be, so it is no warning, unless the token has no groups
+// that a role mapping could match.
+func (c *credential) forbidden(node string) {
+	metrics.clusterRefused.forbidden.Inc()
+	const mapping = "give the user a role, with a role mapping on realm.name and on a group or the username; " +
+		"GET /_security/_authenticate (OpenSearch: /_plugins/_security/authinfo) through Caddy shows what the node has"
+	level, what, advice := zapcore.InfoLevel, "a node refuses users of this proxy with 403", mapping
+	groups := c.claims().groups
+	wanted := strings.Join(c.handler.identifier.GroupSettings(), ", ")
+	if groups == 0 && wanted != "" && c.client.Serial != "" {
+		level, what = zapcore.WarnLevel, "a node refuses users of this proxy with 403, whose tokens have no groups"
+		advice = "the certificate has no value for " + wanted + ": issue it with one, " +
+			"or name another value with `groups`, such as `groups {cert.ou}`; " +
+			"if it shall have no groups, write `groups off`, and " + mapping
+	}
+	times, due := c.handler.warnings.Due(what, time.Now())
+	if !due {
+		return
+	}
+	c.handler.logger.Log(level, what+" (this is logged once a minute)",
+		zap.String("node", node),
+		zap.String("advice", advice),
+		zap.Int("times", times),
+		zap.String("user", c.client.Name()),
+		zap.Int("groups", groups),
+		zap.String("certificate_serial", c.client.Serial),
+	)
+}
+
+// algorithmOf returns the algorithm of the key with that ID.
+func (s *signingSet) algorithmOf(kid string) string {
+	if current := s.State.Current(); current != nil {
+		for i := range current.Records {
+			if current.Records[i].ID == kid {
+				return string(current.Records[i].Algorithm)
+			}
+		}
+	}
+	return "unknown"
+}
