@@ -2,6 +2,7 @@ package esjwt
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"sync/atomic"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 )
 
 // announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the access
@@ -70,12 +72,13 @@ func logDecision(r *http.Request, decision *admission) {
 // admission is what became of a request. The handler decides on it, and the transport delivers the request with the
 // headers that follow from it, whatever stands between the two.
 type admission struct {
-	handler *Handler         // that let the request in; nil if none did
-	client  *identity.Client // nil if the client has no certificate, but its own credentials
-	token   *signedToken     // of the client; nil if it has its own credentials
-	own     credentials      // the client's own, if it has no certificate
-	reason  string           // of the refusal; empty if the request was let in
-	over    atomic.Bool      // the handler has returned, or another one has refused the request
+	handler     *Handler          // that let the request in; nil if none did
+	client      *identity.Client  // nil if the client has no certificate, but its own credentials
+	certificate *x509.Certificate // that the client sent; nil if it sent none
+	token       *signedToken      // of the client; nil if it has its own credentials
+	own         credentials       // the client's own, if it has no certificate
+	reason      string            // of the refusal; empty if the request was let in
+	over        atomic.Bool       // the handler has returned, or another one has refused the request
 
 	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.
@@ -119,8 +122,9 @@ func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if kid := a.kid(); kid != "" {
 		enc.AddString("kid", kid)
 	}
-	if a.client != nil {
-		enc.AddString("certificate_serial", a.client.Serial)
+	if a.certificate != nil {
+		enc.AddString("certificate_serial", identity.Serial(a.certificate))
+		logfield.Time("certificate_not_after", a.certificate.NotAfter).AddTo(enc)
 	}
 	return nil
 }

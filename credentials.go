@@ -21,16 +21,16 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	own, ok := ownCredentials(r.Header)
 	size := h.rewriter.strip(r).size
 	if !ok {
-		return h.serveError(r, refuseNoCredentials(), nil)
+		return h.serveError(w, r, refuseNoCredentials(), nil)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.serveError(r, refuseCredentialAPI(), nil)
+		return h.serveError(w, r, refuseCredentialAPI(), nil)
 	}
 	if err := h.fits(size+own.size(), r); err != nil {
-		return h.serveError(r, err, nil)
+		return h.serveError(w, r, err, nil)
 	}
 	if h.app.signed(own.token68) {
-		return h.serveError(r, refuseReplayedToken(), nil)
+		return h.serveError(w, r, refuseReplayedToken(), nil)
 	}
 	admitted := &admission{handler: h, own: own}
 	defer h.takeBack(r.Header, admitted)

@@ -182,7 +182,7 @@ func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if err != nil {
 		metrics.jwks.unavailable.Inc()
 		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", retryAfter)
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
 	metrics.jwks.served.Inc()

@@ -27,7 +27,8 @@ func TestTwoHandlersInOneChainWriteOneMember(t *testing.T) {
 	}{
 		"both let it in": {"", `"elasticsearch_jwt":{"kid":`, http.StatusOK},
 		"the second refuses it": {
-			"required_claim uid {cert.uid}", `"elasticsearch_jwt":{"reason":"no_claim"}`, http.StatusForbidden,
+			"required_claim uid {cert.uid}", `"elasticsearch_jwt":{"reason":"no_claim","certificate_serial":`,
+			http.StatusForbidden,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

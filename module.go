@@ -196,7 +196,8 @@ type Handler struct {
 
 	// every reverse_proxy behind the handler has the transport elasticsearch_jwt, which sets the headers itself
 	delivered    atomic.Bool
-	loggedSecret sync.Once // warnOfLoggedSecret
+	loggedSecret sync.Once   // warnOfLoggedSecret
+	ownErrors    atomic.Bool // a subroute around the handler has error routes of its own
 }
 
 // CaddyModule returns the Caddy module information.
@@ -214,7 +215,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	now := time.Now()
 	if !hasPath(r) {
 		h.rewriter.strip(r) // handle_errors gets the request, and can have a reverse_proxy
-		return h.serveError(r, refuseNoPath(), nil)
+		return h.serveError(w, r, refuseNoPath(), nil)
 	}
 	if h.optional && identity.HasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
@@ -223,22 +224,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now.Unix())
 	if err != nil {
-		return h.serveError(r, err, nil)
+		return h.serveError(w, r, err, nil)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.serveError(r, refuseCredentialAPI(), client)
+		return h.serveError(w, r, refuseCredentialAPI(), client)
 	}
 	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
 	if t == nil {
 		signed := h.auditor(client, r.TLS.PeerCertificates[0])
 		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), signed)
 		if err != nil {
-			return h.serveError(r, refuseNoKey(err), client)
+			return h.serveError(w, r, refuseNoKey(err), client)
 		}
 	}
-	admitted := &admission{handler: h, client: client, token: t}
+	admitted := &admission{handler: h, client: client, certificate: r.TLS.PeerCertificates[0], token: t}
 	if err := h.fits(found.size+h.sizeOf(admitted), r); err != nil {
-		return h.serveError(r, err, client)
+		return h.serveError(w, r, err, client)
 	}
 	defer h.takeBack(r.Header, admitted)
 	h.announce(r, admitted)
@@ -286,6 +287,7 @@ func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(
 			zap.String("user", client.Name()),
 			zap.String("certificate_serial", client.Serial),
 			zap.String("certificate_fingerprint", hex.EncodeToString(fingerprint[:])),
+			logfield.Time("certificate_not_after", leaf.NotAfter),
 			zap.String("issuer", h.Issuer),
 			zap.String("keys", h.Keys),
 			zap.String("kid", t.kid),

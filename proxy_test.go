@@ -164,11 +164,13 @@ func TestTheLogsSayWhoItWasAndNeverTheToken(t *testing.T) {
 		}
 	}
 	require.Contains(t, access, `"user_id":"alice"`)
-	require.Regexp(t, `"elasticsearch_jwt":{"kid":"[\w-]{43}","certificate_serial":"[0-9a-f]+"}`, access)
+	require.Regexp(t, `"elasticsearch_jwt":{"kid":"[\w-]{43}","certificate_serial":"[0-9a-f]+",`+
+		`"certificate_not_after":"20[\d-]{8}T[\d:]{8}Z"}`, access)
 	require.Contains(t, logs, `"elasticsearch_jwt":{"reason":"no_certificate"}`)
 	require.Equal(t, 1, strings.Count(logs, `"token signed"`), "one audit line for each token")
 	require.Regexp(t, `"logger":"http.handlers.elasticsearch_jwt.audit","msg":"token signed","user":"alice",`+
-		`"certificate_serial":"[0-9a-f]+","certificate_fingerprint":"[0-9a-f]{64}"`, logs)
+		`"certificate_serial":"[0-9a-f]+","certificate_fingerprint":"[0-9a-f]{64}",`+
+		`"certificate_not_after":"20[\d-]{8}T[\d:]{8}Z"`, logs)
 
 	for line := range strings.Lines(logs) {
 		if strings.Contains(line, `"level":"info"`) && strings.Contains(line, "elasticsearch_jwt") {

@@ -1,7 +1,7 @@
 package esjwt
 
 import (
-	"errors"
+	"crypto/x509"
 	"net/http"
 	"time"
 
@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 )
 
 // Refusal is the error of a request that was refused. It has the reason, and says what to do.
@@ -85,42 +86,44 @@ func refuseOtherClient() *Refusal {
 		"than when the connection was opened: connect anew")
 }
 
-// serveError ends a request with an error, which is most often a [Refusal]. It counts the refusal, logs it, sets the
-// placeholder {http.elasticsearch_jwt.reason} for handle_errors, and returns the error for Caddy.
-func (h *Handler) serveError(r *http.Request, err error, client *identity.Client) error {
-	if ended := r.Context().Err(); ended != nil {
-		return caddyhttp.Error(statusClientClosedRequest, ended) // the client has gone
-	}
-	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok {
-		return caddyhttp.Error(http.StatusInternalServerError, err)
-	}
+// refused notes that a request is refused: it counts the refusal, logs it, and sets the placeholder
+// {http.elasticsearch_jwt.reason}. It returns the refusal as an error of Caddy's.
+func (h *Handler) refused(r *http.Request, refusal *Refusal, client *identity.Client) error {
 	if before := admissionOf(r.Context()); before != nil {
 		before.over.Store(true) // another handler has let the request in, and this one has the last word
 	}
 	metrics.refused(identity.Reason(refusal.Reason))
-	logDecision(r, &admission{client: client, reason: refusal.Reason})
+	logDecision(r, &admission{client: client, certificate: certificateOf(r), reason: refusal.Reason})
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
 	}
-	h.logRefusal(r, refusal)
+	h.logRefusal(r, refusal, "clients are being refused (this is logged once a minute)")
 	return caddyhttp.Error(identity.Reason(refusal.Reason).Status(), refusal)
 }
 
-// statusClientClosedRequest is the status that Caddy logs for a request whose client has gone.
-const statusClientClosedRequest = 499
+// certificateOf returns the certificate that a client sent, or nil.
+func certificateOf(r *http.Request) *x509.Certificate {
+	if identity.HasNoCertificate(r.TLS) {
+		return nil
+	}
+	return r.TLS.PeerCertificates[0]
+}
 
 // logRefusal logs a refusal, because often only the operator can do something about it. It does so once a minute for
-// each reason and advice. That a client has no certificate is no more than worth a note, because any port scanner
-// causes it.
-func (h *Handler) logRefusal(r *http.Request, refusal *Refusal) {
-	times, due := h.warnings.Due(refusal.Error(), time.Now())
+// each message, reason and advice. That a client has no certificate is no more than worth a note, because any port
+// scanner causes it. That there is no key is an error: nobody gets in.
+func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, message string, more ...zap.Field) {
+	times, due := h.warnings.Due(message+": "+refusal.Error(), time.Now())
 	if !due {
 		return
 	}
 	level := zapcore.WarnLevel
-	if refusal.Reason == string(identity.NoCertificate) {
+	switch identity.Reason(refusal.Reason) {
+	case identity.NoCertificate:
 		level = zapcore.InfoLevel
+	case identity.NoKey:
+		level = zapcore.ErrorLevel
+	default:
 	}
 	fields := []zap.Field{
 		zap.String("reason", refusal.Reason),
@@ -129,10 +132,12 @@ func (h *Handler) logRefusal(r *http.Request, refusal *Refusal) {
 		zap.String("remote_addr", r.RemoteAddr),
 		zap.Error(refusal.Unwrap()),
 	}
-	if !identity.HasNoCertificate(r.TLS) {
-		fields = append(fields, zap.String("certificate_serial", identity.Serial(r.TLS.PeerCertificates[0])))
+	if cert := certificateOf(r); cert != nil {
+		fields = append(fields,
+			zap.String("certificate_serial", identity.Serial(cert)),
+			logfield.Time("certificate_not_after", cert.NotAfter))
 	}
-	h.logger.Log(level, "clients are being refused (this is logged once a minute)", fields...)
+	h.logger.Log(level, message, append(fields, more...)...)
 }
 
 // noteReplaced notes that a client with a certificate has sent an Authorization of its own. That does no harm, but its

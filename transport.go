@@ -185,7 +185,7 @@ func isHealthCheck(req *http.Request) bool {
 func (t *Transport) refuse(req *http.Request) *http.Response {
 	refusal := refuseNotAdmitted(req)
 	metrics.refused(identity.NotAdmitted)
-	logDecision(req, &admission{reason: refusal.Reason})
+	logDecision(req, &admission{certificate: certificateOf(req), reason: refusal.Reason})
 	if times, due := t.warnings.Due(refusal.Error(), time.Now()); due {
 		t.logger.Error("requests that no elasticsearch_jwt has let in are not sent (this is logged once a minute)",
 			zap.String("reason", refusal.Reason),

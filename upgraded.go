@@ -45,16 +45,15 @@ func (h *Handler) serveUpgraded(
 		return err
 	}
 	if err != nil {
-		return h.serveError(r, refusal, admitted.client) // it had not been upgraded yet
+		// It had not been upgraded yet. The next handler may have begun an answer, so none is written here.
+		return h.refused(r, refusal, admitted.client)
 	}
-	logDecision(r, &admission{client: admitted.client, token: admitted.token, reason: refusal.Reason})
-	h.logger.Warn("an upgraded connection was ended: its client is no longer let in",
-		zap.String("reason", refusal.Reason),
-		zap.String("advice", refusal.Detail),
-		zap.String("user", admitted.client.Name()),
-		zap.String("certificate_serial", admitted.client.Serial),
-		zap.String("remote_addr", r.RemoteAddr),
-	)
+	metrics.refused(identity.Reason(refusal.Reason))
+	logDecision(r, &admission{
+		client: admitted.client, certificate: admitted.certificate, token: admitted.token, reason: refusal.Reason,
+	})
+	h.logRefusal(r, refusal, "upgraded connections are being ended, whose clients are no longer let in "+
+		"(this is logged once a minute)", zap.String("user", admitted.client.Name()))
 	return nil
 }
 

@@ -108,10 +108,12 @@ func TestAWebSocketEndsWhenItsClientIsNoLongerLetIn(t *testing.T) {
 		return false
 	}
 	eventually(t, func() bool {
-		return logged("an upgraded connection was ended", `"reason":"revoked"`,
+		return logged("upgraded connections are being ended", `"reason":"revoked"`,
 			`"user":"alice"`)
 	}, "the log says why")
-	eventually(t, func() bool { return logged("an upgraded connection was ended", `"reason":"expired"`, `"user":"bob"`) },
+	eventually(t, func() bool {
+		return logged("upgraded connections are being ended", `"reason":"expired"`, `"user":"bob"`)
+	},
 		"of each")
 	eventually(t, func() bool { return logged("http.log.access", `"elasticsearch_jwt":{"reason":"revoked"`) },
 		"the access log too")

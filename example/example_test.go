@@ -278,7 +278,7 @@ func TestProductionCaddyfile(t *testing.T) {
 	log, err := os.ReadFile(s.logFile())
 	require.NoError(t, err)
 	require.Regexp(t, `"logger":"http.log.access".*"user_id":"alice".*"elasticsearch_jwt":\{"kid":"[^"]+",`+
-		`"certificate_serial":"[0-9a-f]+"\}`, string(log))
+		`"certificate_serial":"[0-9a-f]+","certificate_not_after":"[^"]+Z"\}`, string(log))
 	require.Regexp(t, `"logger":"http.log.access".*"elasticsearch_jwt":\{"reason":"no_certificate"\}`, string(log))
 	require.Regexp(t, `"msg":"token signed","user":"alice"`, string(log))
 	require.NotContains(t, string(log), secret)

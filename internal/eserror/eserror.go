@@ -1,4 +1,5 @@
-// Package eserror writes errors in the form of Elasticsearch's own, which its clients show to their users.
+// Package eserror writes errors in the form of Elasticsearch's own, which its clients show to their users, or as a
+// page for people.
 package eserror
 
 import (
@@ -37,13 +38,15 @@ func Response(r *http.Request, status int, kind, reason string) *http.Response {
 		_ = r.Body.Close()
 	}
 	body := Body(status, kind, reason)
+	header := make(http.Header)
+	describeJSON(header)
 	return &http.Response{
 		StatusCode:    status,
 		Status:        fmt.Sprintf("%d %s", status, http.StatusText(status)),
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        http.Header{"Content-Type": {"application/json"}},
+		Header:        header,
 		Body:          io.NopCloser(bytes.NewReader(body)),
 		ContentLength: int64(len(body)),
 		Request:       r,

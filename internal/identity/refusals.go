@@ -10,7 +10,8 @@ import (
 )
 
 // This file has the refusals of a certificate, by reason. The text of each says what to do. Clients can read it, and
-// nothing that a client chose is in it. The caller adds what only the operator may see, with because or From.
+// nothing that a client chose is in it, not even a number: each text has a line in the log. The caller adds what only
+// the operator may see, with because or From.
 
 // no_certificate
 
@@ -42,8 +43,9 @@ func refuseNobodyVerified() *Refusal {
 }
 
 func refuseTooManySent(n int) *Refusal {
-	return Refuse(Unverified, "the client sent %d certificates: "+
-		"send its own and the intermediates, which are %d at most", n, maxSent-1)
+	return Refuse(Unverified, "the client sent too many certificates: "+
+		"send its own and the intermediates, which are %d at most", maxSent-1).
+		From(fmt.Errorf("it sent %d", n))
 }
 
 func refuseNotForClients() *Refusal {
@@ -241,6 +243,7 @@ func refuseTooManyGroups(limit int) *Refusal {
 }
 
 func refuseLargeHeaders(size, limit int) *Refusal {
-	return Refuse(TooLarge, "the headers for this certificate would have %d bytes, "+
-		"and the cluster reads %d with all others: put fewer or shorter groups and claims into the token", size, limit)
+	return Refuse(TooLarge, "the headers for this certificate would not fit into those that the cluster reads, "+
+		"%d bytes in all: put fewer or shorter groups and claims into the token", limit).
+		From(fmt.Errorf("they would have %d bytes", size))
 }
