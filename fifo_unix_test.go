@@ -23,6 +23,8 @@ func TestAFIFOInsteadOfAFileIsAnErrorAtOnce(t *testing.T) {
 		"crl":                  handlerBlock("crl " + file),
 		"role_mapping":         handlerBlock("role_mapping " + file),
 		"shared_secret":        handlerBlock("shared_secret {file." + file + "}"),
+		"trust_pool":           handlerBlock("trust_pool file " + file),
+		"trust_pool combined":  handlerBlock("trust_pool combined {\nsource file " + file + "\n}"),
 		"a template":           handlerBlock("audience {file." + file + "}"),
 		"a part of a template": handlerBlock("audience https://{file." + file + "}/"),
 		"keys file":            keysBlock("keys a file " + file),

@@ -69,7 +69,10 @@ type Handler struct {
 
 	// The authorities that client certificates must lead to. With it, the handler verifies
 	// certificates by itself, whatever client_auth says; without it, what the TLS layer has
-	// verified counts.
+	// verified counts. The files of the source file, also as one of the sources of combined, are
+	// noticed when they change: a certificate that was let in is decided anew, also on connections
+	// that are open. A file that is broken, empty or gone changes nothing. What other sources have
+	// is read once, when the configuration is loaded.
 	TrustPoolRaw json.RawMessage `json:"trust_pool,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 
 	// Who the client is. {cert.*} placeholders stand for values of the certificate; there must

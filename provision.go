@@ -1,13 +1,10 @@
 package esjwt
 
 import (
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
@@ -130,26 +127,6 @@ func (h *Handler) setDefaults(settings *identity.Settings) {
 	h.GroupsClaim = settings.GroupsClaim
 	h.CRLStale = settings.CRLStale
 	h.MaxHeaderSize = settings.MaxHeaderSize
-}
-
-// loadTrustPool loads the trust pool of the handler; it returns nil if none is configured. A configured pool must not
-// be empty, because crypto/x509 would then trust the authorities of the system.
-func (h *Handler) loadTrustPool(ctx caddy.Context) (caddytls.CA, error) {
-	if h.TrustPoolRaw == nil {
-		return nil, nil
-	}
-	module, err := ctx.LoadModule(h, "TrustPoolRaw")
-	if err != nil {
-		return nil, fmt.Errorf("loading trust_pool: %w", setting.WithRedactedURLs(err))
-	}
-	pool, ok := module.(caddytls.CA)
-	if !ok {
-		return nil, fmt.Errorf("trust_pool: %T is no source of certificate authorities", module)
-	}
-	if p := pool.CertPool(); p == nil || p.Equal(x509.NewCertPool()) {
-		return nil, errors.New("trust_pool is empty: name the authority of the client certificates, in PEM")
-	}
-	return pool, nil
 }
 
 // warnOfHeaders warns of headers that have a token, and that Caddy does not hide in its logs.

@@ -84,6 +84,20 @@ func TestAFileThatNeverRestsCounts(t *testing.T) {
 			require.Equal(t, "alice [writer]", identityOf(h, referenceRequest(alice, ca.cert)))
 		})
 	})
+	t.Run("trust_pool", func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
+			first, second := newAuthority(t, "first authority"), newAuthority(t, "second authority")
+			alice, bob := first.client("alice").Leaf, second.client("bob").Leaf
+			authorities := file(t, string(pemOf(first.cert.Raw)))
+			h := configured(t, `,"trust_pool":{"provider":"file","pem_files":["`+authorities+`"]}`)
+			require.Equal(t, "alice []", identityOf(h, referenceRequest(alice, first.cert)))
+			churn(t, authorities, every, func(n int) []byte {
+				return append(fmt.Appendf(nil, "# %d\n", n), pemOf(second.cert.Raw)...)
+			})
+			require.Equal(t, "bob []", identityOf(h, referenceRequest(bob, second.cert)))
+			require.Equal(t, "refused: unverified", identityOf(h, referenceRequest(alice, first.cert)))
+		})
+	})
 	t.Run("shared_secret", func(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
 			ca := newAuthority(t, "clients authority")
@@ -152,9 +166,14 @@ func TestAListThatIsRefusedIsAsVisibleAsAnOutage(t *testing.T) {
 		"crl":           {"", "-----BEGIN X509 CRL-----\nhalf of a list", `,"crl":["FILE","OTHER"]`},
 		"role_mapping":  {"reader: ['CN=alice']\n", "reader: [\n", `,"role_mapping":"FILE"`},
 		"shared_secret": {"opensesame", "two\nlines", `,"shared_secret":"{file.FILE}"`},
+		"trust_pool":    {"", "", `,"trust_pool":{"provider":"file","pem_files":["FILE","OTHER"]}`},
 	} {
 		t.Run(setting, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
+				if setting == "trust_pool" {
+					c.good = string(pemOf(newAuthority(t, "clients authority").cert.Raw))
+					c.bad = c.good + c.good[:100]
+				}
 				if setting == "crl" {
 					c.good = string(revocationList(t, newAuthority(t, "clients authority"), time.Now().Add(1000*time.Hour)))
 				}
@@ -255,7 +274,7 @@ func TestAURLShowsNoSecret(t *testing.T) {
 		for _, address := range []string{server.URL, "http://127.0.0.1:1"} {
 			address = strings.Replace(address, "://", "://TOKEN:PASSWORD@", 1) + "/ca.pem?QUERY#FRAGMENT"
 			_, err := tryReplica(t, replicaConfig{handler: `,"trust_pool":{"provider":"http","endpoints":["` + address + `"]}`})
-			require.ErrorContains(t, err, "loading trust_pool: ")
+			require.ErrorContains(t, err, "trust_pool: ")
 			require.ErrorContains(t, err, "http://xxxxx@127.0.0.1:")
 			requireNoSecretOfURL(t, err.Error())
 
