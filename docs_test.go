@@ -183,6 +183,7 @@ func handlerWithFiles(t *testing.T) *prometheus.Registry {
 	settings, err := json.Marshal(map[string]any{
 		"issuer":        "https://es.example.com",
 		"audience":      []string{"https://elasticsearch.example.com:9200"},
+		"trust_pool":    map[string]any{"provider": "file", "pem_files": []string{ca.file()}},
 		"deny":          []string{ca.write("denied.txt", nil)},
 		"crl":           []string{ca.write("clients.crl", revocationList(t, ca, time.Now().Add(time.Hour)))},
 		"role_mapping":  ca.write("role_mapping.yml", []byte("reader: ['CN=alice']\n")),
@@ -258,6 +259,7 @@ func TestTheManualHasEveryMetric(t *testing.T) {
 		return nil
 	}
 	require.ElementsMatch(t, values["requests_total result"], inRow("`result` of `requests_total`"))
+	require.ElementsMatch(t, values["refused_handshakes_total reason"], inRow("`reason` of `refused_handshakes_total`"))
 	require.ElementsMatch(t, values["jwks_requests_total result"], inRow("`result` of `jwks_requests_total`"))
 	require.ElementsMatch(t, values["cluster_refusals_total status"], inRow("`status` of `cluster_refusals_total`"))
 	require.ElementsMatch(t, values["unusable_sources setting"], inRow("`setting`"))

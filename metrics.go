@@ -21,6 +21,7 @@ var metrics = newCollectors()
 
 type collectors struct {
 	requests        *prometheus.CounterVec
+	handshakes    *prometheus.CounterVec
 	signatures      *prometheus.HistogramVec
 	failures        *prometheus.CounterVec // of signatures
 	jwksRequests    *prometheus.CounterVec
@@ -41,6 +42,10 @@ func newCollectors() *collectors {
 			Namespace: namespace, Subsystem: subsystem, Name: "requests_total",
 			Help: "Requests by result (authenticated, own_credentials, refused) and, for a refusal, its reason.",
 		}, []string{"result", "reason"}),
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "refused_handshakes_total",
+			Help: "TLS handshakes that ended for the client's certificate, or for the lack of one, by reason.",
+		}, []string{"reason"}),
 		signatures: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "signature_duration_seconds",
 			Help:    "How long a signature took, by algorithm.",
@@ -74,6 +79,9 @@ func newCollectors() *collectors {
 	for _, r := range identity.Reasons {
 		c.requests.WithLabelValues("refused", string(r))
 	}
+	for _, r := range identity.HandshakeReasons {
+		c.handshakes.WithLabelValues(string(r))
+	}
 	c.jwks.served = c.jwksRequests.WithLabelValues("served")
 	c.jwks.unavailable = c.jwksRequests.WithLabelValues("unavailable")
 	c.jwks.methodNotAllowed = c.jwksRequests.WithLabelValues("method_not_allowed")
@@ -85,7 +93,7 @@ func newCollectors() *collectors {
 // all returns the collectors that are registered.
 func (c *collectors) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		c.requests, c.signatures, c.failures, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
+		c.requests, c.handshakes, c.signatures, c.failures, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
 	}
 }
 

@@ -24,7 +24,16 @@ var metricLine = regexp.MustCompile(`^(caddy_elasticsearch_jwt_\w+)(?:\{(.*)\})?
 // metrics reads the site's samples of ours, by name and labels.
 func (s *scene) metrics() map[string]float64 {
 	s.t.Helper()
-	a := s.get(s.httpClient(), "/metrics")
+	return s.metricsOf(s.httpClient(), site)
+}
+
+// metricsOf reads them on a site.
+func (s *scene) metricsOf(client *http.Client, host string) map[string]float64 {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://"+host+"/metrics", nil)
+	require.NoError(s.t, err)
+	a, err := s.do(client, req)
+	require.NoError(s.t, err)
 	require.Equal(s.t, http.StatusOK, a.StatusCode)
 	samples := make(map[string]float64)
 	for lines := bufio.NewScanner(strings.NewReader(a.body)); lines.Scan(); {

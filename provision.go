@@ -61,6 +61,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.rewriter = newRewriter(profile.Headers())
 	h.server = h.app.servers.Of(ctx)
+	h.server.WatchHandshakes(h.noteHandshake)
 	h.server.WarnOfHandler(pool != nil, h.logger)
 	h.warnOfHeaders(profile.Headers())
 	profile.Warn(h.logger)

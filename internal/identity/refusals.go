@@ -25,7 +25,20 @@ func refuseNeverAsked(sites string) *Refusal {
 		"set client_auth { mode request }", sites)
 }
 
+// refuseNoneInHandshake says why client_auth ended a handshake, which no client can read.
+func refuseNoneInHandshake() *Refusal {
+	return Refuse(NoCertificate, "client_auth insists on a certificate, and the client sent none: "+
+		"connect with one; for an answer that says so, set client_auth { mode request } "+
+		"and write `trust_pool file clients-ca.pem` into elasticsearch_jwt")
+}
+
 // unverified
+
+// refuseUnusableInHandshake says why a handshake ended, which no client can read.
+func refuseUnusableInHandshake() *Refusal {
+	return Refuse(Unverified, "the client's certificate, or its proof of having the key, cannot be used in TLS: "+
+		"the error says why; issue it anew")
+}
 
 func refuseResumed() *Refusal {
 	return Refuse(Unverified, "the TLS session was resumed or is not complete, which proves nothing: connect anew")

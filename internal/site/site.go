@@ -78,8 +78,9 @@ type Server struct {
 	policies *policyIndex
 	sites    []Site // none if the policy of one of them cannot be told
 
-	mu     sync.Mutex
-	warned map[string]bool
+	watched sync.Once // WatchHandshakes
+	mu      sync.Mutex
+	warned  map[string]bool
 }
 
 // newServer finds the sites of a server. Caddy must not have provisioned its connection policies yet.
