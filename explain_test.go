@@ -111,7 +111,8 @@ func TestAnExplanationChecksWhatTheHandshakeWould(t *testing.T) {
 			"trust_pool of client_auth",
 		},
 		"client_auth verifies nothing": {
-			unverifying, "", alice, "", "unverified", "no client_auth of in.example.org verifies", "", "mode verify_if_given",
+			unverifying, "", alice, "", "unverified", "no client_auth of in.example.org verifies", "",
+			"give elasticsearch_jwt a trust_pool",
 		},
 		"an intermediate is not in the file": {
 			verifying, "", file(pemOf(carol)), "", "unverified", "", "", "send the intermediates along",

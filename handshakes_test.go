@@ -119,3 +119,20 @@ func TestACertificateThatNoHandshakeTakesIsSeenInEveryMode(t *testing.T) {
 	eventually(t, func() bool { return s.onTheOtherSite()[sample] == before+1 }, "it counts")
 	require.Contains(t, s.logs.String(), "failed to parse client certificate")
 }
+
+// TestAuthoritiesInClientAuthAreNamedAndNotInsistedOn under `mode request`: a client that has several certificates
+// chooses by them, and a stranger gets an answer all the same.
+func TestAuthoritiesInClientAuthAreNamedAndNotInsistedOn(t *testing.T) {
+	for hint, want := range map[string]int{"": 0, "trust_pool file {{clients}}": 1} {
+		s := newSceneOf(t, strings.Replace(ownPool, "mode request", "mode request\n"+hint, 1), "{{settings}}", "")
+		eve := newAuthority(t, "another authority").client("eve")
+		client := s.httpClient()
+		var named [][]byte
+		client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			named = asked.AcceptableCAs
+			return &eve, nil
+		}
+		require.Equal(t, "unverified", s.seen(client, "/"))
+		require.Len(t, named, want)
+	}
+}

@@ -161,7 +161,7 @@ func TestACertificateThatNobodyVerifiedIsRefused(t *testing.T) {
 			a := s.get(s.httpClient(s.clients.client("alice")), "/")
 			require.Equal(t, http.StatusUnauthorized, a.StatusCode)
 			require.Equal(t, "unverified", a.body)
-			require.Contains(t, s.logs.String(), "mode verify_if_given", "the log says which client_auth mode to use")
+			require.Contains(t, s.logs.String(), "give elasticsearch_jwt a trust_pool", "the log says what to write")
 			s.upstream.requireNone(t)
 		})
 	}

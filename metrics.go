@@ -21,7 +21,7 @@ var metrics = newCollectors()
 
 type collectors struct {
 	requests        *prometheus.CounterVec
-	handshakes    *prometheus.CounterVec
+	handshakes      *prometheus.CounterVec
 	signatures      *prometheus.HistogramVec
 	failures        *prometheus.CounterVec // of signatures
 	jwksRequests    *prometheus.CounterVec

@@ -264,6 +264,14 @@ func TestProductionCaddyfile(t *testing.T) {
 	require.Equal(t, "security_exception", refused.Error.Type)
 	require.Contains(t, refused.Error.Reason, "no_certificate: ")
 
+	mallory := s.client(t)
+	mallory.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{
+		pki.NewCA("strangers").Client("alice", "analysts").TLS,
+	}
+	res, body = get(t, mallory, site+"/_security/_authenticate")
+	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
+	require.Contains(t, requireError(t, res, body).Error.Reason, "unverified: ")
+
 	require.NoError(t, s.node.Close())
 	res, body = get(t, alice, site+"/_security/_authenticate")
 	require.Equal(t, http.StatusBadGateway, res.StatusCode, body)
@@ -310,10 +318,8 @@ func TestCaddyfileWithTheJWKSOnASiteOfItsOwn(t *testing.T) {
 	require.Equal(t, http.StatusOK, res.StatusCode, body)
 	require.Contains(t, body, `"username":"alice"`)
 
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, site+"/.well-known/jwks.json", http.NoBody)
-	require.NoError(t, err)
-	_, err = nobody.Do(req)
-	require.Error(t, err, "without a certificate there is not even a handshake")
+	res, _ = get(t, nobody, site+"/.well-known/jwks.json")
+	require.Equal(t, http.StatusUnauthorized, res.StatusCode, "this site has no keys, and wants a certificate")
 
 	res, _ = get(t, nobody, keys+"/_security/_authenticate")
 	require.Equal(t, http.StatusNotFound, res.StatusCode, "the other site has the keys and nothing else")

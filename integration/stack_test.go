@@ -66,7 +66,7 @@ var certificates = sync.OnceValues(func() (string, error) {
 })
 
 // site is a Caddyfile's one site. What a test does not set is as in the smallest
-// useful Caddyfile of the README.
+// useful Caddyfile of the README, but that the TLS layer verifies certificates.
 type site struct {
 	port     int
 	upstream string

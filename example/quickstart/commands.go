@@ -17,7 +17,9 @@ func printCommands(out io.Writer, site *proxy) {
 		fmt.Sprintf("curl %s %s %s", reach, bob, site.url("/_cluster/health")),
 		fmt.Sprintf("curl %s %s -H 'es-security-runas-user: admin' %s", reach, alice, site.url(authenticate)),
 		fmt.Sprintf("curl %s -i %s", reach, site.url(authenticate)),
+		fmt.Sprintf("curl %s --cert mallory.pem --key mallory.key -i %s", reach, site.url(authenticate)),
 		fmt.Sprintf("curl %s %s", reach, site.url(jwksPath)),
+		"grep 'being refused' caddy.log",
 		"grep audit caddy.log",
 	} {
 		fmt.Fprintf(out, "  %s\n", command)

@@ -43,16 +43,18 @@ type proxy struct {
 	ca   *pki.CA
 }
 
-// writeCertificates makes one authority, and certificates for the site, for alice and for bob.
+// writeCertificates makes one authority, and certificates for the site, for alice and for bob; and one for mallory, by
+// another authority.
 func (p *proxy) writeCertificates() error {
 	p.ca = pki.NewCA("Quickstart CA")
 	if err := os.WriteFile(filepath.Join(p.dir, "ca.pem"), p.ca.PEM(), 0o600); err != nil {
 		return err
 	}
 	for name, pair := range map[string]pki.Pair{
-		"site":  p.ca.Server(siteName),
-		"alice": p.ca.Client("alice", "analysts"),
-		"bob":   p.ca.Client("bob", "operators"),
+		"site":    p.ca.Server(siteName),
+		"alice":   p.ca.Client("alice", "analysts"),
+		"bob":     p.ca.Client("bob", "operators"),
+		"mallory": pki.NewCA("Another CA").Client("bob", "operators"),
 	} {
 		if err := pair.Write(p.dir, name); err != nil {
 			return err

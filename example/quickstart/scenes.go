@@ -59,6 +59,10 @@ func scenes(n *node) []scene {
 			path:  authenticate, header: basic.Header, status: 401,
 		},
 		{
+			title: "nor does mallory, whose certificate says CN=bob as well, but is of another authority",
+			who:   "mallory", path: authenticate, status: 401,
+		},
+		{
 			title: "alice says that she is the administrator, with the right password",
 			who:   "alice", path: authenticate, header: basic.Header,
 			status: 200, shows: user, expect: "user alice, roles sales_reader, realm jwt1",

@@ -17,7 +17,8 @@ import (
 
 func refuseNoCertificate() *Refusal {
 	return Refuse(NoCertificate, "the client sent no certificate: connect with TLS and a client certificate; "+
-		"if you did, this site does not ask for one: set client_auth { mode verify_if_given } with a trust_pool")
+		"if you did, this site does not ask for one: set client_auth { mode request }, "+
+		"and give elasticsearch_jwt a trust_pool")
 }
 
 func refuseNeverAsked(sites string) *Refusal {
@@ -51,8 +52,8 @@ func refuseNoAuthorities() *Refusal {
 
 func refuseNobodyVerified() *Refusal {
 	return Refuse(Unverified, "nobody verified the client's certificate: "+
-		"set client_auth { mode verify_if_given } with a trust_pool, "+
-		"or give elasticsearch_jwt a trust_pool of its own")
+		"give elasticsearch_jwt a trust_pool, as in `trust_pool file clients-ca.pem` "+
+		"(the modes request and require of client_auth verify nothing)")
 }
 
 func refuseTooManySent(n int) *Refusal {

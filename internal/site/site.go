@@ -132,16 +132,23 @@ func (s *Server) WarnOfHandler(ownTrustPool bool, logger *zap.Logger) {
 	case len(s.sites) == 0:
 	case !slices.ContainsFunc(s.sites, Site.Asks):
 		s.warnOnce(logger, "no site of this server asks clients for a certificate, so that nobody can have one: "+
-			"write `tls { client_auth { mode verify_if_given; trust_pool file clients-ca.pem } }` into the site, "+
-			"one setting a line")
+			"write `tls { client_auth { mode request } }` into the site, one setting a line"+andATrustPool(ownTrustPool))
 	case ownTrustPool:
 	case !slices.ContainsFunc(s.sites, Site.Verifies):
-		s.warnOnce(logger, "no site of this server verifies certificates, so that all clients with one will be refused: "+
-			"set client_auth { mode verify_if_given } with a trust_pool (the modes request and require verify nothing), "+
-			"or give elasticsearch_jwt a trust_pool of its own")
+		s.warnOnce(logger, "no site of this server verifies certificates, so that all clients with one will be refused "+
+			"(the modes request and require of client_auth verify nothing): "+
+			"write `trust_pool file clients-ca.pem` into elasticsearch_jwt, which then verifies them")
 	default:
 		s.warnOfPublicAuthorities(logger)
 	}
+}
+
+// andATrustPool adds to a piece of advice what the handler needs too, if it has none.
+func andATrustPool(own bool) string {
+	if own {
+		return ""
+	}
+	return ", and `trust_pool file clients-ca.pem` into elasticsearch_jwt"
 }
 
 // warnOfPublicAuthorities warns of the sites that trust the authorities of the system.
@@ -155,7 +162,8 @@ func (s *Server) warnOfPublicAuthorities(logger *zap.Logger) {
 	if len(trusting) > 0 {
 		s.warnOnce(logger.With(zap.Strings("sites", trusting)), "client_auth has no trust_pool, "+
 			"so that a certificate of any public authority is a client: "+
-			"name the authority of your clients with `trust_pool file clients-ca.pem`")
+			"set client_auth { mode request }, and name the authority of your clients "+
+			"with `trust_pool file clients-ca.pem` in elasticsearch_jwt")
 	}
 }
 
@@ -166,7 +174,8 @@ func (s *Server) WarnOfJWKS(logger *zap.Logger) {
 	}
 	s.warnOnce(logger, "every site of this server insists on a client certificate, "+
 		"also of the nodes that fetch the JWKS, which have none: "+
-		"set client_auth { mode verify_if_given }, or put elasticsearch_jwks on a site of its own")
+		"set client_auth { mode request } and give elasticsearch_jwt a trust_pool, "+
+		"or put elasticsearch_jwks on a site of its own")
 }
 
 // warnOnce logs a warning about the server, unless another of its handlers has done so.
