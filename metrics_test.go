@@ -143,6 +143,8 @@ func TestNoClientCanAddAMetric(t *testing.T) {
 				require.Regexp(t, `^(RS|PS|ES|HS)(256|384|512)$`, label[2])
 			case "keys":
 				require.Equal(t, "default", label[2])
+			case "status":
+				require.Contains(t, []string{"401", "403"}, label[2])
 			case "le":
 			default:
 				require.Fail(t, "an unknown label", sample)
