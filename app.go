@@ -65,6 +65,7 @@ type App struct {
 	events   *caddyevents.App
 	metrics  keyset.Metrics
 	cancel   context.CancelFunc // ends what Start has begun
+	begun    chan struct{}      // closed by Start: all modules of the configuration are there
 
 	servers site.Servers // that the handlers of the configuration are in
 	stopped atomic.Bool  // the configuration has ended
@@ -110,6 +111,7 @@ var keySetNamePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.logger = ctx.Logger()
+	a.begun = make(chan struct{})
 	if timing.TimeScale != 1 {
 		a.logger.Warn("this Caddy is built for tests: keys and tokens live a fraction of their time")
 	}
@@ -268,6 +270,13 @@ func (a *App) registerHandler(h *Handler) {
 	a.handlers = append(a.handlers, h)
 }
 
+// allHandlers returns the handlers of the configuration.
+func (a *App) allHandlers() []*Handler {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.handlers)
+}
+
 // addDefaultKeySet adds the set that handlers use if they name none.
 func (a *App) addDefaultKeySet() error {
 	module, err := a.ctx.LoadModuleByID(keySources+".storage", nil)
@@ -344,6 +353,7 @@ func (a *App) Start() error {
 		ks.WarnOfUse()
 		a.running.Go(func() { ks.Run(ctx) })
 	}
+	close(a.begun)
 	return nil
 }
 

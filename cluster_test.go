@@ -67,6 +67,18 @@ func (s *scene) linesWith(message string) (found []map[string]any) {
 	return found
 }
 
+// loggedOnce waits for a log line whose message begins with a text, of which there is one.
+func (s *scene) loggedOnce(message string) map[string]any {
+	s.t.Helper()
+	var found []map[string]any
+	eventually(s.t, func() bool {
+		found = s.linesWith(message)
+		return len(found) > 0
+	}, message)
+	require.Len(s.t, found, 1)
+	return found[0]
+}
+
 // TestANodesRefusalIsCountedAndWarnedOf, once a minute, and the client gets the node's answer.
 func TestANodesRefusalIsCountedAndWarnedOf(t *testing.T) {
 	const unauthorized, forbidden = `cluster_refusals_total{status="401"}`, `cluster_refusals_total{status="403"}`
@@ -84,9 +96,7 @@ func TestANodesRefusalIsCountedAndWarnedOf(t *testing.T) {
 		require.Equal(t, `Bearer realm="security"`, a.Header.Get("Www-Authenticate"))
 	}
 	require.InDelta(t, 3, s.gained(before, unauthorized), 0)
-	lines := s.linesWith("a node refuses tokens of this proxy with 401")
-	require.Len(t, lines, 1)
-	warning := lines[0]
+	warning := s.loggedOnce("a node refuses tokens of this proxy with 401")
 	require.Equal(t, "warn", warning["level"])
 	require.InDelta(t, 1, warning["times"], 0)
 	require.Equal(t, "https://es.example.com", warning["issuer"])
@@ -110,12 +120,11 @@ func TestANodesRefusalIsCountedAndWarnedOf(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, s.get(alice, path).StatusCode)
 	}
 	require.InDelta(t, 3, s.gained(before, forbidden), 0)
-	lines = s.linesWith("a node refuses users of this proxy with 403")
-	require.Len(t, lines, 1)
-	require.Equal(t, "info", lines[0]["level"])
-	require.Equal(t, "alice", lines[0]["user"])
-	require.InDelta(t, 1, lines[0]["groups"], 0)
-	require.Contains(t, lines[0]["advice"], "role mapping on realm.name")
+	note := s.loggedOnce("a node refuses users of this proxy with 403")
+	require.Equal(t, "info", note["level"])
+	require.Equal(t, "alice", note["user"])
+	require.InDelta(t, 1, note["groups"], 0)
+	require.Contains(t, note["advice"], "role mapping on realm.name")
 
 	before = s.metrics()
 	nobody := s.httpClient()
@@ -138,10 +147,9 @@ func TestA403ToATokenWithoutGroupsIsAWarning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSceneOf(t, withTransport(""), append(refusingNode(t), "{{settings}}", c.settings)...)
 			s.get(s.httpClient(s.clients.client("alice")), "/forbidden")
-			lines := s.linesWith("a node refuses users of this proxy with 403")
-			require.Len(t, lines, 1)
-			require.Equal(t, c.level, lines[0]["level"])
-			require.Contains(t, lines[0]["advice"], c.advice)
+			line := s.loggedOnce("a node refuses users of this proxy with 403")
+			require.Equal(t, c.level, line["level"])
+			require.Contains(t, line["advice"], c.advice)
 		})
 	}
 }
@@ -156,15 +164,14 @@ func TestTheAdviceFitsWhatWasSent(t *testing.T) {
 	).Replace(withTransport(""))
 	s := newSceneOf(t, caddyfile, append(refusingNode(t), "{{settings}}", "token_type access_token")...)
 	require.Equal(t, http.StatusUnauthorized, s.get(s.httpClient(s.clients.client("alice")), "/unauthorized").StatusCode)
-	lines := s.linesWith("a node refuses tokens of this proxy with 401")
-	require.Len(t, lines, 1)
-	require.Equal(t, "ES256", lines[0]["algorithm"])
-	require.Equal(t, true, lines[0]["shared_secret"])
+	line := s.loggedOnce("a node refuses tokens of this proxy with 401")
+	require.Equal(t, "ES256", line["algorithm"])
+	require.Equal(t, true, line["shared_secret"])
 	for _, text := range []string{
 		"it has a slash at its end here", "it is [RS256] unless it is set", "OpenSearch takes none of ES*",
 		"token_type is access_token", "with the same secret as here",
 	} {
-		require.Contains(t, lines[0]["advice"], text)
+		require.Contains(t, line["advice"], text)
 	}
 	require.NotContains(t, s.logs.String(), "not-so-secret")
 }

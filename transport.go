@@ -8,7 +8,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
@@ -74,10 +73,20 @@ type Transport struct {
 	// noticed. Default: none.
 	SharedSecret string `json:"shared_secret,omitempty"`
 
+	// The user that active health checks are for the cluster. They go with a token of the
+	// elasticsearch_jwt in front of the reverse_proxy, for that name and with no groups, and with the
+	// shared secret. Without it they go as they are: with the headers of health_headers, or nobody's.
+	// It is a name, {env.*} or {file.*}. Default: none.
+	HealthPrincipal string `json:"health_principal,omitempty"`
+
 	secret   *watch.Setting[string]
 	nodes    *retry.Transport
 	logger   *zap.Logger
 	warnings throttle.Throttle
+
+	app     *App       // if there are health checks with a principal
+	inFront []*Handler // known when the app has begun
+	checks  healthChecks
 }
 
 // CaddyModule returns the Caddy module information.
@@ -114,6 +123,9 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
 		return setting.WithRedactedURLs(err)
 	}
+	if err := t.provisionHealthChecks(ctx); err != nil {
+		return setting.In("health_principal", err)
+	}
 	t.nodes = retry.New(&t.HTTPTransport, metrics.retries.Inc)
 	return nil
 }
@@ -125,7 +137,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case admitted != nil:
 	case isHealthCheck(req):
-		return t.nodes.Send(req, "", "")
+		return t.checkHealth(req)
 	default:
 		return t.refuse(req), nil
 	}
@@ -175,12 +187,6 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 	return out, headersize.Sent(out, size)
 }
 
-// isHealthCheck reports whether a request is one of reverse_proxy's active health checks. They are no client's: Caddy
-// gives variables to each request that it gets.
-func isHealthCheck(req *http.Request) bool {
-	return req.Context().Value(caddyhttp.VarsCtxKey) == nil
-}
-
 // refuse answers a request that no handler has let in.
 func (t *Transport) refuse(req *http.Request) *http.Response {
 	refusal := refuseNotAdmitted(req)
@@ -215,7 +221,8 @@ func isHeaderListTooLarge(err error) bool {
 // UnmarshalCaddyfile sets up the transport from Caddyfile tokens:
 //
 //	elasticsearch_jwt {
-//	    shared_secret <placeholder>
+//	    shared_secret    <placeholder>
+//	    health_principal <name>
 //	    … every setting of the http transport
 //	}
 func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -224,14 +231,20 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("the transport takes no %q: write its settings in a block", d.Val())
 	}
 	for d.NextBlock(0) {
-		if d.Val() != "shared_secret" {
+		name, field, parse := d.Val(), (*string)(nil), setting.ParseString
+		switch name {
+		case "shared_secret":
+			field, parse = &t.SharedSecret, setting.ParseSecret
+		case "health_principal":
+			field = &t.HealthPrincipal
+		default:
 			d.NextSegment()
 			continue
 		}
-		if t.SharedSecret != "" {
-			return d.Err("shared_secret is there twice")
+		if *field != "" {
+			return d.Errf("%s is there twice", name)
 		}
-		if err := setting.ParseSecret(d, &t.SharedSecret); err != nil {
+		if err := parse(d, field); err != nil {
 			return err
 		}
 		d.DeleteN(2) // the http transport does not know this setting

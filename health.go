@@ -1,0 +1,262 @@
+package esjwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+)
+
+// This file gives the active health checks of reverse_proxy an identity. They come from Caddy itself, past all
+// handlers, and a node with security answers 401 to those without credentials.
+
+// isHealthCheck reports whether a request is one of reverse_proxy's active health checks. They are no client's: Caddy
+// gives variables to each request that it gets.
+func isHealthCheck(req *http.Request) bool {
+	return req.Context().Value(caddyhttp.VarsCtxKey) == nil
+}
+
+// healthChecks are the health checks of one reverse_proxy.
+type healthChecks struct {
+	principal string // empty: they are sent as they are
+
+	once sync.Once // for what follows
+	as   checker
+	err  error
+
+	last sync.Map // the status of the last answer, by the node's address
+}
+
+// checker is who asks.
+type checker struct {
+	handler *Handler // whose tokens the checks have
+	client  *identity.Client
+}
+
+// provisionHealthChecks checks the name, and that it has a use.
+func (t *Transport) provisionHealthChecks(ctx caddy.Context) error {
+	if t.HealthPrincipal == "" {
+		return nil
+	}
+	principal, err := setting.Resolve(t.HealthPrincipal)
+	if err == nil {
+		err = name.Safe(principal, name.Plain)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; it is a user of the cluster, for health checks alone: write a name such as caddy-health",
+			err)
+	}
+	active := activeHealthChecks(ctx)
+	if active == nil {
+		t.logger.Warn("health_principal does nothing, since there are no active health checks: " +
+			"write `health_uri /` beside the transport, or leave health_principal out")
+		return nil
+	}
+	protected := newRewriter(nil)
+	for header := range active.Headers {
+		if protected.protects(header) {
+			return fmt.Errorf("the health checks have the header %s too, by health_headers: leave one of them out",
+				http.CanonicalHeaderKey(header))
+		}
+	}
+	if t.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	t.checks.principal = principal
+	return nil
+}
+
+// activeHealthChecks returns those of the reverse_proxy around the transport, or nil if it has none.
+func activeHealthChecks(ctx caddy.Context) *reverseproxy.ActiveHealthChecks {
+	for _, module := range ctx.Modules() {
+		proxy, ok := module.(*reverseproxy.Handler)
+		if ok && proxy.HealthChecks != nil && proxy.HealthChecks.Active != nil && proxy.HealthChecks.Active.IsEnabled() {
+			return proxy.HealthChecks.Active
+		}
+	}
+	return nil
+}
+
+// checkHealth sends a health check to a node: as the user of health_principal, or else as it is.
+func (t *Transport) checkHealth(req *http.Request) (*http.Response, error) {
+	node, _ := reverseproxy.GetDialInfo(req.Context())
+	if t.checks.principal == "" {
+		res, err := t.nodes.Send(req, node.Address, "")
+		if err == nil && res.StatusCode == http.StatusUnauthorized && req.Header["Authorization"] == nil {
+			t.warnOfNobody(node.Address)
+		}
+		return res, explained(err, node.Address, req)
+	}
+	as, signed, err := t.healthToken(req.Context())
+	if err != nil {
+		return t.skip(req, node.Address, err)
+	}
+	ours := *req
+	ours.Header = maps.Clone(req.Header)
+	admitted := &admission{handler: as.handler, client: as.client, token: signed}
+	with := credential{admitted, t.setHealthHeaders(ours.Header, as, signed)}
+	res, err := t.nodes.Send(&ours, node.Address, signed.kid)
+	if err != nil {
+		t.checks.last.Store(node.Address, http.StatusServiceUnavailable)
+		return nil, explained(err, node.Address, &ours)
+	}
+	t.checks.last.Store(node.Address, res.StatusCode)
+	t.listen(with, node.Address, res)
+	return res, nil
+}
+
+// warnOfNobody warns of a node that refuses health checks for having no credentials.
+func (t *Transport) warnOfNobody(node string) {
+	if times, due := t.warnings.Due("health checks of nobody", time.Now()); due {
+		t.logger.Warn("a node answers health checks with 401, and counts as unhealthy (this is logged once a minute)",
+			zap.String("node", node),
+			zap.String("advice", "they have no credentials: write `health_principal caddy-health` into "+
+				"transport elasticsearch_jwt, and give that user the roles that health_uri needs"),
+			zap.Int("times", times),
+		)
+	}
+}
+
+// setHealthHeaders sets the headers of a health check, each with one value, and reports whether the shared secret is
+// among them.
+func (t *Transport) setHealthHeaders(h http.Header, as checker, signed *signedToken) (secret bool) {
+	for i, header := range as.handler.rewriter.headers {
+		value := as.client.Headers[i]
+		if header.HasToken() {
+			value = header.WithToken(signed.authorization)
+		}
+		delete(h, header.Name)
+		if value != "" {
+			h[header.Name] = []string{value}
+		}
+	}
+	shared := t.secret
+	if shared == nil {
+		shared = as.handler.secret
+	}
+	if shared == nil {
+		return false
+	}
+	setSharedSecret(h, shared.Get())
+	return true
+}
+
+// healthToken returns the token of a health check. reverse_proxy sends the first ones while it is being provisioned,
+// when there are neither all handlers nor keys. It waits for them for half of the time that the check has.
+func (t *Transport) healthToken(ctx context.Context) (checker, *signedToken, error) {
+	now := time.Now()
+	if end, ok := ctx.Deadline(); ok {
+		half, cancel := context.WithDeadline(ctx, now.Add(end.Sub(now)/2))
+		defer cancel()
+		ctx = half
+	}
+	select {
+	case <-t.app.begun:
+	case <-ctx.Done():
+		return checker{}, nil, errors.New("the configuration is still being loaded")
+	}
+	t.checks.once.Do(func() { t.checks.as, t.checks.err = t.newChecker() })
+	as := t.checks.as
+	if t.checks.err != nil {
+		return checker{}, nil, t.checks.err
+	}
+	// No certificate ends this token's life.
+	signed, err := as.handler.keys.signer.token(ctx, &as.client.Holder, now, now.Add(2*as.client.Lifetime), as.audit)
+	return as, signed, err
+}
+
+// newChecker finds out whose tokens health checks have: those of the handler in front of the transport.
+func (t *Transport) newChecker() (checker, error) {
+	handlers := t.inFront
+	if len(handlers) == 0 {
+		if handlers = t.app.allHandlers(); len(handlers) != 1 {
+			return checker{}, errors.New("there is no elasticsearch_jwt in front of this reverse_proxy, " +
+				"whose issuer and keys a health check could have: write one before it, or leave health_principal out")
+		}
+	}
+	first, err := handlers[0].checker(t.checks.principal)
+	if err != nil {
+		return checker{}, err
+	}
+	for _, h := range handlers[1:] {
+		other, err := h.checker(t.checks.principal)
+		if err != nil {
+			return checker{}, err
+		}
+		if !first.equals(other) {
+			t.logger.Warn("the elasticsearch_jwt in front of this reverse_proxy have different settings or keys: "+
+				"its health checks have tokens of the first one",
+				zap.String("issuer", first.handler.identifier.Issuer()), zap.String("keys", first.handler.Keys))
+			break
+		}
+	}
+	return first, nil
+}
+
+// checker returns who a health check is that has a token of this handler.
+func (h *Handler) checker(principal string) (checker, error) {
+	client, err := h.identifier.Named(principal)
+	return checker{h, client}, err
+}
+
+// equals reports whether a node gets the same from two checkers.
+func (c checker) equals(other checker) bool {
+	return c.handler.keys == other.handler.keys && c.client.Lifetime == other.client.Lifetime &&
+		c.client.Same(other.client)
+}
+
+// audit logs a token that is signed for health checks.
+func (c checker) audit(t *signedToken) {
+	c.handler.audit.Info("token signed for health checks",
+		zap.String("user", c.client.Name()),
+		zap.String("issuer", c.handler.Issuer),
+		zap.String("keys", c.handler.Keys),
+		zap.String("kid", t.kid),
+		logfield.Time("not_before", time.Unix(t.window.NotBefore(), 0)),
+		logfield.Time("expires", time.Unix(t.window.Expires, 0)),
+	)
+}
+
+// skip answers a health check that cannot be sent for want of a token. It answers as the node did last, so that the
+// node stays what it was: that there is no key is no fault of the node, which may have clients with tokens or
+// credentials of their own.
+func (t *Transport) skip(req *http.Request, node string, why error) (*http.Response, error) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	if err := req.Context().Err(); err != nil {
+		return nil, err // the configuration has ended
+	}
+	if times, due := t.warnings.Due("skipped health checks", time.Now()); due {
+		t.logger.Warn("health checks are not sent, and nodes stay what they were (this is logged once a minute)",
+			zap.String("node", node), zap.Int("times", times), zap.Error(why))
+	}
+	status := http.StatusOK
+	if last, ok := t.checks.last.Load(node); ok {
+		status = last.(int)
+	}
+	return &http.Response{
+		StatusCode: status,
+		Status:     strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status))),
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     make(http.Header),
+		Body:       http.NoBody,
+		Request:    req,
+	}, nil
+}
