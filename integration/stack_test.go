@@ -198,7 +198,8 @@ func newStack(ctx context.Context, version string) (*stack, error) {
 	}
 	s := &stack{plain: plain, front: front{site: site{port: proxyPort}}}
 	config := nodeConfig(version, teleportRealmSettings(s.site.url(issuer.Path))+s.plainRealmSettings()+
-		pkiRealmSettings(3)+movedRealmSettings(s.site.url(issuer.Path)))
+		pkiRealmSettings(3)+movedRealmSettings(s.site.url(issuer.Path))+secretRealmSettings(s.site.url(issuer.Path)))
+	config.Keystore = map[string]string{secretRealmKeystore: secretOfRealm}
 	config.Files["role_mapping.yml"] = []byte(roleMappingFile)
 	config.SecurityIndex = true // for API keys
 	config.Optimize = flag.Lookup("test.bench").Value.String() != ""
