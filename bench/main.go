@@ -4,6 +4,11 @@
 //
 //	go -C bench run . -pairs 60 -duration 1s
 //
+// With -compare versions, both have the plugin and its transport, in front of an upstream that speaks TLS: one speaks
+// HTTP/1.1 to it, as it does by default, and the other HTTP/2.
+//
+//	go -C bench run . -compare versions -workers 64
+//
 // It prints the ratio of their throughput, and of the CPU time of Caddy for a request, each with a 95%
 // confidence interval.
 package main
@@ -26,18 +31,26 @@ func main() {
 	duration := flag.Duration("duration", time.Second, "how long each run is")
 	workers := flag.Int("workers", 8, "how many clients send requests, each over a connection of its own")
 	binary := flag.String("caddy", "", "the Caddy to measure (default: it is built from this checkout)")
+	compare := flag.String("compare", "handler", "handler: with the plugin and without; versions: HTTP/1.1 and HTTP/2")
 	flag.Parse()
 	log.SetFlags(0)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *pairs, *duration, *workers, *binary)
+	err := run(ctx, *compare, *binary, load{*pairs, *duration, *workers})
 	stop()
 	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, pairs int, duration time.Duration, workers int, binary string) error {
+// load is how both Caddys are measured.
+type load struct {
+	pairs    int
+	duration time.Duration
+	workers  int
+}
+
+func run(ctx context.Context, what, binary string, l load) error {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -53,19 +66,32 @@ func run(ctx context.Context, pairs int, duration time.Duration, workers int, bi
 	if err != nil {
 		return err
 	}
-	upstream, err := startUpstream()
+	switch what {
+	case "handler":
+		return compareHandler(ctx, binary, pki, l)
+	case "versions":
+		return compareVersions(ctx, binary, pki, l)
+	default:
+		return fmt.Errorf("-compare %s: use handler or versions", what)
+	}
+}
+
+// plugin is the site of a Caddy with the plugin, before its reverse_proxy.
+const plugin = `elasticsearch_jwks
+	elasticsearch_jwt {
+		issuer   https://es.example.com
+		audience https://elasticsearch.example.com:9200
+	}
+	`
+
+// compareHandler measures the plugin beside a static header.
+func compareHandler(ctx context.Context, binary string, pki *pki, l load) error {
+	upstream, err := startUpstream(nil)
 	if err != nil {
 		return err
 	}
 	defer upstream.Close()
-
-	const plugin = `elasticsearch_jwks
-		elasticsearch_jwt {
-			issuer   https://es.example.com
-			audience https://elasticsearch.example.com:9200
-		}
-		reverse_proxy %s`
-	with, err := startCaddy(ctx, binary, pki, fmt.Sprintf(plugin, upstream.Addr()))
+	with, err := startCaddy(ctx, binary, pki, plugin+"reverse_proxy "+upstream.Addr())
 	if err != nil {
 		return err
 	}
@@ -82,31 +108,79 @@ func run(ctx context.Context, pairs int, duration time.Duration, workers int, bi
 		return err
 	}
 	defer without.stop()
+	return compare(ctx, contestant{"with", with}, contestant{"static header_up", without}, l)
+}
 
-	for _, c := range []*caddyProcess{with, without} { // warm up
-		if _, err := c.measure(ctx, duration, workers); err != nil {
+// compareVersions measures HTTP/1.1 beside HTTP/2 to the same upstream.
+func compareVersions(ctx context.Context, binary string, pki *pki, l load) error {
+	upstream, err := startUpstream(pki)
+	if err != nil {
+		return err
+	}
+	defer upstream.Close()
+	site := func(versions string) string {
+		return plugin + fmt.Sprintf(`reverse_proxy https://%s {
+		transport elasticsearch_jwt {
+			tls_trust_pool file %s/ca.pem
+			tls_server_name %s
+			%s
+		}
+	}`, upstream.Addr(), pki.dir, site, versions)
+	}
+	http1, err := startCaddy(ctx, binary, pki, site(""))
+	if err != nil {
+		return err
+	}
+	defer http1.stop()
+	http2, err := startCaddy(ctx, binary, pki, site("versions 1.1 2"))
+	if err != nil {
+		return err
+	}
+	defer http2.stop()
+	if err := compare(ctx, contestant{"HTTP/1.1", http1}, contestant{"HTTP/2", http2}, l); err != nil {
+		return err
+	}
+	fmt.Printf("the upstream served %d requests over HTTP/1.1, and %d over HTTP/2\n",
+		upstream.http1.Load(), upstream.http2.Load())
+	return nil
+}
+
+// contestant is one of the two Caddys.
+type contestant struct {
+	name string
+	*caddyProcess
+}
+
+// compare measures two Caddys in turns, and prints the ratios of the first to the second.
+func compare(ctx context.Context, first, second contestant, l load) error {
+	for _, c := range []contestant{first, second} { // warm up
+		if _, err := c.measure(ctx, l.duration, l.workers); err != nil {
 			return err
 		}
 	}
 	var throughput, cpu []float64
-	for i := range pairs {
-		order := []*caddyProcess{with, without}
+	for i := range l.pairs {
+		order := []contestant{first, second}
 		if i%2 == 1 {
 			order[0], order[1] = order[1], order[0]
 		}
-		results := map[*caddyProcess]result{}
+		results := map[string]result{}
 		for _, c := range order {
-			if results[c], err = c.measure(ctx, duration, workers); err != nil {
+			r, err := c.measure(ctx, l.duration, l.workers)
+			if err != nil {
 				return err
 			}
+			results[c.name] = r
 		}
-		throughput = append(throughput, results[with].throughput/results[without].throughput)
-		cpu = append(cpu, results[with].cpu/results[without].cpu)
-		fmt.Printf("pair %3d: with %6.0f req/s %6.1f µs CPU/req, static %6.0f req/s %6.1f µs CPU/req\n", i+1,
-			results[with].throughput, results[with].cpu*1e6, results[without].throughput, results[without].cpu*1e6)
+		a, b := results[first.name], results[second.name]
+		throughput = append(throughput, a.throughput/b.throughput)
+		cpu = append(cpu, a.cpu/b.cpu)
+		fmt.Printf("pair %3d: %s %6.0f req/s %6.1f µs CPU/req, %s %6.0f req/s %6.1f µs CPU/req\n", i+1,
+			first.name, a.throughput, a.cpu*1e6, second.name, b.throughput, b.cpu*1e6)
 	}
-	report("throughput, with / static header_up", throughput)
-	report("CPU time for a request, with / static header_up", cpu)
+	ratio := first.name + " / " + second.name
+	report("throughput, "+ratio, throughput)
+	report("CPU time for a request, "+ratio, cpu)
 	return nil
 }
 

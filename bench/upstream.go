@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,9 +16,12 @@ type upstream struct {
 	http.Server
 	listener net.Listener
 	seen     chan string // the Authorization of a request to /token
+
+	http1, http2 atomic.Int64 // how many requests there were
 }
 
-func startUpstream() (*upstream, error) {
+// startUpstream starts an upstream, with TLS and HTTP/2 if there is an authority for its certificate.
+func startUpstream(p *pki) (*upstream, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -24,6 +29,11 @@ func startUpstream() (*upstream, error) {
 	u := &upstream{listener: l, seen: make(chan string, 1)}
 	body := []byte(`{"took":1,"timed_out":false,"hits":{"total":{"value":0,"relation":"eq"},"hits":[]}}`)
 	u.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 {
+			u.http2.Add(1)
+		} else {
+			u.http1.Add(1)
+		}
 		if r.URL.Path == "/token" {
 			u.seen <- r.Header.Get("Authorization")
 		}
@@ -31,7 +41,13 @@ func startUpstream() (*upstream, error) {
 		_, _ = w.Write(body)
 	})
 	u.ReadHeaderTimeout = 10 * time.Second
-	go func() { _ = u.Serve(l) }()
+	go func() {
+		if p == nil {
+			_ = u.Serve(l)
+			return
+		}
+		_ = u.ServeTLS(l, filepath.Join(p.dir, "server.pem"), filepath.Join(p.dir, "server.key"))
+	}()
 	return u, nil
 }
 
