@@ -28,6 +28,7 @@ type collectors struct {
 	retries         prometheus.Counter
 	clusterRefusals *prometheus.CounterVec // refusals of the nodes
 	cachedClients   prometheus.Collector
+	sightings       identity.Sightings
 
 	// What is counted for each request is looked up once.
 	authenticated, ownCredentials prometheus.Counter
@@ -93,7 +94,10 @@ func newCollectors() *collectors {
 // all returns the collectors that are registered.
 func (c *collectors) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		c.requests, c.handshakes, c.signatures, c.failures, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
+		c.requests, c.handshakes, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
+		expiringMetrics{&c.sightings},
+		byAlgorithm{c.signatures, func(alg string) { c.signatures.WithLabelValues(alg) }},
+		byAlgorithm{c.failures, func(alg string) { c.failures.WithLabelValues(alg) }},
 	}
 }
 
@@ -119,6 +123,29 @@ func (c *collectors) refused(r identity.Reason) {
 	c.requests.WithLabelValues("refused", string(r)).Inc()
 }
 
+// byAlgorithm collects a metric of signatures. It exists, with 0, for the algorithms of all keys that can sign.
+type byAlgorithm struct {
+	prometheus.Collector
+	begin func(algorithm string)
+}
+
+// Collect implements [prometheus.Collector].
+func (b byAlgorithm) Collect(ch chan<- prometheus.Metric) {
+	keySetStates.Range(func(_, state any) bool {
+		s, ok := state.(*keySetState)
+		if !ok || s.Current() == nil {
+			return true
+		}
+		for _, key := range s.Current().Records {
+			if key.CanSign() {
+				b.begin(string(key.Algorithm))
+			}
+		}
+		return true
+	})
+	b.Collector.Collect(ch)
+}
+
 // observeSignature counts a signature.
 func observeSignature(alg jose.SignatureAlgorithm, took time.Duration, err error) {
 	if err != nil {
@@ -138,6 +165,27 @@ func countCachedClients() float64 {
 		return true
 	})
 	return float64(n)
+}
+
+// expiringDesc describes the metric that tells an operator whose certificate ends soon.
+var expiringDesc = prometheus.NewDesc(
+	prometheus.BuildFQName(metricsNamespace, metricsSubsystem, "expiring_client_certificates"),
+	"Client certificates that were used within the last hour and end, or one above them does, within this time.",
+	[]string{"within"}, nil)
+
+// expiringMetrics collects the metric of certificates that end soon.
+type expiringMetrics struct{ sightings *identity.Sightings }
+
+// Describe implements [prometheus.Collector].
+func (expiringMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- expiringDesc }
+
+// Collect implements [prometheus.Collector].
+func (m expiringMetrics) Collect(ch chan<- prometheus.Metric) {
+	const day = 24 * time.Hour
+	ending := m.sightings.Ending(time.Now(), day, 7*day, 30*day)
+	for i, within := range []string{"1d", "7d", "30d"} {
+		ch <- prometheus.MustNewConstMetric(expiringDesc, prometheus.GaugeValue, float64(ending[i]), within)
+	}
 }
 
 // unusableSourcesDesc describes the metric that tells an operator that a changed file does not count, such
@@ -172,5 +220,9 @@ func (m watchMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Interface guard
-var _ prometheus.Collector = watchMetrics{}
+// Interface guards
+var (
+	_ prometheus.Collector = watchMetrics{}
+	_ prometheus.Collector = expiringMetrics{}
+	_ prometheus.Collector = byAlgorithm{}
+)

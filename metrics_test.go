@@ -145,6 +145,8 @@ func TestNoClientCanAddAMetric(t *testing.T) {
 				require.Equal(t, "default", label[2])
 			case "status":
 				require.Contains(t, []string{"401", "403"}, label[2])
+			case "within":
+				require.Contains(t, []string{"1d", "7d", "30d"}, label[2])
 			case "le":
 			default:
 				require.Fail(t, "an unknown label", sample)
@@ -162,4 +164,59 @@ func TestEveryReasonIsAMetricFromTheStart(t *testing.T) {
 	} {
 		require.Contains(t, samples, `requests_total{reason="`+reason+`",result="refused"}`)
 	}
+}
+
+// TestMetricsAreOnTheAdminEndpointFromTheStart, with 0 and without any option: an alert on a rate sees the first
+// event only if there was a sample before it.
+func TestMetricsAreOnTheAdminEndpointFromTheStart(t *testing.T) {
+	admin := freeAddress(t)
+	newSceneOf(t, strings.Replace(withKeys("default storage {\n\t\t\talgorithm RS384\n\t\t}"),
+		"admin off", "admin "+admin, 1))
+	scrape := func() string {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil)
+		require.NoError(t, err)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		return readBody(t, res)
+	}
+	eventually(t, func() bool { return strings.Contains(scrape(), `algorithm="RS384"`) }, "there is a key")
+	samples := scrape()
+	for _, sample := range []string{
+		`requests_total{reason="",result="authenticated"}`,
+		`requests_total{reason="no_key",result="refused"}`,
+		`jwks_requests_total{result="unavailable"}`,
+		`signature_duration_seconds_count{algorithm="RS384"} 0`,
+		`signature_failures_total{algorithm="RS384"} 0`,
+		`expiring_client_certificates{within="1d"}`,
+		`expiring_client_certificates{within="7d"}`,
+		`expiring_client_certificates{within="30d"}`,
+		`retries_total `,
+		`cache_entries `,
+		`key_rotations_total{keys="default"} 0`,
+		`key_failures_total{keys="default",reason="lock"} 0`,
+		`published_keys{keys="default"}`,
+	} {
+		require.Contains(t, samples, "\ncaddy_elasticsearch_jwt_"+sample)
+	}
+}
+
+func TestMetricsShowWhoseCertificateEndsSoon(t *testing.T) {
+	s := newSceneOf(t, meteredSite)
+	before := s.metrics()
+	gain := func() []float64 {
+		var gained []float64
+		for _, within := range []string{"1d", "7d", "30d"} {
+			gained = append(gained, s.gained(before, `expiring_client_certificates{within="`+within+`"}`))
+		}
+		return gained
+	}
+	client := s.httpClient(s.clients.client("alice")) // for twelve hours
+	for range 3 {
+		require.Equal(t, http.StatusOK, s.get(client, "/").StatusCode)
+		require.Equal(t, []float64{1, 1, 1}, gain())
+	}
+	require.Equal(t, http.StatusForbidden, s.get(s.httpClient(s.clients.client("")), "/").StatusCode)
+	require.Equal(t, []float64{1, 1, 1}, gain(), "somebody who is refused is no client")
+	s.load(meteredSite, s.replacements()...)
+	require.Equal(t, []float64{1, 1, 1}, gain(), "after a reload too")
 }

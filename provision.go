@@ -59,6 +59,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.identifier, err = identity.New(profile, files, pool, h.app.CacheSize); err != nil {
 		return err
 	}
+	h.identifier.NoteIn(&metrics.sightings)
 	h.rewriter = newRewriter(profile.Headers())
 	h.server = h.app.servers.Of(ctx)
 	h.server.WatchHandshakes(h.noteHandshake)

@@ -32,6 +32,7 @@ type Client struct {
 	connection connection
 	site       site         // for which the TLS layer verified the certificate, if that is who did
 	used       atomic.Int64 // Unix seconds, see outcomes.client
+	seen       seen         // see Sightings
 
 	cleanup  runtime.Cleanup
 	basis    basis
@@ -60,6 +61,7 @@ type Identifier struct {
 	pool       Authorities // the handler's own trust_pool; nil: what the TLS layer verified counts
 	outcomes   *outcomes
 	turns      *turns.Turns[connection]
+	sightings  *Sightings // nil: nobody counts
 }
 
 // New returns an Identifier that remembers at most size clients. If pool is nil, it relies on the chains that the TLS
@@ -78,6 +80,9 @@ func New(p *Profile, files *Files, pool Authorities, size int) (*Identifier, err
 		turns:      turns.New[connection](examining),
 	}, nil
 }
+
+// NoteIn has the Identifier note whom it identifies. It must be called before Identify.
+func (id *Identifier) NoteIn(s *Sightings) { id.sightings = s }
 
 // Issuer returns the iss of the tokens.
 func (id *Identifier) Issuer() string { return id.profile.issuer }
@@ -120,7 +125,9 @@ func (id *Identifier) Identify(
 			return nil, 0, err
 		}
 	}
-	return client, min(byTLS.notAfter, client.chainEnd), nil
+	notAfter = min(byTLS.notAfter, client.chainEnd)
+	id.sightings.note(client, notAfter, now)
+	return client, notAfter, nil
 }
 
 // HasNoCertificate reports whether the client of a connection sent no certificate.
@@ -227,6 +234,7 @@ func (id *Identifier) newClient(
 		Holder:    token.Holder{Lifetime: id.profile.settings.Lifetime},
 		Principal: who.principal,
 		Serial:    Serial(leaf),
+		seen:      seen{hash: hashOf(leaf)},
 		recheck:   recheck,
 		chainEnd:  end,
 	}
