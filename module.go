@@ -39,6 +39,10 @@ func init() {
 // It must see every request that its upstream gets, so it takes no matcher: what it did not
 // match would reach Elasticsearch with the headers that the client chose.
 //
+// A request that it refuses is answered with the reason and what to do about it, in the form of
+// Elasticsearch's own errors, or as a page if a browser asks. If the site has error routes
+// (handle_errors) for the status, these answer.
+//
 // It sets these placeholders:
 //
 // Placeholder | Description

@@ -45,6 +45,7 @@ func TestARefusalIsLoggedWithItsCertificate(t *testing.T) {
 	require.Equal(t, "info", lines[1]["level"], "any port scanner can cause it")
 	require.Equal(t, "no_certificate", lines[1]["reason"])
 	require.NotContains(t, lines[1], "certificate_serial")
+	require.Equal(t, 4, strings.Count(s.logs.String(), `"a client was refused"`), "the others, at DEBUG")
 }
 
 // TestThatThereIsNoKeyIsAnError: nobody gets in, and Caddy itself logs only those errors that it answers.

@@ -111,19 +111,17 @@ func certificateOf(r *http.Request) *x509.Certificate {
 
 // logRefusal logs a refusal, because often only the operator can do something about it. It does so once a minute for
 // each message, reason and advice. That a client has no certificate is no more than worth a note, because any port
-// scanner causes it. That there is no key is an error: nobody gets in.
+// scanner causes it. That there is no key is an error: nobody gets in. All others in that minute are logged for who
+// looks for them, at the level DEBUG.
 func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, message string, more ...zap.Field) {
 	times, due := h.warnings.Due(message+": "+refusal.Error(), time.Now())
+	level := levelOf(identity.Reason(refusal.Reason))
 	if !due {
-		return
+		times, level, message = 1, zapcore.DebugLevel, "a client was refused"
 	}
-	level := zapcore.WarnLevel
-	switch identity.Reason(refusal.Reason) {
-	case identity.NoCertificate:
-		level = zapcore.InfoLevel
-	case identity.NoKey:
-		level = zapcore.ErrorLevel
-	default:
+	line := h.logger.Check(level, message)
+	if line == nil {
+		return
 	}
 	fields := []zap.Field{
 		zap.String("reason", refusal.Reason),
@@ -137,7 +135,18 @@ func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, message string, 
 			zap.String("certificate_serial", identity.Serial(cert)),
 			logfield.Time("certificate_not_after", cert.NotAfter))
 	}
-	h.logger.Log(level, message, append(fields, more...)...)
+	line.Write(append(fields, more...)...)
+}
+
+func levelOf(reason identity.Reason) zapcore.Level {
+	switch reason {
+	case identity.NoCertificate:
+		return zapcore.InfoLevel
+	case identity.NoKey:
+		return zapcore.ErrorLevel
+	default:
+		return zapcore.WarnLevel
+	}
 }
 
 // noteReplaced notes that a client with a certificate has sent an Authorization of its own. That does no harm, but its
