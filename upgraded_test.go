@@ -81,7 +81,10 @@ func TestAWebSocketEndsWhenItsClientIsNoLongerLetIn(t *testing.T) {
 	kept := strings.Replace(ownPool, "reverse_proxy {{upstream}}",
 		"log\nreverse_proxy {{upstream}} {\nstream_close_delay 1h\n}", 1)
 	replacements := []string{"{{settings}}", "deny " + deny, "{{upstream}}", strings.TrimPrefix(newEcho(t).URL, "http://")}
-	s := newSceneOf(t, kept, replacements...)
+	admin := freeAddress(t)
+	s := newSceneOf(t, strings.Replace(kept, "admin off", "admin "+admin, 1), replacements...)
+	const revoked = `requests_total{reason="revoked",result="refused"}`
+	before := metricsOfAdmin(t, admin)
 	alice, carol := s.upgrade(s.clients.client("alice")), s.upgrade(s.clients.client("carol"))
 	bob := s.upgrade(s.clients.issue(x509.Certificate{
 		Subject:  pkix.Name{CommonName: "bob"},
@@ -117,6 +120,7 @@ func TestAWebSocketEndsWhenItsClientIsNoLongerLetIn(t *testing.T) {
 		"of each")
 	eventually(t, func() bool { return logged("http.log.access", `"elasticsearch_jwt":{"reason":"revoked"`) },
 		"the access log too")
+	require.InDelta(t, 1, metricsOfAdmin(t, admin)[revoked]-before[revoked], 0)
 
 	s.reload(kept, s.replacements(replacements...)...)
 	eventually(t, func() bool { return !carol.isOpen() }, "nobody reads the files of the configuration that ended")
