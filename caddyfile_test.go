@@ -190,6 +190,18 @@ func TestAMisconfiguredCaddyfileIsToldTheSettingTheLineAndWhatToWrite(t *testing
 		"the token, mistyped": {
 			handlerBlock(`header Authorization "Bearer {jtw}"`), 5, []string{"unknown placeholder {jtw}: did you mean {jwt}?"},
 		},
+		"a placeholder of a header that is none": {
+			handlerBlock(`header X-User "{nobody}"`), 5, []string{"unknown placeholder {nobody}: use {jwt}, {cert.c} "},
+		},
+		"the token, mistyped where it cannot be": {
+			handlerBlock("principal {jtw}"), 5, []string{"unknown placeholder {jtw}: use {cert.c} "},
+		},
+		"a mistyped kind of placeholder": {
+			handlerBlock("principal {crt.san.email}"), 5, []string{"did you mean {cert.san.email}?"},
+		},
+		"a mistyped source of authorities": {
+			handlerBlock("trust_pool flie clients-ca.pem"), 5, []string{`unknown source "flie": did you mean file? Otherwise`},
+		},
 		"an empty placeholder": {handlerBlock(`principal "{}"`), 5, []string{"principal: unknown placeholder {}"}},
 		"a brace that does not close": {
 			handlerBlock("principal {cert.cn"), 5, []string{"principal", "a { without a }", `\{`},

@@ -20,7 +20,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	keystorage "github.com/edgejwt/caddy-elasticsearch-jwt/keys/storage"
 )
@@ -40,28 +39,9 @@ minute.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(keysCommand(), jwksCommand(), rotateCommand(), revokeCommand(),
 				generateCommand(), explainCommand())
-			// Without these, cobra takes a command that does not exist for a success, and prints the help.
-			cmd.FParseErrWhitelist.UnknownFlags = true
-			cmd.Args = cobra.ArbitraryArgs
-			cmd.RunE = func(cmd *cobra.Command, args []string) error {
-				if len(args) == 0 {
-					return cmd.Help()
-				}
-				return unknownCommand(args[0], cmd.Commands())
-			}
+			refuseMistyped(cmd)
 		},
 	})
-}
-
-func unknownCommand(name string, commands []*cobra.Command) error {
-	known := make([]string, len(commands))
-	for i, c := range commands {
-		known[i] = c.Name()
-	}
-	if meant := setting.Nearest(name, known); meant != "" {
-		return fmt.Errorf("unknown command %q: did you mean %s?", name, meant)
-	}
-	return fmt.Errorf("unknown command %q: use one of %s", name, strings.Join(known, ", "))
 }
 
 // adminClient sends requests to the admin API of a running Caddy.
@@ -241,12 +221,12 @@ for the other replicas, requests can be refused.`,
 			return nil
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if strings.Contains(err.Error(), "shorthand") {
-			err = fmt.Errorf("%w: a kid that begins with a hyphen stands after two of them, "+
+			return fmt.Errorf("%w: a kid that begins with a hyphen stands after two of them, "+
 				"as in `revoke --now -- -xyz`", err)
 		}
-		return err
+		return mistypedFlag(cmd, err)
 	})
 	cmd.Flags().BoolVar(&request.Now, "now", false, "Take the key out of the JWKS at once")
 	cmd.Flags().BoolVar(&request.All, "all", false, "Give up every key of the set")

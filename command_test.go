@@ -27,13 +27,15 @@ func command(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	registered, ok := caddycmd.Commands()["elasticsearch-jwt"]
 	require.True(t, ok)
-	cmd := &cobra.Command{Use: registered.Name, SilenceErrors: true, SilenceUsage: true}
+	caddy := &cobra.Command{Use: "caddy", SilenceErrors: true, SilenceUsage: true}
+	cmd := &cobra.Command{Use: registered.Name}
 	registered.CobraFunc(cmd)
+	caddy.AddCommand(cmd)
 	var out bytes.Buffer
-	cmd.SetOut(&out)
-	cmd.SetErr(&out)
-	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(t.Context())
+	caddy.SetOut(&out)
+	caddy.SetErr(&out)
+	caddy.SetArgs(append([]string{registered.Name}, args...))
+	err := caddy.ExecuteContext(t.Context())
 	return out.String(), err
 }
 
@@ -201,7 +203,13 @@ func TestACommandThatCannotBeDoneSaysWhy(t *testing.T) {
 		"a command that is mistyped": {
 			[]string{"rotat", "--address", a.admin}, `unknown command "rotat": did you mean rotate?`,
 		},
-		"a command that is none": {[]string{"sign"}, `unknown command "sign": use one of `},
+		"a command that is mistyped, with a flag": {[]string{"keyz", "--json"}, "did you mean keys?"},
+		"a flag that is mistyped":                 {[]string{"keys", "--jsn"}, "unknown flag: --jsn: did you mean --json?"},
+		"a flag of revoke that is mistyped":       {[]string{"revoke", "--nw", "xyz"}, "--nw: did you mean --now?"},
+		"a flag that is none":                     {[]string{"jwks", "--signature"}, "use one of --adapter, --address, --config"},
+		"a flag before the command":               {[]string{"--json"}, "--json stands before a command"},
+		"the help of a command that is mistyped":  {[]string{"help", "rotat"}, "did you mean rotate?"},
+		"a command that is none":                  {[]string{"sign"}, `unknown command "sign": use one of `},
 		"two sets": {
 			[]string{"rotate", "one", "two", "--address", a.admin}, "accepts at most 1 arg",
 		},
@@ -344,4 +352,18 @@ func TestTheProgramsExitCodeAndStreams(t *testing.T) {
 	code, stdout, _ = run("revoke", "--help")
 	require.Zero(t, code)
 	require.Contains(t, stdout, "caddy elasticsearch-jwt revoke <kid> [--now]")
+}
+
+// TestTheHelpIsThereHoweverSomebodyAsksForIt.
+func TestTheHelpIsThereHoweverSomebodyAsksForIt(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}, {"-h"}, {"help"}} {
+		out, err := command(t, args...)
+		require.NoError(t, err)
+		require.Contains(t, out, "Says who a certificate is, or why it is nobody")
+	}
+	for _, args := range [][]string{{"revoke", "--help"}, {"help", "revoke"}} {
+		out, err := command(t, args...)
+		require.NoError(t, err)
+		require.Contains(t, out, "Gives a key up that somebody else may have")
+	}
 }

@@ -128,7 +128,8 @@ func TestAuthoritiesInClientAuthAreNamedAndNotInsistedOn(t *testing.T) {
 		eve := newAuthority(t, "another authority").client("eve")
 		client := s.httpClient()
 		var named [][]byte
-		client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		config := client.Transport.(*http.Transport).TLSClientConfig
+		config.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			named = asked.AcceptableCAs
 			return &eve, nil
 		}

@@ -225,3 +225,31 @@ func TestAUserOfActiveDirectoryIsTheUserPrincipalName(t *testing.T) {
 	require.Equal(t, "refused: invalid_name", who("\xff"))
 	require.Equal(t, "refused: invalid_name", who("*@corp.example.com"))
 }
+
+// TestAHeaderThatIsProbablyMistypedIsWarnedOf, since the token is in it and no node reads it.
+func TestAHeaderThatIsProbablyMistypedIsWarnedOf(t *testing.T) {
+	for header, meant := range map[string]string{
+		"Authorisation":            "Authorization",
+		"Athorization":             "Authorization",
+		"X-Proxy-Role":             "x-proxy-roles",
+		"es-security-run-as-user":  "",
+		"es-security-runas-usr":    "es-security-runas-user",
+		"X_Proxy_User":             "",
+		"X-Proxy-User":             "",
+		"X-Authorization":          "",
+		"Proxy-Authorization":      "",
+		"X-Forwarded-Access-Token": "",
+		"X-User":                   "",
+	} {
+		t.Run(header, func(t *testing.T) {
+			r := newReplica(t, replicaConfig{handler: `,"headers":{"` + header + `":"{cert.cn}"}`})
+			const warning = "no node reads a header of this name: did you mean "
+			if meant == "" {
+				require.NotContains(t, r.logs.String(), warning)
+				return
+			}
+			require.Contains(t, r.logs.String(), warning+meant+"?")
+			require.Contains(t, r.logs.String(), `"setting":"header `+http.CanonicalHeaderKey(header)+`"`)
+		})
+	}
+}

@@ -8,8 +8,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// Warn logs a warning for each setting that can make the same name of two different certificates.
+// Warn logs a warning for each setting that can make the same name of two different certificates, and for each header
+// whose name is probably mistyped.
 func (p *Profile) Warn(logger *zap.Logger) {
+	p.warnOfMisspelt(logger)
 	p.eachTemplate(func(setting string, t template) {
 		if example := t.ambiguity(); example != "" {
 			logger.Warn("two certificates can become the same name here: "+example+"; "+

@@ -199,15 +199,25 @@ func certValueNames() string {
 	return strings.Join(names, " ") + " and {cert.issuer.cn} and the like"
 }
 
-// nearestPlaceholder is the placeholder that was probably meant by a mistyped one, or "". The name is
+// nearestPlaceholder returns the placeholder that a mistyped one was probably meant to be, or "". It also finds one
 // without "cert.", which people forget.
-func nearestPlaceholder(name string) string {
-	switch meant := setting.Nearest(name, append(slices.Collect(maps.Keys(certValues)), "jwt")); meant {
-	case "":
-		return ""
-	case "jwt":
-		return "{jwt}"
-	default:
-		return "{cert." + meant + "}"
+func nearestPlaceholder(mistyped string, allowJWT bool) string {
+	var whole []string
+	if allowJWT {
+		whole = append(whole, "jwt")
 	}
+	names := slices.Collect(maps.Keys(certValues))
+	for _, name := range names {
+		whole = append(whole, "cert."+name)
+	}
+	name, isCert := strings.CutPrefix(mistyped, "cert.")
+	if !isCert {
+		if meant := setting.Nearest(mistyped, whole); meant != "" {
+			return meant
+		}
+	}
+	if meant := setting.Nearest(name, names); meant != "" {
+		return "cert." + meant
+	}
+	return ""
 }

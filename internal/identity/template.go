@@ -59,7 +59,7 @@ func parseTemplate(s string, allowJWT bool, resolve setting.Resolver) (template,
 				flush()
 				t.parts = append(t.parts, templatePart{jwt: true})
 			default:
-				value, err := lookupCertValue(name)
+				value, err := lookupCertValue(name, allowJWT)
 				if err != nil {
 					return template{}, err
 				}
@@ -79,7 +79,9 @@ func parseTemplate(s string, allowJWT bool, resolve setting.Resolver) (template,
 // isDN reports whether the part is a whole distinguished name.
 func (p templatePart) isDN() bool { return slices.Contains(dnValues, p.name) }
 
-func lookupCertValue(placeholder string) (certValue, error) {
+// lookupCertValue returns what a placeholder stands for. Its errors name {jwt} among those that there are if that is
+// allowed.
+func lookupCertValue(placeholder string, allowJWT bool) (certValue, error) {
 	name, isCert := strings.CutPrefix(placeholder, "cert.")
 	value, known := certValues[name]
 	switch {
@@ -93,12 +95,15 @@ func lookupCertValue(placeholder string) (certValue, error) {
 	case placeholder == "jwt":
 		return nil, errors.New("{jwt} can only be used in a header value")
 	default:
-		if meant := nearestPlaceholder(name); meant != "" {
-			return nil, fmt.Errorf("unknown placeholder {%s}: "+
-				"did you mean %s? Otherwise use one of %s, {env.*} or {file.*}",
-				placeholder, meant, certValueNames())
+		known := certValueNames()
+		if allowJWT {
+			known = "{jwt}, " + known
 		}
-		return nil, fmt.Errorf("unknown placeholder {%s}: use %s, {env.*} or {file.*}", placeholder, certValueNames())
+		if meant := nearestPlaceholder(placeholder, allowJWT); meant != "" {
+			return nil, fmt.Errorf("unknown placeholder {%s}: did you mean {%s}? Otherwise use one of %s, {env.*} or {file.*}",
+				placeholder, meant, known)
+		}
+		return nil, fmt.Errorf("unknown placeholder {%s}: use %s, {env.*} or {file.*}", placeholder, known)
 	}
 }
 

@@ -13,7 +13,12 @@ import (
 // error says which ones there are.
 func UnmarshalModule(d *caddyfile.Dispenser, namespace, name string) (caddyfile.Unmarshaler, error) {
 	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
-		return nil, d.Errf("unknown source %q: use one of %s", name, strings.Join(ModuleNames(namespace), ", "))
+		known := ModuleNames(namespace)
+		if meant := Nearest(name, known); meant != "" {
+			return nil, d.Errf("unknown source %q: did you mean %s? Otherwise use one of %s",
+				name, meant, strings.Join(known, ", "))
+		}
+		return nil, d.Errf("unknown source %q: use one of %s", name, strings.Join(known, ", "))
 	}
 	return caddyfile.UnmarshalModule(d, namespace+"."+name)
 }

@@ -7,16 +7,21 @@ import (
 
 // Nearest returns the word that a mistyped word was probably meant to be; "" if none is similar. A hyphen counts as
 // an underscore, and a capital letter as a small one.
-func Nearest(word string, words []string) string {
-	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
-	best, distance := "", max(1, len(word)/3)+1
+func Nearest(word string, words []string) string { return Within(max(1, len(word)/3), word, words) }
+
+// Within is [Nearest] with at most some changes between the two words.
+func Within(changes int, word string, words []string) string {
+	word = fold(word)
+	best, distance := "", changes+1
 	for _, w := range slices.Sorted(slices.Values(words)) {
-		if d := editDistance(word, w); d < distance {
+		if d := editDistance(word, fold(w)); d < distance {
 			best, distance = w, d
 		}
 	}
 	return best
 }
+
+func fold(word string) string { return strings.ToLower(strings.ReplaceAll(word, "-", "_")) }
 
 // editDistance returns how many changes turn one word into another. To add a letter, to leave one out, to exchange
 // one for another, and to swap two neighbours each count as one change (optimal string alignment).
