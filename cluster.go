@@ -142,9 +142,8 @@ func (c *credential) forbidden(node string) {
 	const mapping = "give the user a role, with a role mapping on realm.name and on a group or the username; " +
 		"GET /_security/_authenticate (OpenSearch: /_plugins/_security/authinfo) through Caddy shows what the node has"
 	level, what, advice := zapcore.InfoLevel, "a node refuses users of this proxy with 403", mapping
-	groups := c.claims().groups
-	wanted := strings.Join(c.handler.identifier.GroupSettings(), ", ")
-	if groups == 0 && wanted != "" && c.client.Serial != "" {
+	if c.client.Groupless {
+		wanted := strings.Join(c.handler.identifier.GroupSettings(), ", ")
 		level, what = zapcore.WarnLevel, "a node refuses users of this proxy with 403, whose tokens have no groups"
 		advice = "the certificate has no value for " + wanted + ": issue it with one, " +
 			"or name another value with `groups`, such as `groups {cert.ou}`; " +
@@ -159,7 +158,7 @@ func (c *credential) forbidden(node string) {
 		zap.String("advice", advice),
 		zap.Int("times", times),
 		zap.String("user", c.client.Name()),
-		zap.Int("groups", groups),
+		zap.Int("groups", c.claims().groups),
 		zap.String("certificate_serial", c.client.Serial),
 	)
 }

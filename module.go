@@ -301,6 +301,7 @@ func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(
 			logfield.Time("not_before", time.Unix(t.window.NotBefore(), 0)),
 			logfield.Time("expires", time.Unix(t.window.Expires, 0)),
 		)
+		h.noteGroupless(client)
 	}
 }
 

@@ -1,6 +1,7 @@
 package esjwt_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -81,4 +82,74 @@ func TestWhatIsSoForAWholeServerIsSaidOnce(t *testing.T) {
 	require.Equal(t, 1, strings.Count(logs, "client_auth has no trust_pool"))
 	require.Contains(t, logs, `"sites":["a.example.com","b.example.com","c.example.com"]`)
 	require.Equal(t, 1, strings.Count(logs, "every site of this server insists on a client certificate"))
+}
+
+// TestASiteThatNobodyNamesInTheHandshakeIsWarnedOf: Caddy insists on a name where a site asks for certificates.
+func TestASiteThatNobodyNamesInTheHandshakeIsWarnedOf(t *testing.T) {
+	const (
+		byAddress = "every client of a site by address gets 421"
+		byLabel   = "clients in Java, and so the nodes, get 421"
+		asking    = "tls {{tls}} {\nclient_auth {\nmode request\n}\n}\n"
+		handler   = "elasticsearch_jwt {\nissuer https://es.example.com\naudience es\ntrust_pool file {{clients}}\n}\n" +
+			"reverse_proxy {{upstream}}\n"
+		asksNobody = "tls {{tls}}\nelasticsearch_jwks\n"
+	)
+	at := func(address, content string) string { return address + " {\n" + content + "}\n" }
+	for name, tt := range map[string]struct{ options, sites, warning, named string }{
+		"a name":             {"", at("{{site}}", asking+handler), "", ""},
+		"an address":         {"", at("https://127.0.0.1:{{port}}", asking+handler), byAddress, `["127.0.0.1"]`},
+		"an address of IPv6": {"", at("https://[::1]:{{port}}", asking+handler), byAddress, `["::1"]`},
+		"a single label":     {"", at("https://localhost:{{port}}", asking+handler), byLabel, `["localhost"]`},
+		"a name, and the JWKS by address beside it": {
+			"", at("{{site}}", asking+handler) + at("https://127.0.0.1:{{port}}", asksNobody), byAddress, `["127.0.0.1"]`,
+		},
+		"no name at all": {"", at(":{{port}}", asking+handler), "", ""},
+		"a wildcard":     {"", at("https://*.example.com:{{port}}", asking+handler), "", ""},
+		"nobody asks":    {"", at("https://127.0.0.1:{{port}}", "tls {{tls}}\n"+handler), "", ""},
+		"any Host is let in": {
+			"servers {\nstrict_sni_host insecure_off\n}\n", at("https://localhost:{{port}}", asking+handler), "", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSceneOf(t, "{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n"+
+				tt.options+"}\n"+tt.sites)
+			for _, warning := range []string{byAddress, byLabel} {
+				require.Equal(t, warning == tt.warning, strings.Contains(s.logs.String(), warning), warning)
+			}
+			if tt.named != "" {
+				require.Contains(t, s.logs.String(), `"sites":`+tt.named)
+			}
+		})
+	}
+}
+
+// TestAClientAuthWithoutAuthoritiesIsWarnedOf: Caddy takes a file without a certificate, and skips what is damaged.
+func TestAClientAuthWithoutAuthoritiesIsWarnedOf(t *testing.T) {
+	const warning = "client_auth uses what it can read of this file of authorities"
+	ca := newAuthority(t, "clients authority")
+	whole := string(pemOf(ca.cert.Raw))
+	for name, tt := range map[string]struct{ content, says string }{
+		"a certificate":  {whole, ""},
+		"nothing":        {"", "there is no certificate in it"},
+		"a key":          {strings.ReplaceAll(whole, "CERTIFICATE", "PRIVATE KEY"), "there is no certificate in it"},
+		"one and a half": {whole + whole[:100], "damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := writeFile(t, "ca.pem", []byte(tt.content))
+			s := newSceneOf(t, minimal, "{{settings}}", "", "{{clients}}", file)
+			require.Equal(t, tt.says != "", strings.Contains(s.logs.String(), warning))
+			require.Contains(t, s.logs.String(), tt.says)
+		})
+	}
+}
+
+// TestASiteByAddressAnswersNobody is what the warning says, of a Go client and its certificate.
+func TestASiteByAddressAnswersNobody(t *testing.T) {
+	s := newSceneOf(t, strings.Replace(ownPool, "{{site}}", "https://127.0.0.1:{{port}}", 1), "{{settings}}", "")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.address+"/", nil)
+	require.NoError(t, err)
+	a, err := s.do(s.httpClient(s.clients.client("alice")), req)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusMisdirectedRequest, a.StatusCode)
+	s.upstream.requireNone(t)
 }

@@ -31,19 +31,6 @@ func (r *groupRule) setting() string {
 	return "groups " + r.source
 }
 
-// GroupSettings returns the settings that give a client its groups, with their values. There are none if clients have
-// no groups on purpose.
-func (id *Identifier) GroupSettings() []string {
-	var settings []string
-	for i := range id.profile.groups {
-		settings = append(settings, id.profile.groups[i].setting())
-	}
-	if mapping := id.profile.settings.RoleMapping; mapping != "" {
-		settings = append(settings, "role_mapping "+mapping)
-	}
-	return settings
-}
-
 // groupsOf returns the groups of a certificate in the order of the configuration, each once.
 func (p *Profile) groupsOf(cert *certificate, roles *watch.Setting[*rolemapping.Mapping]) ([]string, error) {
 	groups := []string{} // an empty array, not null: no groups

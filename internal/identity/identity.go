@@ -28,6 +28,7 @@ type Client struct {
 	Principal any // its user name: a string, boxed once for Caddy's replacer
 	Serial    string
 	Headers   []string // the values of the profile's headers, in their order; "" has the token in it
+	Groupless bool     // the certificate has no group, though the settings say where to look for some
 
 	connection connection
 	site       site         // for which the TLS layer verified the certificate, if that is who did
@@ -235,6 +236,7 @@ func (id *Identifier) newClient(
 		Principal: who.principal,
 		Serial:    Serial(leaf),
 		seen:      seen{hash: hashOf(leaf)},
+		Groupless: len(who.groups) == 0 && id.profile.wantsGroups(),
 		recheck:   recheck,
 		chainEnd:  end,
 	}

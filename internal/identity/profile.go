@@ -23,6 +23,12 @@ type Profile struct {
 // Headers returns the headers that the handler sets, in the order of [Client.Headers].
 func (p *Profile) Headers() []Header { return p.headers }
 
+// wantsGroups reports whether the settings say where groups come from.
+func (p *Profile) wantsGroups() bool { return len(p.groups) > 0 || p.settings.RoleMapping != "" }
+
+// GroupSettings returns the settings that groups come from.
+func (id *Identifier) GroupSettings() []string { return id.profile.groupSettings() }
+
 // othersSize is how many bytes are reserved for the headers of the client and of reverse_proxy. A certificate is
 // refused if its token does not leave that many, whatever the request is.
 const othersSize = 2 << 10

@@ -79,6 +79,8 @@ type Server struct {
 	sites    []Site // none if the policy of one of them cannot be told
 
 	watched sync.Once // WatchHandshakes
+	named   sync.Once // warnOfNames
+	pools   sync.Once // warnOfPools
 	mu      sync.Mutex
 	warned  map[string]bool
 }
@@ -128,8 +130,11 @@ func hostsOfRoute(route *caddyhttp.Route) []string {
 // WarnOfHandler warns if the handler would refuse every client because of how the sites are configured, or if the
 // sites trust too many authorities. ownTrustPool says that the handler verifies certificates itself.
 func (s *Server) WarnOfHandler(ownTrustPool bool, logger *zap.Logger) {
+	if len(s.sites) == 0 {
+		return
+	}
+	s.named.Do(func() { s.warnOfNames(logger) })
 	switch {
-	case len(s.sites) == 0:
 	case !slices.ContainsFunc(s.sites, Site.Asks):
 		s.warnOnce(logger, "no site of this server asks clients for a certificate, so that nobody can have one: "+
 			"write `tls { client_auth { mode request } }` into the site, one setting a line"+andATrustPool(ownTrustPool))
@@ -140,6 +145,7 @@ func (s *Server) WarnOfHandler(ownTrustPool bool, logger *zap.Logger) {
 			"write `trust_pool file clients-ca.pem` into elasticsearch_jwt, which then verifies them")
 	default:
 		s.warnOfPublicAuthorities(logger)
+		s.pools.Do(func() { s.warnOfPools(logger) })
 	}
 }
 
