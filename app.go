@@ -70,6 +70,10 @@ type App struct {
 	servers site.Servers // that the handlers of the configuration are in
 	stopped atomic.Bool  // the configuration has ended
 
+	looking     sync.Once // lookOnce
+	wrong       error     // with the routes of the configuration
+	warnedOfUse bool      // whether the use of the key sets has been looked at
+
 	mu       sync.Mutex
 	handlers []*Handler
 	watched  []watch.Watched
@@ -347,10 +351,13 @@ func (a *App) Start() error {
 	for _, w := range a.watched {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
+	a.lookAgain()
 	a.metrics.Expose(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
 		ks.signer.slots.Resize(a.CacheSize)
-		ks.WarnOfUse()
+		if !a.warnedOfUse {
+			ks.WarnOfUse(ks.Signs(), ks.Published())
+		}
 		a.running.Go(func() { ks.Run(ctx) })
 	}
 	close(a.begun)

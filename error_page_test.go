@@ -16,11 +16,15 @@ import (
 // even ask the cluster for it.
 func TestAnErrorPageHasNoCredentials(t *testing.T) {
 	withErrorPage := func(settings, transport string) string {
-		return strings.NewReplacer("{{settings}}", settings, "	reverse_proxy {{upstream}}\n", `	reverse_proxy 127.0.0.1:1
+		return strings.NewReplacer("{{settings}}", settings, "{{site}} {", `&(cluster) {
+	reverse_proxy {{upstream}} {
+		transport `+transport+`
+	}
+}
+{{site}} {`, "	reverse_proxy {{upstream}}\n", `	reverse_proxy 127.0.0.1:1
+	invoke /never cluster
 	handle_errors {
-		reverse_proxy {{upstream}} {
-			transport `+transport+`
-		}
+		invoke cluster
 	}
 `).Replace(minimal)
 	}

@@ -125,7 +125,7 @@ func (j *JWKS) Provision(ctx caddy.Context) error {
 		j.sets = append(j.sets, ks.Set)
 	}
 	app.servers.Of(ctx).WarnOfJWKS(ctx.Logger())
-	return nil
+	return app.lookOnce(ctx)
 }
 
 // check returns what is wrong with the settings.

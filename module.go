@@ -200,11 +200,11 @@ type Handler struct {
 	noCredentialAPIs bool // whether CredentialAPIs are refused
 	logger, audit    *zap.Logger
 	warnings         throttle.Throttle
+	loggedSecret     sync.Once // warnOfLoggedSecret
 
 	// every reverse_proxy behind the handler has the transport elasticsearch_jwt, which sets the headers itself
-	delivered    atomic.Bool
-	loggedSecret sync.Once   // warnOfLoggedSecret
-	ownErrors    atomic.Bool // a subroute around the handler has error routes of its own
+	delivered atomic.Bool
+	ownErrors atomic.Bool // a subroute around the handler has error routes of its own
 }
 
 // CaddyModule returns the Caddy module information.

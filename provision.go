@@ -67,7 +67,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.warnOfHeaders(profile.Headers())
 	profile.Warn(h.logger)
 	h.app.registerHandler(h)
-	return nil
+	return h.app.lookOnce(ctx)
 }
 
 // checkWords checks the settings whose value is one of two words.

@@ -100,14 +100,13 @@ func (*Transport) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the transport.
 func (t *Transport) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
+	app, err := appOf(ctx)
+	if err != nil {
+		return err
+	}
 	if t.SharedSecret != "" {
-		var err error
 		if t.secret, err = setting.WatchHeaderSecret(t.SharedSecret, ctx.Logger()); err != nil {
 			return setting.In("shared_secret", err)
-		}
-		app, err := appOf(ctx)
-		if err != nil {
-			return err
 		}
 		app.watch(t.secret)
 	}
@@ -127,7 +126,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return setting.In("health_principal", err)
 	}
 	t.nodes = retry.New(&t.HTTPTransport, metrics.retries.Inc)
-	return nil
+	return app.lookOnce(ctx)
 }
 
 // RoundTrip implements [http.RoundTripper]. It is the last code that sees a request before the node does, below

@@ -74,10 +74,10 @@ func (ks *Set) Published() bool { return ks.published.Load() }
 
 // WarnOfUse logs a warning if no handler of the configuration uses the keys, or if none publishes keys that
 // handlers sign with.
-func (ks *Set) WarnOfUse() {
+func (ks *Set) WarnOfUse(signs, published bool) {
 	switch {
-	case ks.Published():
-	case !ks.Signs():
+	case published:
+	case !signs:
 		ks.Logger.Warn("nothing uses these keys: " +
 			"name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
 	case ks.Source.Public():

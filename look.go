@@ -1,0 +1,145 @@
+package esjwt
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
+)
+
+// lookOnce looks at the routes of the whole configuration when the first of the plugin's modules in it is being
+// provisioned, so that `caddy validate` says what is wrong. ctx is the context of that module.
+func (a *App) lookOnce(ctx caddy.Context) error {
+	http := httpAppAround(ctx)
+	if http == nil {
+		return nil // as in some tests
+	}
+	a.looking.Do(func() {
+		seen := routes.Look(http, ownModules)
+		a.wrong = a.report(seen.Findings())
+		if seen.Complete {
+			a.warnOfUse(seen)
+		}
+	})
+	return a.wrong
+}
+
+// httpAppAround returns the http app that a module is in.
+func httpAppAround(ctx caddy.Context) *caddyhttp.App {
+	for _, module := range ctx.Modules() {
+		if app, ok := module.(*caddyhttp.App); ok {
+			return app
+		}
+	}
+	return nil
+}
+
+// report logs what may be wrong, and returns the first thing that certainly is.
+func (a *App) report(findings []*routes.Finding) error {
+	for _, f := range findings {
+		if f.Wrong {
+			return f
+		}
+		fields := []zap.Field{zap.Strings("sites", f.Sites)}
+		if len(f.Upstreams) > 0 {
+			fields = append(fields, zap.Strings("upstreams", f.Upstreams))
+		}
+		a.logger.Warn(f.Message, fields...)
+	}
+	return nil
+}
+
+// warnOfUse warns of key sets that nothing uses, or whose keys are not published.
+func (a *App) warnOfUse(seen *routes.Map) {
+	a.warnedOfUse = true
+	signs := make(map[string]bool)
+	for _, h := range seen.Handlers {
+		signs[h.Keys] = true
+	}
+	for name := range signs {
+		_, _ = a.keySet(name) // the default set may not be there yet; a handler says if another one is not
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.sets)) {
+		a.sets[name].WarnOfUse(signs[name], seen.Published[name])
+	}
+}
+
+// lookAgain is lookOnce for a configuration that is provisioned: it tells each handler what is behind it, and each
+// transport what is in front of it.
+func (a *App) lookAgain() {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return
+	}
+	http, ok := app.(*caddyhttp.App)
+	if !ok {
+		return
+	}
+	seen := routes.Look(http, ownModules)
+	for _, h := range seen.Handlers {
+		handler := h.Module.(*Handler)
+		handler.delivered.Store(h.Delivered())
+		handler.ownErrors.Store(h.OwnErrors)
+	}
+	for _, p := range seen.Proxies {
+		if t, ok := p.Transport.(*Transport); ok {
+			for _, h := range p.Behind() {
+				t.inFront = append(t.inFront, h.Module.(*Handler))
+			}
+		}
+	}
+}
+
+// ownModules tells the plugin's modules from others.
+var ownModules = routes.Modules{
+	Door: func(handler any) (routes.Door, bool) {
+		h, ok := handler.(*Handler)
+		if !ok {
+			return routes.Door{}, false
+		}
+		return h.door(), true
+	},
+	Published: func(handler any) ([]string, bool) {
+		j, ok := handler.(*JWKS)
+		if !ok {
+			return nil, false
+		}
+		if len(j.Keys) == 0 {
+			return []string{defaultKeySet}, true
+		}
+		return j.Keys, true
+	},
+	Delivers: func(transport any) bool {
+		_, ok := transport.(*Transport)
+		return ok
+	},
+}
+
+// identityNames protects the headers that every handler protects.
+var identityNames = newRewriter(nil)
+
+// door returns what the handler does to a request. The handler need not be provisioned.
+func (h *Handler) door() routes.Door {
+	door := routes.Door{Keys: h.Keys, Injects: slices.Sorted(maps.Keys(h.Headers))}
+	if door.Keys == "" {
+		door.Keys = defaultKeySet
+	}
+	isInjected := func(name string) bool {
+		return slices.ContainsFunc(door.Injects, func(injected string) bool {
+			return strings.Map(foldRune, injected) == strings.Map(foldRune, name)
+		})
+	}
+	if !isInjected("Authorization") {
+		door.Injects = append(door.Injects, "Authorization")
+	}
+	if h.SharedSecret != "" {
+		door.Injects = append(door.Injects, clientAuthHeader)
+	}
+	door.Protects = func(name string) bool { return identityNames.protects(name) || isInjected(name) }
+	return door
+}
