@@ -119,7 +119,7 @@ func parseHandlerDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue,
 			return nil, lines.Wrap(err)
 		}
 	}
-	return notMerged(h, h.NewRoute(nil, handler)), nil
+	return newUnmergedRoute(h, handler)
 }
 
 func parseJWKSDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {

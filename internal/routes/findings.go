@@ -27,7 +27,7 @@ func (f *Finding) Error() string {
 func (m *Map) Findings() []*Finding {
 	var f findings
 	for _, h := range m.Handlers {
-		f.ofHandler(h)
+		f.ofHandler(h, m.Complete)
 	}
 	cluster := m.cluster()
 	for _, p := range m.Proxies {
@@ -100,11 +100,15 @@ func bit(b bool) int {
 	return 0
 }
 
-func (f *findings) ofHandler(h *Handler) {
+func (f *findings) ofHandler(h *Handler, complete bool) {
 	if proxy, ok := h.hidden.(*reverseproxy.Handler); ok {
 		f.add(true, h.sites, addresses(proxy), "a reverse_proxy comes before elasticsearch_jwt and sends every request on, "+
 			"with the headers that the client chose: write elasticsearch_jwt first, and reverse_proxy below it "+
 			"(in a route block, and with the global option order, they run as they are written)")
+	} else if name, ok := h.hidden.(uninvoked); ok && !h.reached() {
+		f.add(complete, h.sites, nil, "elasticsearch_jwt is in the named route "+string(name)+", which nothing invokes. "+
+			"Caddy keeps only the first directive of a named route if none of them has a matcher: where "+
+			"`invoke "+string(name)+"` stands beside others in a named route, put all of them into one handle block")
 	} else if h.hidden != nil && !h.reached() {
 		f.add(false, h.sites, nil, "no request reaches elasticsearch_jwt, since "+enderName(h.hidden)+
 			" before it answers all of them: write elasticsearch_jwt first, or take it out")

@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,6 +37,9 @@ type walker struct {
 // terminalRoute stands for an earlier route that takes every request, by its settings.
 type terminalRoute struct{}
 
+// uninvoked is the name of a named route that nothing invokes.
+type uninvoked string
+
 // place is where in the configuration something is.
 type place struct {
 	server string
@@ -59,10 +63,10 @@ func (w *walker) server(name string, server *caddyhttp.Server) {
 		// Each handler takes its admission back before the server handles the error.
 		w.errorRoutes(server.Errors.Routes, begin(), at)
 	}
-	w.lastToEnd = nil
-	for name, route := range server.NamedRoutes {
+	for _, name := range slices.Sorted(maps.Keys(server.NamedRoutes)) {
 		if !w.invoked[name] {
-			w.route(route, nil, at) // nothing comes there, but its keys count as used
+			w.lastToEnd = uninvoked(name)
+			w.route(server.NamedRoutes[name], nil, at)
 		}
 	}
 }
@@ -191,6 +195,8 @@ func (w *walker) handler(handler any, in states, at place) states {
 		if h.PassThru {
 			return in
 		}
+		return w.end(h, in)
+	case caddyhttp.StaticResponse: // of the redirects that Caddy adds by itself
 		return w.end(h, in)
 	case *caddyhttp.StaticResponse:
 		if status := h.StatusCode.String(); !h.Abort && (status == "103" || strings.Contains(status, "{")) {
