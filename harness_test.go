@@ -57,6 +57,15 @@ func newUpstream(t testing.TB) *upstream {
 	return u
 }
 
+// take returns all requests, and forgets them.
+func (u *upstream) take() []*http.Request {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	requests := u.requests
+	u.requests = nil
+	return requests
+}
+
 // last returns the last request, and forgets all of them.
 func (u *upstream) last(t testing.TB) *http.Request {
 	t.Helper()
@@ -171,6 +180,12 @@ func (p *proxy) load(caddyfile string, replacements ...string) {
 // reload is load on the address that is served already, as an operator does it.
 func (p *proxy) reload(caddyfile string, replacements ...string) {
 	p.t.Helper()
+	require.NoError(p.t, p.tryReload(caddyfile, replacements...))
+}
+
+// tryReload is reload with a configuration that may be wrong.
+func (p *proxy) tryReload(caddyfile string, replacements ...string) error {
+	p.t.Helper()
 	logOutputs.Store(p.dir, p.logs) // the folder is another one in each run of a test
 	_, port, err := net.SplitHostPort(p.address)
 	require.NoError(p.t, err)
@@ -200,7 +215,7 @@ func (p *proxy) reload(caddyfile string, replacements ...string) {
 	parsed["admin"] = admin
 	config, err = json.Marshal(parsed)
 	require.NoError(p.t, err)
-	require.NoError(p.t, caddy.Load(config, true))
+	return caddy.Load(config, true)
 }
 
 // adapt turns a Caddyfile into JSON.
