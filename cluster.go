@@ -22,7 +22,12 @@ type credential struct {
 	secret bool // whether the shared secret was there too
 }
 
-// listen counts and logs a node's refusal. Most answers are none.
+// isRefusal reports whether an answer of a node may refuse the client.
+func isRefusal(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// listen counts and logs a node's refusal.
 func (t *Transport) listen(with credential, node string, res *http.Response) {
 	switch {
 	case with.client == nil:

@@ -115,7 +115,9 @@ func (t *Transport) checkHealth(req *http.Request) (*http.Response, error) {
 		return nil, explained(err, node.Address, &ours)
 	}
 	t.checks.last.Store(node.Address, res.StatusCode)
-	t.listen(with, node.Address, res)
+	if isRefusal(res.StatusCode) {
+		t.listen(with, node.Address, res)
+	}
 	return res, nil
 }
 

@@ -142,19 +142,27 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	limit := admitted.handler.MaxHeaderSize
 	out, size := t.deliver(req, admitted)
-	if size <= limit {
-		node, _ := reverseproxy.GetDialInfo(req.Context())
-		res, err := t.nodes.Send(out, node.Address, admitted.kid())
-		if err == nil || !isHeaderListTooLarge(err) {
-			if err == nil {
-				t.listen(credential{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)
-			}
-			return res, explained(err, node.Address, out)
-		}
+	if size > limit {
+		return refuseToSend(req, admitted, limit), nil
 	}
+	node, _ := reverseproxy.GetDialInfo(req.Context())
+	res, err := t.nodes.Send(out, node.Address, admitted.kid())
+	switch {
+	case err != nil && isHeaderListTooLarge(err):
+		return refuseToSend(req, admitted, limit), nil
+	case err != nil:
+		return nil, explained(err, node.Address, out)
+	case isRefusal(res.StatusCode):
+		t.listen(credential{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)
+	}
+	return res, nil
+}
+
+// refuseToSend answers a request that has more headers than a node reads.
+func refuseToSend(req *http.Request, admitted *admission, limit int) *http.Response {
 	metrics.refused(identity.TooLarge)
 	admitted.reason = string(identity.TooLarge)
-	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refuseTooLarge(limit).Error()), nil
+	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refuseTooLarge(limit).Error())
 }
 
 // deliver returns the request to send, and the size of its headers: without any identity header, whoever put it there,
