@@ -18,6 +18,9 @@ type state struct {
 
 	// The groups of routes of which one may have matched already. Another one of these routes may then be skipped.
 	groups []string
+
+	// Routes of any group may have matched: something has happened that is not followed in its order.
+	anyGroup bool
 }
 
 // begin are the states of a request that has just come.
@@ -36,7 +39,11 @@ func (s states) join(other states) states {
 }
 
 func (s state) join(other state) state {
-	return state{changes: union(s.changes, other.changes), groups: union(s.groups, other.groups)}
+	return state{
+		changes:  union(s.changes, other.changes),
+		groups:   union(s.groups, other.groups),
+		anyGroup: s.anyGroup || other.anyGroup,
+	}
 }
 
 // size grows whenever join adds something.
@@ -44,6 +51,9 @@ func (s states) size() int {
 	size := len(s)
 	for _, state := range s {
 		size += len(state.changes) + len(state.groups)
+		if state.anyGroup {
+			size++
+		}
 	}
 	return size
 }
@@ -61,11 +71,21 @@ func (s states) inGroup(group string) states {
 	return in
 }
 
+// later returns the states of requests that come back to a point of their way, or to error routes, after others.
+func (s states) later() states {
+	later := make(states, len(s))
+	for handler, state := range s {
+		state.anyGroup = true
+		later[handler] = state
+	}
+	return later
+}
+
 // mayHaveMatched returns the states of those requests that may have matched a route of a group before.
 func (s states) mayHaveMatched(group string) states {
 	matched := make(states)
 	for handler, state := range s {
-		if group != "" && slices.Contains(state.groups, group) {
+		if group != "" && (state.anyGroup || slices.Contains(state.groups, group)) {
 			matched[handler] = state
 		}
 	}

@@ -29,6 +29,7 @@ type walker struct {
 	named      map[string]*caddyhttp.Route // the named routes of the server
 	invoked    map[string]bool             // those of them that something invokes
 	invoking   map[string]*invocation      // those that the walker is in
+	made       []changesBehind             // all changes of headers so far
 	ownErrors  int                         // the subroutes around that have error routes
 	lastToEnd  any                         // the handler that ended the last way, or nil
 	errorsFrom int                         // the error routes around
@@ -74,7 +75,7 @@ func (w *walker) server(name string, server *caddyhttp.Server) {
 func (w *walker) errorRoutes(routes caddyhttp.RouteList, in states, at place) states {
 	w.errorsFrom++
 	defer func() { w.errorsFrom-- }()
-	return w.routes(routes, in, at)
+	return w.routes(routes, in.later(), at)
 }
 
 // flow are the requests for which routes of the same groups have matched in a list of routes. The others of these
@@ -186,7 +187,7 @@ func (w *walker) handler(handler any, in states, at place) states {
 		return w.proxy(h, in, at)
 	case *intercept.Intercept:
 		for i := range h.HandleResponse {
-			w.routes(h.HandleResponse[i].Routes, in, at) // what follows it has been done before
+			w.routes(h.HandleResponse[i].Routes, in.later(), at) // when what follows has answered
 		}
 		return in
 	case *headers.Handler:
@@ -264,9 +265,19 @@ func (w *walker) subroute(subroute *caddyhttp.Subroute, in states, at place) sta
 		return w.routes(subroute.Routes, in, at)
 	}
 	w.ownErrors++
+	before := len(w.made)
 	out := w.routes(subroute.Routes, in, at)
 	w.ownErrors--
-	return out.join(w.errorRoutes(subroute.Errors.Routes, in, at))
+	failed := make(states, len(in))
+	for h, state := range in {
+		for _, made := range w.made[before:] { // a header stays changed
+			if made.behind == h {
+				state.changes = union(state.changes, made.changes)
+			}
+		}
+		failed[h] = state
+	}
+	return out.join(w.errorRoutes(subroute.Errors.Routes, failed, at))
 }
 
 // invocation is a named route that the walker is in.
@@ -321,9 +332,16 @@ func (w *walker) door(module any, door Door, in states, at place) states {
 		} else {
 			h.after[before] = true
 		}
-		after.groups = union(after.groups, state.groups)
+		after = after.join(state)
 	}
+	after.changes = nil
 	return states{h: after}
+}
+
+// changesBehind are changes of headers that are made behind a handler.
+type changesBehind struct {
+	behind  *Handler
+	changes []*change
 }
 
 // headers follows a handler that changes the headers of a request.
@@ -334,7 +352,9 @@ func (w *walker) headers(ops *headers.HeaderOps, in states) states {
 	out := make(states, len(in))
 	for h, state := range in {
 		if h != nil {
-			state.changes = union(state.changes, w.changesOf(ops, h, "request_header"))
+			changes := w.changesOf(ops, h, "request_header")
+			state.changes = union(state.changes, changes)
+			w.made = append(w.made, changesBehind{h, changes})
 		}
 		out[h] = state
 	}
