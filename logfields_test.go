@@ -22,7 +22,8 @@ func TestTwoHandlersInOneChainWriteOneMember(t *testing.T) {
 		reverse_proxy`, 1)
 	two = strings.TrimSuffix(two, "}\n") + "}\n}\n"
 	// If it were certain that there are two of them, Caddy would not load them.
-	two = strings.NewReplacer("	elasticsearch_jwt {\n		issuer   https://es", "	route /* {\n	elasticsearch_jwt {\n		issuer   https://es",
+	first := "	elasticsearch_jwt {\n		issuer   https://es"
+	two = strings.NewReplacer(first, "	route /* {\n"+first,
 		"		{{settings}}\n	}\n", "	}\n	}\n").Replace(two)
 	for name, tt := range map[string]struct {
 		second, member string

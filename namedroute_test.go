@@ -18,14 +18,19 @@ func TestNothingReachesTheUpstreamUnstripped(t *testing.T) {
 	named := func(inside string) string { return "&(auth) {\n" + inside + "\n}\n" }
 	snippet := func(inside string) string { return "(auth) {\n" + inside + "\n}\n" }
 	for name, tt := range map[string]struct{ options, before, site string }{
-		"alone in a named route":           {before: named(auth), site: "invoke auth\n" + up},
-		"after a header in a named route":  {before: named("header X y\n" + auth), site: "invoke auth\n" + up},
-		"before a header in a named route": {before: named("route {\n" + auth + "request_header X y\n}"), site: "invoke auth\n" + up},
+		"alone in a named route":          {before: named(auth), site: "invoke auth\n" + up},
+		"after a header in a named route": {before: named("header X y\n" + auth), site: "invoke auth\n" + up},
+		"before a header in a named route": {
+			before: named("route {\n" + auth + "request_header X y\n}"), site: "invoke auth\n" + up,
+		},
 		"with all its site in a named route": {
 			before: named("header X y\nelasticsearch_jwks\n" + auth + up), site: "invoke auth\n",
 		},
 		"after a JWKS in a named route": {before: named("elasticsearch_jwks\n" + auth), site: "invoke auth\n" + up},
-		"after others in a named route": {before: named("header X y\nrequest_header X y\nvars a b\nencode\n" + auth), site: "invoke auth\n" + up},
+		"after others in a named route": {
+			before: named("header X y\nrequest_header X y\nvars a b\nencode\n" + auth),
+			site:   "invoke auth\n" + up,
+		},
 		"between matchers in a named route": {
 			before: named("header /x X y\n" + auth + "respond /never never\n"), site: "invoke auth\n" + up,
 		},
@@ -35,18 +40,24 @@ func TestNothingReachesTheUpstreamUnstripped(t *testing.T) {
 		"in a handle of a named route, after another": {
 			before: named("header X y\nhandle /never {\nrespond never\n}\nhandle {\n" + auth + "}"), site: "invoke auth\n" + up,
 		},
-		"in a handle_path of a named route": {before: named("header X y\nhandle_path /* {\n" + auth + "}"), site: "invoke auth\n" + up},
+		"in a handle_path of a named route": {
+			before: named("header X y\nhandle_path /* {\n" + auth + "}"), site: "invoke auth\n" + up,
+		},
 		"in a named route of a named route": {
 			before: "&(inner) {\nheader X y\n" + auth + "}\n" + named("invoke inner"), site: "invoke auth\n" + up,
 		},
-		"invoked in a route":       {before: named("header X y\n" + auth), site: "route {\ninvoke auth\n" + up + "}"},
-		"invoked in a handle":      {before: named("header X y\n" + auth), site: "handle {\ninvoke auth\n" + up + "}"},
-		"invoked in a handle_path": {before: named("header X y\n" + auth), site: "handle_path /* {\ninvoke auth\n" + up + "}"},
-		"in a snippet":             {before: snippet("header X y\n" + auth), site: "import auth\n" + up},
+		"invoked in a route":  {before: named("header X y\n" + auth), site: "route {\ninvoke auth\n" + up + "}"},
+		"invoked in a handle": {before: named("header X y\n" + auth), site: "handle {\ninvoke auth\n" + up + "}"},
+		"invoked in a handle_path": {
+			before: named("header X y\n" + auth), site: "handle_path /* {\ninvoke auth\n" + up + "}",
+		},
+		"in a snippet": {before: snippet("header X y\n" + auth), site: "import auth\n" + up},
 		"in a snippet that is in a named route": {
 			before: snippet("header X y\n"+auth) + "&(named) {\nimport auth\n}\n", site: "invoke named\n" + up,
 		},
-		"in a snippet that is in a route": {before: snippet("header X y\n" + auth), site: "route {\nimport auth\n" + up + "}"},
+		"in a snippet that is in a route": {
+			before: snippet("header X y\n" + auth), site: "route {\nimport auth\n" + up + "}",
+		},
 		"in a snippet with an argument": {
 			before: snippet("header X {args[0]}\n" + auth + "reverse_proxy {args[1]}"), site: "import auth y {{upstream}}\n",
 		},
@@ -61,7 +72,10 @@ func TestNothingReachesTheUpstreamUnstripped(t *testing.T) {
 		"in a route":            {site: "route {\nheader X y\n" + auth + up + "}"},
 		"in a route in a route": {site: "route {\nroute {\nheader X y\n" + auth + "}\n" + up + "}"},
 		"in a handle":           {site: "handle /other* {\nrespond no\n}\nhandle {\n" + auth + up + "}"},
-		"with handle_errors":    {before: named("header X y\n" + auth), site: "invoke auth\n" + up + "handle_errors {\nheader X y\nrespond {err.status_code}\n}"},
+		"with handle_errors": {
+			before: named("header X y\n" + auth),
+			site:   "invoke auth\n" + up + "handle_errors {\nheader X y\nrespond {err.status_code}\n}",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := strings.Replace(minimal, "{{settings}}\n", "", 1)
@@ -90,7 +104,8 @@ func TestTwoHandlersInANamedRouteAreAnError(t *testing.T) {
 	site := "https://es.example.com {\ninvoke auth\nreverse_proxy https://es1:9200\n}\n"
 	_, err := tryAdapt("&(auth) {\n" + auth + auth + "}\n" + site)
 	require.ErrorContains(t, err, "elasticsearch_jwt is there twice")
-	_, err = tryAdapt("&(auth) {\nhandle /a {\n" + auth + "}\nhandle /b {\n" + auth + "}\n}\n&(other) {\n" + auth + "}\n" + site)
+	_, err = tryAdapt("&(auth) {\nhandle /a {\n" + auth + "}\nhandle /b {\n" + auth + "}\n}\n" +
+		"&(other) {\n" + auth + "}\n" + site)
 	require.NoError(t, err)
 }
 

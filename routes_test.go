@@ -52,12 +52,13 @@ func validateWarnings(t *testing.T, config []byte) (warnings []string, err error
 var routeParts = strings.NewReplacer(
 	"AUTH2", "elasticsearch_jwt {\nissuer https://two.example.com\naudience es\n}\n",
 	"AUTH", "elasticsearch_jwt {\nissuer https://es.example.com\naudience es\n}\n",
+	"TLS", "tls internal {\nclient_auth {\nmode request\n}\n}\n",
 	"OURS", "transport elasticsearch_jwt\n",
 )
 
 // siteOf is a Caddyfile with one site that has these directives.
 func siteOf(directives string) string {
-	return routeParts.Replace("{\nauto_https off\n}\nhttps://es.example.com {\ntls internal {\nclient_auth {\nmode request\n}\n}\n" +
+	return routeParts.Replace("{\nauto_https off\n}\nhttps://es.example.com {\nTLS" +
 		"elasticsearch_jwks\n" + directives + "\n}\n")
 }
 
@@ -74,7 +75,8 @@ func TestAWrongRouteIsAnErrorWhenValidating(t *testing.T) {
 			"route {\nhandle {\nreverse_proxy https://es1:9200\n}\nAUTH}", []string{"a reverse_proxy comes before"},
 		},
 		"a reverse_proxy first, for whatever is left": {
-			"route {\nrespond /x no\nreverse_proxy https://es1:9200\nroute {\nAUTH}\n}", []string{"a reverse_proxy comes before"},
+			"route {\nrespond /x no\nreverse_proxy https://es1:9200\nroute {\nAUTH}\n}",
+			[]string{"a reverse_proxy comes before"},
 		},
 		"two handlers": {
 			"AUTH\nAUTH2\nreverse_proxy https://es1:9200",
@@ -84,7 +86,8 @@ func TestAWrongRouteIsAnErrorWhenValidating(t *testing.T) {
 			"AUTH\nhandle /x* {\nAUTH2\nreverse_proxy https://es1:9200\n}", []string{"keep one of the two"},
 		},
 		"the transport alone": {
-			"reverse_proxy https://es1:9200 {\nOURS}", []string{"no request goes through elasticsearch_jwt before", "not_admitted"},
+			"reverse_proxy https://es1:9200 {\nOURS}",
+			[]string{"no request goes through elasticsearch_jwt before", "not_admitted"},
 		},
 		"the transport in error routes": {
 			"AUTH\nreverse_proxy https://es1:9200 {\nOURS}\nhandle_errors {\nreverse_proxy https://es1:9200 {\nOURS}\n}",
@@ -115,7 +118,8 @@ func TestAWrongRouteIsAnErrorWhenValidating(t *testing.T) {
 			[]string{"request_header Authorization changes who"},
 		},
 		"another user by copy_headers": {
-			"route {\nAUTH\nforward_auth https://auth:9091 {\nuri /verify\ncopy_headers Remote-User>Es-Security-Runas-User\n}\n" +
+			"route {\nAUTH\nforward_auth https://auth:9091 {\nuri /verify\n" +
+				"copy_headers Remote-User>Es-Security-Runas-User\n}\n" +
 				"reverse_proxy https://es1:9200\n}",
 			[]string{"request_header Es-Security-Runas-User changes who"},
 		},
@@ -153,12 +157,16 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 		directives string
 		warnings   []string // what each begins with
 	}{
-		"nothing":                      {"AUTH\n" + ours, nil},
-		"nothing in a handle":          {"handle /es* {\nAUTH\n" + ours + "}\nhandle {\nrespond no\n}", nil},
-		"nothing beside others":        {"AUTH\nencode\nheader X y\nrequest_header X y\nlog_append a b\n" + ours, nil},
-		"another cluster without":      {"handle /es* {\nAUTH\n" + ours + "}\nreverse_proxy https://other:9200", nil},
-		"forward_auth in front":        {"forward_auth https://auth:9091 {\nuri /verify\ncopy_headers Remote-User Authorization\n}\nAUTH\n" + ours, nil},
-		"a header nobody cares for":    {"AUTH\nreverse_proxy https://es1:9200 {\nheader_up X-Real-Ip 1\nheader_up -Es-Security-Runas-User\nOURS}", nil},
+		"nothing":                 {"AUTH\n" + ours, nil},
+		"nothing in a handle":     {"handle /es* {\nAUTH\n" + ours + "}\nhandle {\nrespond no\n}", nil},
+		"nothing beside others":   {"AUTH\nencode\nheader X y\nrequest_header X y\nlog_append a b\n" + ours, nil},
+		"another cluster without": {"handle /es* {\nAUTH\n" + ours + "}\nreverse_proxy https://other:9200", nil},
+		"forward_auth in front": {
+			"forward_auth https://auth:9091 {\nuri /verify\ncopy_headers Remote-User Authorization\n}\nAUTH\n" + ours, nil,
+		},
+		"a header nobody cares for": {
+			"AUTH\nreverse_proxy https://es1:9200 {\nheader_up X-Real-Ip 1\nheader_up -Es-Security-Runas-User\nOURS}", nil,
+		},
 		"a socket":                     {"AUTH\nreverse_proxy unix//run/es.sock {\nOURS}", nil},
 		"two handlers for two parts":   {"handle /a* {\nAUTH\n" + ours + "}\nhandle {\nAUTH2\n" + ours + "}", nil},
 		"an error page of another":     {"AUTH\n" + ours + "handle_errors {\nreverse_proxy https://pages:443\n}", nil},
@@ -177,8 +185,9 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 			[]string{"es.example.com [es1:9200] this reverse_proxy sends requests to nodes of the cluster that have not gone"},
 		},
 		"a way around, by another name of the machine": {
-			"handle /es* {\nAUTH\nreverse_proxy unix//run/es https://localhost:9200 {\nOURS}\n}\nreverse_proxy https://127.0.0.1:9200",
-			[]string{"es.example.com [localhost:9200] this reverse_proxy sends requests to nodes of the cluster that have not gone"},
+			"handle /es* {\nAUTH\nreverse_proxy unix//run/es https://localhost:9200 {\nOURS}\n}\n" +
+				"reverse_proxy https://127.0.0.1:9200",
+			[]string{"es.example.com [localhost:9200] this reverse_proxy sends requests to nodes of the cluster"},
 		},
 		"a way around, in error routes": {
 			"AUTH\n" + ours + "handle_errors {\nreverse_proxy https://es1:9200\n}",
@@ -253,7 +262,7 @@ func TestAWarningOfManySitesIsOne(t *testing.T) {
 	var file strings.Builder
 	file.WriteString("{\nauto_https off\n}\n")
 	for i := range 30 {
-		fmt.Fprintf(&file, "https://s%d.example.com {\ntls internal {\nclient_auth {\nmode request\n}\n}\nelasticsearch_jwks\nAUTH\n"+
+		fmt.Fprintf(&file, "https://s%d.example.com {\nTLSelasticsearch_jwks\nAUTH\n"+
 			"reverse_proxy https://es%d:9200\n}\n", i, i)
 	}
 	warnings, err := validateCaddyfile(t, routeParts.Replace(file.String()))
@@ -281,8 +290,8 @@ func TestTheUseOfKeySetsIsWarnedOfWhenValidating(t *testing.T) {
 		"only published":     {"keys other storage", "elasticsearch_jwks {\nkeys default other\n}\nAUTH\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			warnings, err := validateCaddyfile(t, routeParts.Replace("{\nauto_https off\nelasticsearch_jwt {\n"+tt.option+"\n}\n}\n"+
-				"https://es.example.com {\ntls internal {\nclient_auth {\nmode request\n}\n}\n"+tt.directives+
+			warnings, err := validateCaddyfile(t, routeParts.Replace("{\nauto_https off\n"+
+				"elasticsearch_jwt {\n"+tt.option+"\n}\n}\nhttps://es.example.com {\nTLS"+tt.directives+
 				"reverse_proxy https://es1:9200 {\nOURS}\n}\n"))
 			require.NoError(t, err)
 			warnings = slices.DeleteFunc(warnings, func(w string) bool { return !strings.Contains(w, "these keys") })

@@ -90,7 +90,8 @@ func (x *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if rand.IntN(3) == 0 {
 		return nil, errors.New("the node does not answer")
 	}
-	return &http.Response{StatusCode: []int{200, 401}[rand.IntN(2)], Header: make(http.Header), Body: http.NoBody, Request: r}, nil
+	status := []int{200, 401}[rand.IntN(2)]
+	return &http.Response{StatusCode: status, Header: make(http.Header), Body: http.NoBody, Request: r}, nil
 }
 
 var modules = routes.Modules{
@@ -200,7 +201,7 @@ func provision(t *testing.T, servers object) *caddyhttp.App {
 func TestNoRequestGoesAWayThatIsNotKnown(t *testing.T) {
 	arrivals, byNone, changed := 0, 0, 0
 	for seed := range uint64(200) {
-		c := &config{Rand: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is a test
+		c := &config{Rand: rand.New(rand.NewPCG(seed, 0))}
 		server := object{
 			"listen": []string{"127.0.0.1:0"}, "automatic_https": object{"disable": true},
 			"routes": c.routes(3), "errors": object{"routes": c.routes(2)},
@@ -260,7 +261,8 @@ func doorOf(a arrival) any {
 func summary(m *routes.Map) []string {
 	var lines []string
 	for _, h := range m.Handlers {
-		lines = append(lines, fmt.Sprintf("door %d: delivered %v, own errors %v", h.Module.(*door).ID, h.Delivered(), h.OwnErrors))
+		id := h.Module.(*door).ID
+		lines = append(lines, fmt.Sprintf("door %d: delivered %v, own errors %v", id, h.Delivered(), h.OwnErrors))
 	}
 	for _, p := range m.Proxies {
 		var behind []int

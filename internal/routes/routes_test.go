@@ -35,12 +35,21 @@ func TestAHandlerKnowsWhatIsBehindIt(t *testing.T) {
 		routes, one          string
 		delivered, ownErrors bool
 	}{
-		"the transport":           {`[{"handle":[` + doorJSON + `,` + oursJSON + `]}]`, `{}`, true, false},
-		"another transport":       {`[{"handle":[` + doorJSON + `,` + plainJSON + `]}]`, `{}`, false, false},
-		"nothing":                 {`[{"handle":[` + doorJSON + `]}]`, `{}`, false, false},
-		"both":                    {`[{"handle":[` + doorJSON + `]},{` + never + `"handle":[` + plainJSON + `]},{"handle":[` + oursJSON + `]}]`, `{}`, false, false},
-		"another, not behind it":  {`[{` + never + `"terminal":true,"handle":[` + doorJSON + `,` + oursJSON + `]},{"handle":[` + plainJSON + `]}]`, `{}`, true, false},
-		"another, in a named one": {`[{"handle":[` + doorJSON + `,{"handler":"invoke","name":"one"},` + oursJSON + `]}]`, `{` + never + `"handle":[` + plainJSON + `]}`, false, false},
+		"the transport":     {`[{"handle":[` + doorJSON + `,` + oursJSON + `]}]`, `{}`, true, false},
+		"another transport": {`[{"handle":[` + doorJSON + `,` + plainJSON + `]}]`, `{}`, false, false},
+		"nothing":           {`[{"handle":[` + doorJSON + `]}]`, `{}`, false, false},
+		"both": {
+			`[{"handle":[` + doorJSON + `]},{` + never + `"handle":[` + plainJSON + `]},{"handle":[` + oursJSON + `]}]`,
+			`{}`, false, false,
+		},
+		"another, not behind it": {
+			`[{` + never + `"terminal":true,"handle":[` + doorJSON + `,` + oursJSON + `]},{"handle":[` + plainJSON + `]}]`,
+			`{}`, true, false,
+		},
+		"another, in a named one": {
+			`[{"handle":[` + doorJSON + `,{"handler":"invoke","name":"one"},` + oursJSON + `]}]`,
+			`{` + never + `"handle":[` + plainJSON + `]}`, false, false,
+		},
 		"own error routes": {
 			`[{"handle":[{"handler":"subroute","routes":[{"handle":[` + doorJSON + `,` + oursJSON + `]}],` +
 				`"errors":{"routes":[{"handle":[{"handler":"static_response"}]}]}}]}]`,

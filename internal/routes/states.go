@@ -94,7 +94,7 @@ func (s states) mayHaveMatched(group string) states {
 
 // union returns a, and what b has beside it.
 func union[T comparable](a, b []T) []T {
-	joined := a[:len(a):len(a)]
+	joined := slices.Clip(a)
 	for _, element := range b {
 		if !slices.Contains(joined, element) {
 			joined = append(joined, element)
