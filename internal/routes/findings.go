@@ -31,7 +31,7 @@ func (m *Map) Findings() []*Finding {
 	}
 	cluster := m.cluster()
 	for _, p := range m.Proxies {
-		f.ofOpenProxy(p, cluster)
+		f.ofOpenProxy(p, cluster, m.Complete)
 		f.ofChanges(p)
 		f.ofTransport(p)
 	}
@@ -151,8 +151,9 @@ const (
 	outOfErrors = "take it out of handle_errors"
 )
 
-// ofOpenProxy is about a reverse_proxy that requests reach around the handlers.
-func (f *findings) ofOpenProxy(p *Proxy, cluster map[string]bool) {
+// ofOpenProxy is about a reverse_proxy that requests reach around the handlers. Only if the map is complete it is
+// certain that no handler is in front of it: another plugin's handler can have one inside.
+func (f *findings) ofOpenProxy(p *Proxy, cluster map[string]bool, complete bool) {
 	if !p.open && !p.openToErrors {
 		return
 	}
@@ -169,10 +170,10 @@ func (f *findings) ofOpenProxy(p *Proxy, cluster map[string]bool) {
 		f.add(false, p.sites, p.upstreams, "some requests reach this reverse_proxy without elasticsearch_jwt, and "+
 			"its transport elasticsearch_jwt refuses them with 502 (not_admitted): "+inFront)
 	case p.open:
-		f.add(true, p.sites, p.upstreams, "no request goes through elasticsearch_jwt before it comes to this "+
+		f.add(complete, p.sites, p.upstreams, "no request goes through elasticsearch_jwt before it comes to this "+
 			"reverse_proxy, so that its transport elasticsearch_jwt would refuse all of them (not_admitted): "+inFront)
 	default:
-		f.add(true, p.sites, p.upstreams, "no request in error routes has been let in by elasticsearch_jwt, so that "+
+		f.add(complete, p.sites, p.upstreams, "no request in error routes has been let in by elasticsearch_jwt, so that "+
 			"the transport elasticsearch_jwt of this reverse_proxy would refuse all of them (not_admitted): "+outOfErrors)
 	}
 }

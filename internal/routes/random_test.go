@@ -21,6 +21,7 @@ import (
 func init() {
 	caddy.RegisterModule(new(door))
 	caddy.RegisterModule(new(coin))
+	caddy.RegisterModule(stranger{})
 	caddy.RegisterModule(new(wire))
 }
 
@@ -48,6 +49,17 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 			r.Header.Set("X-Door", of)
 		}
 	}()
+	return next.ServeHTTP(w, r)
+}
+
+// stranger is a handler of another plugin.
+type stranger struct{}
+
+func (stranger) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_stranger", New: func() caddy.Module { return new(stranger) }}
+}
+
+func (stranger) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	return next.ServeHTTP(w, r)
 }
 

@@ -8,6 +8,7 @@
 package routes
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -57,6 +58,7 @@ type Handler struct {
 	// the request by itself.
 	Strangers bool
 
+	index  int // in [Map.Handlers]
 	sites  sites
 	first  bool              // requests reach it that no other handler has let in
 	after  map[*Handler]bool // those that have let in other requests, or the same ones before
@@ -89,8 +91,10 @@ type Proxy struct {
 	behind       map[*Handler][]*change
 }
 
-// Behind returns the handlers that let requests through to the proxy.
-func (p *Proxy) Behind() []*Handler { return slices.Collect(maps.Keys(p.behind)) }
+// Behind returns the handlers that let requests through to the proxy, in the order of the configuration.
+func (p *Proxy) Behind() []*Handler {
+	return slices.SortedFunc(maps.Keys(p.behind), func(a, b *Handler) int { return cmp.Compare(a.index, b.index) })
+}
 
 // Look follows the ways through an http app. It changes nothing.
 func Look(app *caddyhttp.App, modules Modules) *Map {

@@ -83,6 +83,33 @@ func TestANamedRouteThatInvokesItselfIsFollowedOnce(t *testing.T) {
 	require.Len(t, findings, 2, "it can come to the handler again, and to the proxy without it")
 }
 
+// TestTheHandlersInFrontOfAProxyHaveAnOrder, so that the first of them is the same one each time.
+func TestTheHandlersInFrontOfAProxyHaveAnOrder(t *testing.T) {
+	for range 10 {
+		m := lookAt(t, `[{`+never+`"handle":[`+doorJSON+`]},{`+never+`"handle":[`+doorJSON+`]},{"handle":[`+doorJSON+`]},`+
+			`{`+never+`"handle":[`+doorJSON+`]},{"handle":[`+oursJSON+`]}]`, `{}`)
+		require.Equal(t, m.Handlers[2:], m.Proxies[0].Behind())
+	}
+}
+
+// TestWhatAnotherPluginDoesIsNotCertain: its handler may have a handler of ours inside, or send requests itself.
+func TestWhatAnotherPluginDoesIsNotCertain(t *testing.T) {
+	const strangerJSON = `{"handler":"test_stranger"}`
+	m := lookAt(t, `[{"handle":[`+oursJSON+`]}]`, `{}`)
+	require.Len(t, m.Findings(), 1)
+	require.True(t, m.Findings()[0].Wrong)
+
+	m = lookAt(t, `[{"handle":[`+strangerJSON+`,`+oursJSON+`]}]`, `{}`)
+	require.False(t, m.Complete)
+	require.Len(t, m.Findings(), 1)
+	require.False(t, m.Findings()[0].Wrong)
+
+	m = lookAt(t, `[{"handle":[`+strangerJSON+`,`+doorJSON+`,`+oursJSON+`]}]`, `{}`)
+	require.True(t, m.Handlers[0].Delivered(), "it has gone before the handler sets anything")
+	m = lookAt(t, `[{"handle":[`+doorJSON+`,`+strangerJSON+`,`+oursJSON+`]}]`, `{}`)
+	require.False(t, m.Handlers[0].Delivered())
+}
+
 // TestARouteBehindATerminalOneIsNotReached.
 func TestARouteBehindATerminalOneIsNotReached(t *testing.T) {
 	m := lookAt(t, `[{"terminal":true,"handle":[{"handler":"vars"}]},{"handle":[`+doorJSON+`,`+oursJSON+`]}]`, `{}`)

@@ -313,7 +313,7 @@ func (w *walker) invoke(name string, in states, at place) states {
 func (w *walker) door(module any, door Door, in states, at place) states {
 	h := w.handlers[module]
 	if h == nil {
-		h = &Handler{Door: door, Module: module, after: make(map[*Handler]bool)}
+		h = &Handler{Door: door, Module: module, index: len(w.found.Handlers), after: make(map[*Handler]bool)}
 		w.handlers[module] = h
 		w.found.Handlers = append(w.found.Handlers, h)
 	}
