@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -334,4 +336,63 @@ func TestTheAccessLogKnowsARefusalThatIsAnswered(t *testing.T) {
 			require.Equal(t, member, line["elasticsearch_jwt"])
 		})
 	}
+}
+
+// guarded is a directive for a subroute with error routes of its own, which only JSON can have otherwise.
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("guarded", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		inner, err := httpcaddyfile.ParseSegmentAsSubroute(h)
+		if err != nil {
+			return nil, err
+		}
+		inner.(*caddyhttp.Subroute).Errors = &caddyhttp.HTTPErrorConfig{Routes: caddyhttp.RouteList{{
+			HandlersRaw: []json.RawMessage{
+				[]byte(`{"handler":"static_response","body":"own {http.elasticsearch_jwt.reason}"}`),
+			},
+		}}}
+		return inner, nil
+	})
+}
+
+// TestTheErrorRoutesOfASubrouteAnswerItsRefusals, and those of another handler do not.
+func TestTheErrorRoutesOfASubrouteAnswerItsRefusals(t *testing.T) {
+	s := newSceneOf(t, `{
+	admin off
+	storage file_system {{storage}}
+	auto_https disable_redirects
+}
+(door) {
+	elasticsearch_jwt {
+		issuer   https://es.example.com
+		audience es
+	}
+	reverse_proxy {{upstream}}
+}
+{{site}} {
+	tls {{tls}} {
+		client_auth {
+			mode verify_if_given
+			trust_pool file {{clients}}
+		}
+	}
+	route {
+		handle /guarded/* {
+			route {
+				guarded {
+					import door
+				}
+			}
+		}
+		handle {
+			import door
+		}
+	}
+}
+`)
+	for _, client := range s.protocols() {
+		a := s.get(client, "/guarded/")
+		require.Equal(t, "own no_certificate", a.body)
+		requireRefusal(t, s.get(client, "/"), http.StatusUnauthorized, security, "no_certificate")
+	}
+	s.upstream.requireNone(t)
 }
