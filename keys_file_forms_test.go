@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
@@ -100,6 +101,20 @@ func edited(content []byte, from, to string) []byte {
 	return []byte(strings.Replace(string(content), from, to, 1))
 }
 
+// withoutZero is the JWK of a key on P-256 whose x begins with a zero byte, which is left out as some tools do.
+func withoutZero(t testing.TB) []byte {
+	t.Helper()
+	for {
+		key := ecKey(t, elliptic.P256())
+		point, err := key.PublicKey.Bytes()
+		require.NoError(t, err)
+		if x := point[1:33]; x[0] == 0 {
+			encode := base64.RawURLEncoding.EncodeToString
+			return edited(jwk(t, key, ""), `"x":"`+encode(x)+`"`, `"x":"`+encode(x[1:])+`"`)
+		}
+	}
+}
+
 // TestAKeyThatCannotBeUsedIsNamed as what it is, with the command that makes the right one: "damaged"
 // sends people looking for another fault.
 func TestAKeyThatCannotBeUsedIsNamed(t *testing.T) {
@@ -183,6 +198,9 @@ func TestAKeyThatCannotBeUsedIsNamed(t *testing.T) {
 			withMembers(t, jwk(t, rs, ""), `"oth":[{"r":"Aw","d":"AQ","t":"AQ"}]`), []string{`more than two primes ("oth")`},
 		},
 		"a JWK without primes": {edited(jwk(t, rs, ""), `"p":`, `"x-p":`), []string{`has no primes ("p" and "q")`}},
+		"a JWK without a zero at the beginning": {
+			withoutZero(t), []string{`its JWK has 31 bytes in "x", and a key on P-256 has 32`, "the zeros at the beginning"},
+		},
 		"an indented PEM": {
 			[]byte("  " + strings.ReplaceAll(string(pkcs8(t, p256)), "\n", "\n  ")), []string{"begin without blanks"},
 		},

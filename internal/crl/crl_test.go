@@ -127,6 +127,9 @@ func TestParseRefuses(t *testing.T) {
 		"base64 alone":         {bytes.Join(bytes.Split(block, []byte("\n"))[1:3], nil), "it is neither DER nor PEM"},
 		"a certificate":        {ca.Raw, "it is a certificate, not a revocation list"},
 		"a certificate in PEM": {certificate, "it is a certificate, not a revocation list"},
+		"a list under the label of a certificate": {
+			bytes.ReplaceAll(block, []byte("X509 CRL"), []byte("CERTIFICATE")), "write -----BEGIN X509 CRL-----",
+		},
 		"a certificate beside": {
 			append(bytes.Clone(block), certificate...), "it is a certificate, not a revocation list",
 		},

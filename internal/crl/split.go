@@ -40,6 +40,10 @@ func split(data []byte) ([][]byte, error) {
 		case "X509 CRL":
 			lists[i] = block.Bytes
 		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
+			if _, err := parseList(block.Bytes); err == nil {
+				return nil, fmt.Errorf("it has a revocation list under the label %s: write -----BEGIN X509 CRL-----, "+
+					"and the same after END", block.Type)
+			}
 			return nil, errCertificate
 		default:
 			return nil, fmt.Errorf("it has a PEM block %.40q: "+

@@ -2,6 +2,7 @@ package file
 
 import (
 	"crypto"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ func parseJWK(raw json.RawMessage) (parsedKey, error) {
 		return parsedKey{}, errors.New(why)
 	}
 	if err != nil || !jwk.Valid() {
+		if why := shortCoordinate(raw); why != "" {
+			return parsedKey{}, errors.New(why)
+		}
 		return parsedKey{}, errors.New("is not a valid JWK (RFC 7517)")
 	}
 	key := parsedKey{public: jwk.Key, algorithm: jwk.Algorithm}
@@ -120,6 +124,29 @@ func jwkFault(raw json.RawMessage) string {
 		return `has more than two primes ("oth"), and cannot be used: make one with two`
 	case isRSA && private && !prime:
 		return `has no primes ("p" and "q"), without which a private key cannot be used here (RFC 7518 section 6.3.2)`
+	}
+	return ""
+}
+
+// shortCoordinate says which coordinate of an EC key is shorter than its curve wants, or returns "". Some tools leave the
+// zeros at the beginning of a number out, so that one key of 128 or so cannot be read. (Nothing is said of the private
+// number: an error must not tell how it begins.)
+func shortCoordinate(raw json.RawMessage) string {
+	var key struct{ Kty, Crv, X, Y string }
+	if json.Unmarshal(raw, &key) != nil || key.Kty != "EC" {
+		return ""
+	}
+	size, known := map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}[key.Crv]
+	if !known {
+		return ""
+	}
+	for _, number := range []struct{ name, value string }{{"x", key.X}, {"y", key.Y}} {
+		value, err := base64.RawURLEncoding.DecodeString(number.value)
+		if err == nil && len(value) > 0 && len(value) < size {
+			return fmt.Sprintf("has %d bytes in %q, and a key on %s has %d: "+
+				"the zeros at the beginning of the number are missing (RFC 7518 section 6.2.1.2); write the file anew",
+				len(value), number.name, key.Crv, size)
+		}
 	}
 	return ""
 }
