@@ -152,6 +152,12 @@ func TestRevokeSaysWhatTheClustersDoAndByWhen(t *testing.T) {
 
 	_, err := command(t, "revoke", "--address", a.admin, "--", old)
 	require.ErrorContains(t, err, "nothing was changed: the key "+old+" was revoked already, as of ")
+	require.ErrorContains(t, err, ", and leaves the JWKS at ")
+	require.ErrorContains(t, err, "to take it out at once, revoke it with --now")
+	a.command("revoke", "--now", "--", old)
+	_, err = command(t, "revoke", "--now", "--address", a.admin, "--", old)
+	require.ErrorContains(t, err, "was revoked already, as of ")
+	require.NotContains(t, err.Error(), "--now")
 }
 
 func TestRevokeAllGivesEveryKeyUp(t *testing.T) {

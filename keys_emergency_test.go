@@ -3,6 +3,7 @@ package esjwt_test
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,6 +260,36 @@ func TestAKeyRevokedNowLeavesAtOnce(t *testing.T) {
 		})
 		nodes.requireForgotten(t, old)
 	})
+}
+
+// TestWhatIsGivenUpAtOnceHasTheTimeOfTheDecision everywhere, though replicas whose clocks are behind go by an earlier
+// one.
+func TestWhatIsGivenUpAtOnceHasTheTimeOfTheDecision(t *testing.T) {
+	for _, body := range []string{`{"kid":"KID","now":true}`, `{"all":true}`} {
+		bubble.Test(t, func(t *testing.T) {
+			a, b := twoReplicas(t, ``)
+			old := a.signs()
+			asked := time.Now().UTC().Truncate(time.Second)
+			a.change("revoke", strings.Replace(body, "KID", old, 1))
+			time.Sleep(followed)
+			for _, replica := range []*operated{a, b} {
+				for _, key := range replica.status().Keys {
+					switch key.ID {
+					case old:
+						require.Equal(t, asked, key.Revoked.UTC())
+						require.Equal(t, asked, key.Retires.UTC())
+					case replica.signs():
+						require.Equal(t, asked, key.SignsFrom.UTC())
+					}
+				}
+				withdrawn := `"kid":"` + old + `","withdrawn":"` + asked.Format(time.RFC3339) + `"`
+				require.Contains(t, replica.logs.String(), withdrawn)
+			}
+			code, answer := a.request(http.MethodPost, "/default/revoke", `{"kid":"`+old+`","now":true}`)
+			require.Equal(t, http.StatusConflict, code)
+			require.Contains(t, answer, "was revoked already, as of "+asked.Format(time.RFC3339))
+		})
+	}
 }
 
 func TestAllKeysAreRevokedAtOnce(t *testing.T) {

@@ -71,8 +71,9 @@ func (ks *Set) newEvents(current *Schedule, now time.Time) (events []func()) {
 		revoked = append(revoked, r.ID)
 		if !slices.Contains(reported.revoked, r.ID) {
 			if !first {
+				withdrawn := current.Decided(r.Withdrawn)
 				events = append(events, func() {
-					ks.logAndEmit(keyRevoked, zap.String("kid", r.ID), logfield.Time("withdrawn", r.Withdrawn))
+					ks.logAndEmit(keyRevoked, zap.String("kid", r.ID), logfield.Time("withdrawn", withdrawn))
 				})
 			}
 		}

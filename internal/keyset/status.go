@@ -63,9 +63,10 @@ func (ks *Set) Status(now time.Time) Status {
 	status.NextRotation = from
 	for i := range current.Records {
 		r := &current.Records[i]
+		retires := current.Retires(r)
 		key := KeyStatus{
-			ID: r.ID, Algorithm: string(r.Algorithm), State: StatePublished,
-			Created: r.Created, Retires: current.Retires(r), Revoked: r.Revoked,
+			ID: r.ID, Algorithm: string(r.Algorithm), State: StatePublished, Created: r.Created,
+			Retires: current.Decided(retires), Revoked: current.Decided(r.Revoked),
 		}
 		if !current.fixed {
 			key.SignsFrom = r.Begins()
@@ -74,9 +75,9 @@ func (ks *Set) Status(now time.Time) Status {
 		case r == signing:
 			key.State = StateSigning
 			if !current.fixed {
-				key.SignsFrom = current.signsSince(now)
+				key.SignsFrom = current.Decided(current.signsSince(now))
 			}
-		case timing.Reached(key.Retires, now):
+		case timing.Reached(retires, now):
 			key.State = StateRetired
 		case r.RevokedAt(now):
 			key.State = StateRevoked

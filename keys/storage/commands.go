@@ -81,14 +81,24 @@ func (s *Source) Revoke(ctx context.Context, kid string, atOnce bool, needs keys
 		revoked := &current.Records[i]
 		already := !revoked.Revoked.IsZero() && !revoked.Withdrawn.After(latestWithdrawal(needs))
 		if already && (!atOnce || timing.Reached(revoked.Withdrawn, needs.Now)) {
-			return keys.Rotation{}, fmt.Errorf("%w: the key %s was revoked already, as of %s",
-				keys.ErrKeyState, kid, revoked.Revoked.Format(time.RFC3339))
+			return keys.Rotation{}, errRevokedAlready(current, revoked, needs.Now)
 		}
 		if atOnce {
 			return s.revokeAtOnce(ctx, current, kid, needs)
 		}
 		return s.revokeInTime(ctx, current, revoked, needs)
 	})
+}
+
+// errRevokedAlready says since when a key is revoked, and how to take it out of the JWKS sooner, if it is still there.
+func errRevokedAlready(current *keyset.Schedule, revoked *keys.Timed, now time.Time) error {
+	since := current.Decided(revoked.Revoked).Format(time.RFC3339)
+	if timing.Reached(revoked.Withdrawn, now) {
+		return fmt.Errorf("%w: the key %s was revoked already, as of %s", keys.ErrKeyState, revoked.ID, since)
+	}
+	return fmt.Errorf("%w: the key %s was revoked already, as of %s, and leaves the JWKS at %s: "+
+		"to take it out at once, revoke it with --now",
+		keys.ErrKeyState, revoked.ID, since, revoked.Withdrawn.Format(time.RFC3339))
 }
 
 // latestWithdrawal returns until when keys can stay in the JWKS that have been revoked so far, even if there were
