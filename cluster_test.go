@@ -114,8 +114,8 @@ func TestANodesRefusalIsCountedAndWarnedOf(t *testing.T) {
 		require.Contains(t, warning["advice"], setting)
 	}
 
-	require.Equal(t, mayNot, s.get(alice, "/forbidden").body)
-	require.Equal(t, readOnly, s.get(alice, "/read-only").body, "it is not about the user")
+	require.JSONEq(t, mayNot, s.get(alice, "/forbidden").body)
+	require.JSONEq(t, readOnly, s.get(alice, "/read-only").body, "it is not about the user")
 	for _, path := range []string{"/compressed", "/empty"} {
 		require.Equal(t, http.StatusForbidden, s.get(alice, path).StatusCode)
 	}

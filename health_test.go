@@ -170,13 +170,27 @@ func TestHealthPrincipalIsCheckedWhenItIsLoaded(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			certFile, keyFile := newAuthority(t, "server").server(site)
-			err := validate(t, adapt(t, strings.NewReplacer("{{settings}}", "", "{{site}}", "https://es.example.com",
-				"{{tls}}", certFile+" "+keyFile, "{{storage}}", t.TempDir(), "{{clients}}", newAuthority(t, "clients").file(),
-				"{{node-ca}}", newAuthority(t, "nodes").file(), "{{upstream}}", "127.0.0.1:1",
-			).Replace(checkedSite(c.transport, c.proxy))), t.TempDir())
+			err := validateChecked(t, checkedSite(c.transport, c.proxy), "127.0.0.1:1", newAuthority(t, "nodes").file())
 			require.ErrorContains(t, err, "health_principal: ")
 			require.ErrorContains(t, err, c.want)
 		})
 	}
+}
+
+// TestValidatingSendsNoHealthCheckOfAUser: there are no keys then, and reverse_proxy begins with the checks all the same.
+func TestValidatingSendsNoHealthCheckOfAUser(t *testing.T) {
+	node := &checkedNode{status: wantsBearer}
+	address := nodeOf(t, httptest.NewUnstartedServer(node)) // and its authority
+	require.NoError(t, validateChecked(t, checkedSite("health_principal caddy-health", ""), address[1], address[3]))
+	require.Zero(t, node.checks)
+}
+
+// validateChecked is `caddy validate` of a checkedSite.
+func validateChecked(t *testing.T, caddyfile, node, nodeCA string) error {
+	t.Helper()
+	certFile, keyFile := newAuthority(t, "server").server(site)
+	config := adapt(t, strings.NewReplacer("{{settings}}", "", "{{site}}", "https://es.example.com", "{{tls}}",
+		certFile+" "+keyFile, "{{storage}}", t.TempDir(), "{{clients}}", newAuthority(t, "clients").file(), "{{node-ca}}",
+		nodeCA, "{{upstream}}", node).Replace(caddyfile))
+	return validate(t, config, t.TempDir())
 }

@@ -238,7 +238,8 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("the transport takes no %q: write its settings in a block", d.Val())
 	}
 	for d.NextBlock(0) {
-		name, field, parse := d.Val(), (*string)(nil), setting.ParseString
+		var field *string
+		name, parse := d.Val(), setting.ParseString
 		switch name {
 		case "shared_secret":
 			field, parse = &t.SharedSecret, setting.ParseSecret

@@ -90,7 +90,8 @@ func TestARefusalOfTheClusterIsToldToTheOperator(t *testing.T) {
 				got := send(t, client, http.MethodGet, proxy.url("/sales/_search"), "", nil)
 				require.Equal(t, http.StatusForbidden, got.status)
 				require.Contains(t, got.body, "security_exception")
-				require.Equal(t, c.level, logged(t, caddy, "a node refuses users of this proxy with 403", "user", c.client)["level"])
+				line := logged(t, caddy, "a node refuses users of this proxy with 403", "user", c.client)
+				require.Equal(t, c.level, line["level"])
 			}
 			require.Equal(t, "2", clusterRefusals(t, caddy, http.StatusForbidden))
 		})
@@ -181,8 +182,8 @@ func (f *front) startOneMore(t *testing.T, proxy *site, options string) *caddy.C
 	proxy.port, proxy.upstream = freePort(t), f.node.URL()
 	block, err := proxy.block()
 	require.NoError(t, err)
-	return StartCaddy(t, strings.Replace(globalOptions, "skip_install_trust", "skip_install_trust\n\tmetrics\n\t"+options, 1)+
-		block, "XDG_DATA_HOME="+f.caddy.DataHome())
+	global := strings.Replace(globalOptions, "skip_install_trust", "skip_install_trust\n\tmetrics\n\t"+options, 1)
+	return StartCaddy(t, global+block, "XDG_DATA_HOME="+f.caddy.DataHome())
 }
 
 func requireToldToTheOperator(t *testing.T, f *front, c refusedBy, path string) {
