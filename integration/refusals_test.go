@@ -161,7 +161,7 @@ func requireHealthChecks(t *testing.T, f *front, path, answer string) {
 		}
 		// What follows the transport's block is of reverse_proxy.
 		proxy := site{delivery: "elasticsearch_jwt", transport: setting, proxy: fmt.Sprintf(
-			"health_uri %s\nhealth_interval 200ms\nhealth_body `%s`", path, answer)}
+			"health_uri %s\nhealth_interval 200ms\nhealth_body %#q", path, answer)}
 		caddy := f.startOneMore(t, &proxy, "")
 		alice := proxy.client(clientCA().Client("alice", "analysts").TLS)
 		if principal == "" {
