@@ -274,13 +274,6 @@ func (a *App) registerHandler(h *Handler) {
 	a.handlers = append(a.handlers, h)
 }
 
-// allHandlers returns the handlers of the configuration.
-func (a *App) allHandlers() []*Handler {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.handlers)
-}
-
 // addDefaultKeySet adds the set that handlers use if they name none.
 func (a *App) addDefaultKeySet() error {
 	module, err := a.ctx.LoadModuleByID(keySources+".storage", nil)

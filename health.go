@@ -183,18 +183,15 @@ func (t *Transport) healthToken(ctx context.Context) (checker, *signedToken, err
 
 // newChecker finds out whose tokens health checks have: those of the handler in front of the transport.
 func (t *Transport) newChecker() (checker, error) {
-	handlers := t.inFront
-	if len(handlers) == 0 {
-		if handlers = t.app.allHandlers(); len(handlers) != 1 {
-			return checker{}, errors.New("there is no elasticsearch_jwt in front of this reverse_proxy, " +
-				"whose issuer and keys a health check could have: write one before it, or leave health_principal out")
-		}
+	if len(t.inFront) == 0 {
+		return checker{}, errors.New("there is no elasticsearch_jwt in front of this reverse_proxy, " +
+			"whose issuer and keys a health check could have: write one before it, or leave health_principal out")
 	}
-	first, err := handlers[0].checker(t.checks.principal)
+	first, err := t.inFront[0].checker(t.checks.principal)
 	if err != nil {
 		return checker{}, err
 	}
-	for _, h := range handlers[1:] {
+	for _, h := range t.inFront[1:] {
 		other, err := h.checker(t.checks.principal)
 		if err != nil {
 			return checker{}, err
