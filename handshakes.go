@@ -14,7 +14,7 @@ import (
 // a certificate that it does not accept ends the handshake: the client gets an alert, and no handler hears of it.
 func (h *Handler) noteHandshake(failed site.Handshake) {
 	now := time.Now()
-	refusal := identity.OfHandshake(failed.Err, failed.Authorities(), now)
+	refusal, avoidable := identity.OfHandshake(failed.Err, failed.Authorities(), now)
 	if refusal == nil {
 		return
 	}
@@ -27,9 +27,12 @@ func (h *Handler) noteHandshake(failed site.Handshake) {
 	if refusal.Reason == string(identity.NoCertificate) {
 		level = zapcore.InfoLevel // any port scanner causes it
 	}
-	h.logger.Log(level, "clients are being refused in the TLS handshake, where they learn no reason: "+
-		"for an answer, set client_auth { mode request } and give elasticsearch_jwt a trust_pool "+
-		"(this is logged once a minute)",
+	message := "clients are being refused in the TLS handshake, where they learn no reason"
+	if avoidable {
+		message += ": for an answer, set client_auth { mode request } " +
+			"and write `trust_pool file clients-ca.pem` into elasticsearch_jwt"
+	}
+	h.logger.Log(level, message+" (this is logged once a minute)",
 		zap.String("reason", refusal.Reason),
 		zap.String("advice", refusal.Detail),
 		zap.Int("times", times),

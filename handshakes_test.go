@@ -117,7 +117,9 @@ func TestACertificateThatNoHandshakeTakesIsSeenInEveryMode(t *testing.T) {
 	_, err := s.try(s.httpClient(alice), "/")
 	require.Error(t, err)
 	eventually(t, func() bool { return s.onTheOtherSite()[sample] == before+1 }, "it counts")
+	eventually(t, func() bool { return strings.Contains(s.logs.String(), "refused in the TLS handshake") }, "the log says so")
 	require.Contains(t, s.logs.String(), "failed to parse client certificate")
+	require.NotContains(t, s.logs.String(), "for an answer, set client_auth", "no mode would help")
 }
 
 // TestAuthoritiesInClientAuthAreNamedAndNotInsistedOn under `mode request`: a client that has several certificates

@@ -29,8 +29,7 @@ func refuseNeverAsked(sites string) *Refusal {
 // refuseNoneInHandshake says why client_auth ended a handshake, which no client can read.
 func refuseNoneInHandshake() *Refusal {
 	return Refuse(NoCertificate, "client_auth insists on a certificate, and the client sent none: "+
-		"connect with one; for an answer that says so, set client_auth { mode request } "+
-		"and write `trust_pool file clients-ca.pem` into elasticsearch_jwt")
+		"connect with one")
 }
 
 // unverified
