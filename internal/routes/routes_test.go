@@ -110,6 +110,24 @@ func TestWhatAnotherPluginDoesIsNotCertain(t *testing.T) {
 	require.False(t, m.Handlers[0].Delivered())
 }
 
+// TestAGroupCanBeTakenBeforeItsFirstRoute: what intercept runs, and error routes, come after routes that stand below
+// them or elsewhere, which may have matched for their group.
+func TestAGroupCanBeTakenBeforeItsFirstRoute(t *testing.T) {
+	const skipped = `[{"group":"g","handle":[{"handler":"static_response"}]},{"handle":[` + oursJSON + `]}]`
+	for name, list := range map[string]string{
+		"in intercept": `[{"handle":[{"handler":"intercept","handle_response":[{"routes":` + skipped + `}]}]},` +
+			`{"group":"g","handle":[{"handler":"vars"}]}]`,
+		"in error routes": `[{"handle":[{"handler":"subroute","routes":[{"group":"g","handle":[{"handler":"error"}]}],` +
+			`"errors":{"routes":` + skipped + `}}]}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := lookAt(t, list, `{}`)
+			require.Len(t, m.Findings(), 1, "a reverse_proxy that requests reach")
+		})
+	}
+	require.Empty(t, lookAt(t, skipped, `{}`).Findings())
+}
+
 // TestARouteBehindATerminalOneIsNotReached.
 func TestARouteBehindATerminalOneIsNotReached(t *testing.T) {
 	m := lookAt(t, `[{"terminal":true,"handle":[{"handler":"vars"}]},{"handle":[`+doorJSON+`,`+oursJSON+`]}]`, `{}`)
