@@ -79,6 +79,19 @@ func TestARefusalOfTheClusterIsToldToTheOperator(t *testing.T) {
 			alice := proxy.client(clientCA().Client("alice", "analysts").TLS)
 			require.Equal(t, secretRealm, proxy.authenticate(t, alice).user(t).Realm.Name)
 		})
+		t.Run("http:// to a node that speaks TLS", func(t *testing.T) {
+			proxy := site{port: freePort(t), upstream: strings.Replace(s.es.URL(), "https:", "http:", 1)}
+			block, err := proxy.block()
+			require.NoError(t, err)
+			dir, err := certificates()
+			require.NoError(t, err)
+			block = strings.Replace(block, "tls_trust_pool file "+dir+"/es-ca.crt", "", 1)
+			caddy := StartCaddy(t, globalOptions+block, "XDG_DATA_HOME="+s.caddy.DataHome())
+			alice := proxy.client(clientCA().Client("alice", "analysts").TLS)
+			require.Equal(t, http.StatusBadGateway, proxy.authenticate(t, alice).status)
+			line := logged(t, caddy, "the node gave no answer of HTTP", "logger", "http.log.error")
+			require.Contains(t, line["msg"], "write `reverse_proxy "+s.es.URL()+"`")
+		})
 		t.Run("a user without a role", func(t *testing.T) {
 			proxy := site{delivery: "elasticsearch_jwt"}
 			caddy := s.startOneMore(t, &proxy, "")
