@@ -172,6 +172,13 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 		"an error page of another":     {"AUTH\n" + ours + "handle_errors {\nreverse_proxy https://pages:443\n}", nil},
 		"the plain transport":          {"AUTH\nreverse_proxy https://es1:9200", []string{plain}},
 		"the plain transport, written": {"AUTH\nreverse_proxy https://es1:9200 {\ntransport http\n}", []string{plain}},
+		"passive health checks that one failure is enough for": {
+			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\n}",
+			[]string{"es.example.com [es1:9200] fail_duration without max_fails takes a node out after a single failure"},
+		},
+		"passive health checks that need many": {
+			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\n}", nil,
+		},
 		"plain HTTP": {
 			"AUTH\nreverse_proxy http://es1:9200 {\nOURS}",
 			[]string{"es.example.com [es1:9200] tokens go to this upstream over plain HTTP"},

@@ -247,6 +247,17 @@ func (f *findings) ofTransport(p *Proxy) {
 	if p.plainHTTP && (p.kind == plain || p.kind == delivers) {
 		f.ofPlainHTTP(p)
 	}
+	if p.countsOneFailure() {
+		f.add(false, p.sites, p.upstreams, "fail_duration without max_fails takes a node out after a single failure, "+
+			"and a node may close the connection over a request that it cannot read, so that any client can do that to "+
+			"all others: write max_fails 10 or more, or use active health checks (health_uri)")
+	}
+}
+
+// countsOneFailure reports whether a single failure is enough for the passive health checks to take a node out.
+func (p *Proxy) countsOneFailure() bool {
+	checks := p.module.HealthChecks
+	return checks != nil && checks.Passive != nil && checks.Passive.FailDuration > 0 && checks.Passive.MaxFails <= 1
 }
 
 func (f *findings) ofPlainHTTP(p *Proxy) {
