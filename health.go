@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,11 +83,15 @@ func (t *Transport) provisionHealthChecks(ctx caddy.Context) error {
 
 // activeHealthChecks returns those of the reverse_proxy around the transport, or nil if it has none.
 func activeHealthChecks(ctx caddy.Context) *reverseproxy.ActiveHealthChecks {
-	for _, module := range ctx.Modules() {
+	for _, module := range slices.Backward(ctx.Modules()) { // the inner ones are last
 		proxy, ok := module.(*reverseproxy.Handler)
-		if ok && proxy.HealthChecks != nil && proxy.HealthChecks.Active != nil && proxy.HealthChecks.Active.IsEnabled() {
-			return proxy.HealthChecks.Active
+		if !ok {
+			continue
 		}
+		if proxy.HealthChecks == nil || proxy.HealthChecks.Active == nil || !proxy.HealthChecks.Active.IsEnabled() {
+			return nil
+		}
+		return proxy.HealthChecks.Active
 	}
 	return nil
 }

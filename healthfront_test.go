@@ -33,3 +33,12 @@ func TestAHealthCheckIsOfTheHandlerInFront(t *testing.T) {
 	require.Equal(t, "https://other.example.com", s.token(node.next(t)).claims["iss"])
 	s.loggedOnce("the elasticsearch_jwt in front of this reverse_proxy have different settings or keys")
 }
+
+// TestAHealthCheckIsOfTheInnerProxy, if a transport is in a reverse_proxy that is in the handle_response of another one.
+func TestAHealthCheckIsOfTheInnerProxy(t *testing.T) {
+	before, inner, found := strings.Cut(checkedSite("health_principal caddy-health", ""), "	reverse_proxy")
+	require.True(t, found)
+	outer := "	reverse_proxy 127.0.0.1:1 {\nhealth_uri /\nhealth_headers {\nAuthorization \"Basic YWJj\"\n}\n" +
+		"handle_response {\nreverse_proxy" + strings.TrimSuffix(inner, "}\n") + "}\n}\n}\n"
+	require.NoError(t, validateChecked(t, before+outer, "127.0.0.1:1", newAuthority(t, "nodes").file()))
+}
