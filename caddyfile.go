@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/namedroute"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
@@ -119,7 +120,7 @@ func parseHandlerDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue,
 			return nil, lines.Wrap(err)
 		}
 	}
-	return newUnmergedRoute(h, handler)
+	return namedroute.NewRoute(h, handler)
 }
 
 func parseJWKSDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/mistyped"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 	keystorage "github.com/edgejwt/caddy-elasticsearch-jwt/keys/storage"
 )
@@ -39,7 +40,7 @@ minute.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(keysCommand(), jwksCommand(), rotateCommand(), revokeCommand(),
 				generateCommand(), explainCommand())
-			refuseMistyped(cmd)
+			mistyped.Refuse(cmd)
 		},
 	})
 }
@@ -226,7 +227,7 @@ for the other replicas, requests can be refused.`,
 			return fmt.Errorf("%w: a kid that begins with a hyphen stands after two of them, "+
 				"as in `revoke --now -- -xyz`", err)
 		}
-		return mistypedFlag(cmd, err)
+		return mistyped.Flag(cmd, err)
 	})
 	cmd.Flags().BoolVar(&request.Now, "now", false, "Take the key out of the JWKS at once")
 	cmd.Flags().BoolVar(&request.All, "all", false, "Give up every key of the set")

@@ -1,4 +1,5 @@
-package esjwt
+// Package namedroute keeps the handler elasticsearch_jwt in a named route of a Caddyfile, where Caddy can lose it.
+package namedroute
 
 import (
 	"reflect"
@@ -9,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// newUnmergedRoute returns a route for the handler that Caddy does not merge with its neighbours in a named route.
+// NewRoute returns a route for the handler that Caddy does not merge with its neighbours in a named route.
 // If Caddy can merge all routes of a named route into one, it keeps only the first handler of it: in
 //
 //	&(auth) {
@@ -20,12 +21,14 @@ import (
 // that is the header, and requests would go on as the client sent them. Caddy merges routes whose matchers are
 // equal. No matchers at all and an empty list of them are not equal to it, but mean the same, and are the same in
 // JSON. docs/troubleshooting.md describes the defect.
-func newUnmergedRoute(h httpcaddyfile.Helper, handler *Handler) ([]httpcaddyfile.ConfigValue, error) {
+func NewRoute(
+	h httpcaddyfile.Helper, handler caddyhttp.MiddlewareHandler,
+) ([]httpcaddyfile.ConfigValue, error) {
 	values := h.NewRoute(nil, handler)
 	if !h.IsNamedRoute() {
 		return values, nil // one route is faster than two
 	}
-	if err := checkNamedRoute(h); err != nil {
+	if err := check(h); err != nil {
 		return nil, err
 	}
 	for i := range values {
@@ -45,12 +48,12 @@ func newUnmergedRoute(h httpcaddyfile.Helper, handler *Handler) ([]httpcaddyfile
 	return values, nil
 }
 
-// checkNamedRoute returns an error if the handler is in a block, such as handle, that is in a named route, and Caddy
+// check returns an error if the handler is in a block, such as handle, that is in a named route, and Caddy
 // could lose that block. The route of the block is not the handler's to change.
-func checkNamedRoute(h httpcaddyfile.Helper) error {
+func check(h httpcaddyfile.Helper) error {
 	h.Reset()
 	h.Next() // the directive
-	directives := directivesOfNamedRoute(h)
+	directives := directivesOf(h)
 	if len(directives) < 2 || slices.ContainsFunc(directives, func(d directiveLine) bool {
 		return d.hasMatcher || d.name == "elasticsearch_jwt" && d.file == h.File() && d.line == h.Line()
 	}) {
@@ -69,10 +72,10 @@ type directiveLine struct {
 	line       int
 }
 
-// directivesOfNamedRoute returns the directives of the named route that is being parsed, without those that are in
+// directivesOf returns the directives of the named route that is being parsed, without those that are in
 // blocks of others. It reads a field of Caddy's that is not exported, because nothing else tells a directive what
 // stands beside it. If there is no such field any more, it returns none.
-func directivesOfNamedRoute(h httpcaddyfile.Helper) []directiveLine {
+func directivesOf(h httpcaddyfile.Helper) []directiveLine {
 	block := reflect.ValueOf(h).FieldByName("parentBlock")
 	if !block.IsValid() || block.Kind() != reflect.Struct {
 		return nil

@@ -1,4 +1,5 @@
-package esjwt
+// Package mistyped makes commands and flags that do not exist errors, which suggest what was probably meant.
+package mistyped
 
 import (
 	"errors"
@@ -12,11 +13,11 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
-// refuseMistyped makes it an error, with a suggestion, if a command or a flag does not exist. Cobra takes a command
+// Refuse makes it an error, with a suggestion, if a command or a flag does not exist. Cobra takes a command
 // that does not exist below one that does for a success, and prints the help.
-func refuseMistyped(cmd *cobra.Command) {
+func Refuse(cmd *cobra.Command) {
 	cmd.DisableFlagParsing = true // it has no flags: what comes in their place is an error of ours
-	cmd.SetFlagErrorFunc(mistypedFlag)
+	cmd.SetFlagErrorFunc(Flag)
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -62,8 +63,8 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	return fmt.Errorf("unknown command %q: use one of %s", name, strings.Join(known, ", "))
 }
 
-// mistypedFlag adds to the error of a flag which one was probably meant, or which ones there are.
-func mistypedFlag(cmd *cobra.Command, err error) error {
+// Flag adds to the error of a flag which one was probably meant, or which ones there are.
+func Flag(cmd *cobra.Command, err error) error {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
 		return err
