@@ -1,13 +1,17 @@
 package esjwt
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/trustpool"
 )
 
 const (
@@ -139,6 +143,62 @@ func (h *Handler) warnOfHeaders(headers []identity.Header) {
 				"filter it out with log { format filter { wrap json fields { request>headers>" + t.Name + " delete } } }")
 		}
 	}
+}
+
+// loadTrustPool loads the trust pool of the handler; it returns nil if none is configured. A configured pool must not
+// be empty, because crypto/x509 would then trust the authorities of the system.
+func (h *Handler) loadTrustPool(ctx caddy.Context) (identity.Authorities, error) {
+	if h.TrustPoolRaw == nil {
+		return nil, nil
+	}
+	pool, err := h.openTrustPool(ctx)
+	if err != nil {
+		return nil, setting.In("trust_pool", err)
+	}
+	if p := pool.CertPool(); p == nil || p.Equal(x509.NewCertPool()) {
+		return nil, errors.New("trust_pool is empty: name the authority of the client certificates, in PEM")
+	}
+	return pool, nil
+}
+
+// openTrustPool opens the pool that is configured. The files of the sources `file` and `combined` are watched. What
+// other sources have is read once, by Caddy.
+func (h *Handler) openTrustPool(ctx caddy.Context) (identity.Authorities, error) {
+	names, others, err := trustpool.FilesOf(h.TrustPoolRaw)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		module, err := ctx.LoadModule(h, "TrustPoolRaw")
+		if err != nil {
+			return nil, setting.WithRedactedURLs(err)
+		}
+		return authoritiesOf(module)
+	}
+	var fixed []*x509.Certificate
+	if others != nil {
+		module, err := ctx.LoadModuleByID(trustPoolSources+".combined", others)
+		if err != nil {
+			return nil, setting.WithRedactedURLs(err)
+		}
+		fixed = module.(caddytls.CertificateProvider).Certificates()
+	}
+	files, err := trustpool.Open(names, fixed, h.logger)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range files.Watched() {
+		h.app.watch(w)
+	}
+	return files, nil
+}
+
+func authoritiesOf(module any) (identity.Authorities, error) {
+	pool, ok := module.(caddytls.CA)
+	if !ok {
+		return nil, fmt.Errorf("%T is no source of certificate authorities", module)
+	}
+	return pool, nil
 }
 
 // provisionSecret reads the shared secret, if one is configured, and warns that Caddy's logs may have it.

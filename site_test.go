@@ -126,17 +126,21 @@ func TestASiteThatNobodyNamesInTheHandshakeIsWarnedOf(t *testing.T) {
 // TestAClientAuthWithoutAuthoritiesIsWarnedOf: Caddy takes a file without a certificate, and skips what is damaged.
 func TestAClientAuthWithoutAuthoritiesIsWarnedOf(t *testing.T) {
 	const warning = "client_auth uses what it can read of this file of authorities"
+	const file, combined = "trust_pool file {{clients}}", "trust_pool combined {\nsource file {{clients}}\n}"
+	require.Contains(t, minimal, file)
 	ca := newAuthority(t, "clients authority")
 	whole := string(pemOf(ca.cert.Raw))
-	for name, tt := range map[string]struct{ content, says string }{
-		"a certificate":  {whole, ""},
-		"nothing":        {"", "there is no certificate in it"},
-		"a key":          {strings.ReplaceAll(whole, "CERTIFICATE", "PRIVATE KEY"), "there is no certificate in it"},
-		"one and a half": {whole + whole[:100], "damaged"},
+	for name, tt := range map[string]struct{ pool, content, says string }{
+		"a certificate":        {file, whole, ""},
+		"nothing":              {file, "", "there is no certificate in it"},
+		"a key":                {file, strings.ReplaceAll(whole, "CERTIFICATE", "PRIVATE KEY"), "there is no certificate in it"},
+		"one and a half":       {file, whole + whole[:100], "damaged"},
+		"a combined pool":      {combined, whole, ""},
+		"a damaged file of it": {combined, whole + whole[:100], "damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := writeFile(t, "ca.pem", []byte(tt.content))
-			s := newSceneOf(t, minimal, "{{settings}}", "", "{{clients}}", file)
+			s := newSceneOf(t, strings.Replace(minimal, file, tt.pool, 1), "{{settings}}", "",
+				"{{clients}}", writeFile(t, "ca.pem", []byte(tt.content)))
 			require.Equal(t, tt.says != "", strings.Contains(s.logs.String(), warning))
 			require.Contains(t, s.logs.String(), tt.says)
 		})

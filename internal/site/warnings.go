@@ -1,12 +1,10 @@
 package site
 
 import (
-	"encoding/json"
 	"net/netip"
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/trustpool"
@@ -57,7 +55,8 @@ func (s *Server) warnOfPools(logger *zap.Logger) {
 		if !site.Verifies() {
 			continue
 		}
-		for _, name := range filesOf(site.policy.ClientAuthentication) {
+		names, _, _ := trustpool.FilesOf(site.policy.ClientAuthentication.CARaw)
+		for _, name := range names {
 			if read[name] {
 				continue
 			}
@@ -73,16 +72,4 @@ func (s *Server) warnOfPools(logger *zap.Logger) {
 			}
 		}
 	}
-}
-
-// filesOf returns the files of authorities that a client_auth names.
-func filesOf(auth *caddytls.ClientAuthentication) []string {
-	var pool struct {
-		Provider string   `json:"provider"`
-		PEMFiles []string `json:"pem_files"`
-	}
-	if json.Unmarshal(auth.CARaw, &pool) != nil || pool.Provider != "file" {
-		return nil
-	}
-	return pool.PEMFiles
 }
