@@ -148,16 +148,3 @@ func levelOf(reason identity.Reason) zapcore.Level {
 		return zapcore.WarnLevel
 	}
 }
-
-// noteReplaced notes that a client with a certificate has sent an Authorization of its own. That does no harm, but its
-// user may believe that it counts.
-func (h *Handler) noteReplaced(r *http.Request, client *identity.Client) {
-	if times, due := h.warnings.Due("replaced", time.Now()); due {
-		h.logger.Info("a client's own Authorization was replaced, since its certificate says who it is: "+
-			"leave one of them out (this is logged once a minute)",
-			zap.String("user", client.Name()),
-			zap.Int("times", times),
-			zap.String("remote_addr", r.RemoteAddr),
-		)
-	}
-}
