@@ -12,8 +12,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 )
 
-// This file tells the operator, now and then, of clients that are no refusal of the handler's: they were let in and it
-// may be in vain, or they did not come so far.
+// This file logs, once a minute, what the operator can mend about clients that no handler refuses: those whose TLS
+// handshake fails, and those that are let in without a group or with credentials that do not count.
 
 // noteHandshake counts and logs a TLS handshake that failed for the client's certificate. Where client_auth verifies,
 // a certificate that it does not accept ends the handshake: the client gets an alert, and no handler hears of it.
