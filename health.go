@@ -35,11 +35,8 @@ func isHealthCheck(req *http.Request) bool {
 type healthChecks struct {
 	principal string // empty: they are sent as they are
 
-	once sync.Once // for what follows
-	as   checker
-	err  error
-
-	last sync.Map // the status of the last answer, by the node's address
+	as   func() (checker, error) // finds out once whose tokens they have
+	last sync.Map                // the status of the last answer, by the node's address
 }
 
 // checker is who asks.
@@ -77,7 +74,7 @@ func (t *Transport) provisionHealthChecks(ctx caddy.Context) error {
 	if t.app, err = appOf(ctx); err != nil {
 		return err
 	}
-	t.checks.principal = principal
+	t.checks.principal, t.checks.as = principal, sync.OnceValues(t.newChecker)
 	return nil
 }
 
@@ -176,10 +173,9 @@ func (t *Transport) healthToken(ctx context.Context) (checker, *signedToken, err
 	case <-ctx.Done():
 		return checker{}, nil, errors.New("the configuration is still being loaded")
 	}
-	t.checks.once.Do(func() { t.checks.as, t.checks.err = t.newChecker() })
-	as := t.checks.as
-	if t.checks.err != nil {
-		return checker{}, nil, t.checks.err
+	as, err := t.checks.as()
+	if err != nil {
+		return checker{}, nil, err
 	}
 	// No certificate ends this token's life.
 	signed, err := as.handler.keys.signer.token(ctx, &as.client.Holder, now, now.Add(2*as.client.Lifetime), as.audit)

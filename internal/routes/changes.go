@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -45,23 +46,19 @@ func (w *walker) changesOf(ops *headers.HeaderOps, h *Handler, by string) []*cha
 	add := func(sign, name string, effect effect) {
 		changes = append(changes, &change{by, sign + name, effect})
 	}
-	for _, name := range slices.Sorted(maps.Keys(ops.Add)) {
-		if effect, ok := h.effectOf(name); ok {
-			add("+", name, effect)
+	addAll := func(sign string, names iter.Seq[string]) {
+		for _, name := range slices.Sorted(names) {
+			if effect, ok := h.effectOf(name); ok {
+				add(sign, name, effect)
+			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(ops.Set)) {
-		if effect, ok := h.effectOf(name); ok {
-			add("", name, effect)
-		}
+	addAll("+", maps.Keys(ops.Add))
+	addAll("", maps.Keys(ops.Set))
+	if _, all := ops.Replace["*"]; all {
+		add("", "*", perhaps)
 	}
-	for _, name := range slices.Sorted(maps.Keys(ops.Replace)) {
-		if name == "*" {
-			add("", name, perhaps)
-		} else if effect, ok := h.effectOf(name); ok {
-			add("", name, effect)
-		}
-	}
+	addAll("", maps.Keys(ops.Replace))
 	for _, pattern := range ops.Delete {
 		if strings.Contains(pattern, "{") {
 			add("-", pattern, perhaps)

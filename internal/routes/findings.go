@@ -84,12 +84,7 @@ func (f *findings) all() []*Finding {
 	for _, found := range f.order {
 		all = append(all, &Finding{found.wrong, found.message, found.sites.named(), found.upstreams.named()})
 	}
-	slices.SortStableFunc(all, func(a, b *Finding) int {
-		if a.Wrong == b.Wrong {
-			return 0
-		}
-		return cmp.Compare(bit(b.Wrong), bit(a.Wrong))
-	})
+	slices.SortStableFunc(all, func(a, b *Finding) int { return cmp.Compare(bit(b.Wrong), bit(a.Wrong)) })
 	return all
 }
 
