@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/nodefault"
 )
 
 // This file listens to the nodes: a node that refuses what the proxy has let in tells the client no reason, and nobody
@@ -96,9 +98,12 @@ func (c *credential) warnOfUnauthorized(node string) {
 		return
 	}
 	sent, algorithm := c.claims(), c.handler.keys.algorithmOf(c.kid())
+	advice := nodefault.Unauthorized(nodefault.Token{
+		Issuer: sent.issuer, Type: c.handler.TokenType, Algorithm: algorithm, Keys: c.handler.Keys, WithSecret: c.secret,
+	})
 	c.handler.logger.Warn("a node refuses tokens of this proxy with 401 (this is logged once a minute)",
 		zap.String("node", node),
-		zap.String("advice", c.adviceOnUnauthorized(sent.issuer, algorithm)),
+		zap.String("advice", advice),
 		zap.Int("times", times),
 		zap.String("user", c.client.Name()),
 		zap.String("issuer", sent.issuer),
@@ -109,35 +114,6 @@ func (c *credential) warnOfUnauthorized(node string) {
 		zap.String("kid", c.kid()),
 		zap.Bool("shared_secret", c.secret),
 	)
-}
-
-// adviceOnUnauthorized says where the reason is, and which settings of the realm must agree with what was sent.
-func (c *credential) adviceOnUnauthorized(issuer, algorithm string) string {
-	slash := "it has no slash at its end here"
-	if strings.HasSuffix(issuer, "/") {
-		slash = "it has a slash at its end here"
-	}
-	algorithms := "allowed_signature_algorithms has " + algorithm
-	if algorithm != "RS256" {
-		algorithms += " (it is [RS256] unless it is set)"
-	}
-	if strings.HasPrefix(algorithm, "ES") {
-		algorithms += " (OpenSearch takes none of ES* from a JWKS)"
-	}
-	secret := "client_authentication.type is shared_secret, with the same secret as here"
-	if !c.secret {
-		secret = "client_authentication.type is none, since no shared secret was sent " +
-			"(or write `shared_secret {file./run/secrets/es_client_auth}` into transport elasticsearch_jwt)"
-	}
-	keys := "pkc_jwkset_path is the URL of an elasticsearch_jwks with the keys " + c.handler.Keys
-	if strings.HasPrefix(algorithm, "HS") {
-		keys = "hmac_key is the secret of the keys " + c.handler.Keys
-	}
-	return "the node's own log has the reason (Elasticsearch: at WARN, of RealmsAuthenticator; " +
-		"OpenSearch: at DEBUG, of org.opensearch.security.auth). Look whether in the realm " +
-		"allowed_issuer equals the issuer to the byte (" + slash + "), " +
-		"allowed_audiences has one of the audience, token_type is " + c.handler.TokenType + ", " +
-		algorithms + ", " + secret + ", and " + keys
 }
 
 // forbidden counts and logs a 403. It is often as it should be, so it is no warning, unless the token has no groups

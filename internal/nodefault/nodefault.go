@@ -1,5 +1,5 @@
 // Package nodefault says what to do about a node that cannot be reached, where the error of the connection tells what
-// is wrong with the configuration.
+// is wrong with the configuration, and about one that refuses tokens.
 package nodefault
 
 import (
