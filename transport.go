@@ -59,6 +59,8 @@ func setSharedSecret(h http.Header, secret string) (size int) {
 //     client's own ES-Client-Authentication either.
 //   - It never sends a node more headers than it reads (see max_header_size of elasticsearch_jwt), also if
 //     header_up has added some. It answers such a request with 431.
+//   - It answers a request with 400 whose body cannot be read to its end, or which has a header that cannot be
+//     sent. For Caddy's own transport these are failures of the node, which fail_duration counts.
 //   - It speaks HTTP/1.1, unless versions says otherwise. Over HTTP/2, OpenSearch reads only a few KB of
 //     headers, fewer than it reads over HTTP/1.1, and Elasticsearch does not speak it.
 //   - It keeps 512 idle connections to each node, unless keepalive_idle_conns_per_host says otherwise.
@@ -146,11 +148,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return refuseToSend(req, admitted, limit), nil
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
+	body := watchBody(out)
 	res, err := t.nodes.Send(out, node.Address, admitted.kid())
 	switch {
 	case err != nil && isHeaderListTooLarge(err):
 		return refuseToSend(req, admitted, limit), nil
 	case err != nil:
+		if answer := clientFault(req, body, err); answer != nil {
+			return answer, nil
+		}
 		return nil, explained(err, node.Address, out)
 	case isRefusal(res.StatusCode):
 		t.listen(credential{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)
