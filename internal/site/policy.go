@@ -99,9 +99,16 @@ func trustsTheSystem(policy *caddytls.ConnectionPolicy, auth tls.ClientAuthType)
 	return from.CARaw == nil
 }
 
+// maxName is how long the name of a host can be (RFC 1035 section 2.3.4), with a dot at its end.
+const maxName = 254
+
 // site returns the site of a host. An empty host stands for every host that no named policy matches. ok is
-// false if the policy cannot be told.
+// false if the policy cannot be told, or if no host can have the name. In a handshake a client can name one of 64 KiB,
+// and there are as many wildcards for it as it has labels.
 func (x *policyIndex) site(host string) (s Site, ok bool) {
+	if len(host) > maxName {
+		return Site{}, false
+	}
 	at := len(x.policies)
 	if host != "" {
 		at = x.firstMatch(host)

@@ -44,7 +44,10 @@ func FuzzPoliciesAreFoundAsCaddyFindsThem(f *testing.F) {
 			policies = append(policies, policy)
 		}
 		found, ok := indexPolicies(policies).site(host)
-		require.True(t, ok)
+		require.Equal(t, len(host) <= 254, ok)
+		if !ok {
+			return
+		}
 		require.Same(t, policyOf(policies, host), found.policy)
 		require.Equal(t, host, found.host)
 	})
@@ -66,4 +69,18 @@ func TestAPolicyWithAnotherMatcherHidesThoseBehindIt(t *testing.T) {
 		_, ok = index.site(host)
 		require.False(t, ok, host)
 	}
+}
+
+// TestALongServerNameCostsNothing: before anybody knows who a client is, it can name a host of 64 KiB, for which there
+// were 2 GB of wildcards when the handshake failed.
+func TestALongServerNameCostsNothing(t *testing.T) {
+	index := indexPolicies(caddytls.ConnectionPolicies{{MatchersRaw: map[string]json.RawMessage{"sni": []byte(`["*.b"]`)}}})
+	longest, tooLong := strings.Repeat("a", 251)+".b", strings.Repeat("a.", 30_000)+"b"
+	found, ok := index.site(longest)
+	require.True(t, ok)
+	require.NotNil(t, found.policy)
+	require.Zero(t, testing.AllocsPerRun(1, func() {
+		_, ok = index.site(tooLong)
+		require.False(t, ok)
+	}))
 }
