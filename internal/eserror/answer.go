@@ -42,22 +42,30 @@ func describe(h http.Header, contentType string) {
 }
 
 // wantsPage reports whether the values of Accept (RFC 9110 section 12.5.1) are those of a browser that shows a page.
-// The clients of Elasticsearch ask for JSON, and programs such as curl for anything.
+// The clients of Elasticsearch ask for JSON, and programs such as curl for anything. Programs in Java that say nothing
+// ask for "text/html, image/gif, image/jpeg, */*; q=0.2" until Java 21, and read JSON all the same. So who takes
+// anything gets a page only if XHTML is named too, as browsers do.
 func wantsPage(accept []string) bool {
-	wants := false
+	var page, xhtml, anything bool
 	for _, value := range accept {
 		for one := range strings.SplitSeq(value, ",") {
 			mediaType, params, err := mime.ParseMediaType(one)
 			if err != nil || isZero(params["q"]) {
 				continue
 			}
-			if mediaType == "application/json" || strings.HasSuffix(mediaType, "+json") {
+			switch {
+			case mediaType == "application/json", strings.HasSuffix(mediaType, "+json"):
 				return false
+			case mediaType == "text/html":
+				page = true
+			case mediaType == "application/xhtml+xml":
+				xhtml = true
+			case mediaType == "*/*":
+				anything = true
 			}
-			wants = wants || mediaType == "text/html"
 		}
 	}
-	return wants
+	return page && (xhtml || !anything)
 }
 
 // isZero reports whether a weight means "not acceptable".

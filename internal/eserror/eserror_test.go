@@ -65,7 +65,7 @@ func TestWhoAsksForAPageGetsOne(t *testing.T) {
 			"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", // Firefox
 			"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8," +
 				"application/signed-exchange;v=b3;q=0.7", // Chrome
-			"TEXT/HTML",
+			"TEXT/HTML", "text/html, text/*;q=0.5, image/*",
 			"text/html, application/json;q=0",
 		},
 		false: {
@@ -76,6 +76,8 @@ func TestWhoAsksForAPageGetsOne(t *testing.T) {
 			"text/html, application/vnd.elasticsearch+json; compatible-with=8",
 			"text/html;q=0", "text/html;q=0.000, */*",
 			"text/html;;;=", ",,,", "text/htmlx",
+			"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", // HttpURLConnection of Java (Giphy/GiphyAPI#117)
+			"text/html, image/gif, image/jpeg, */*; q=0.2",         // and since Java 17 (openjdk/jdk#7181)
 		},
 	} {
 		for _, accept := range accepts {
@@ -97,6 +99,6 @@ func TestWhoAsksForAPageGetsOne(t *testing.T) {
 			require.Equal(t, http.StatusForbidden, res.StatusCode)
 		}
 	}
-	require.Equal(t, "text/html; charset=utf-8", written(t, http.MethodGet, "*/*", "text/html").Header.Get("Content-Type"),
+	require.Equal(t, "text/html; charset=utf-8", written(t, http.MethodGet, "application/xhtml+xml, */*", "text/html").Header.Get("Content-Type"),
 		"of several lines")
 }
