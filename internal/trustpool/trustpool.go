@@ -3,6 +3,7 @@
 package trustpool
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -104,19 +105,38 @@ func Parse(content []byte) ([]*x509.Certificate, error) {
 		return nil, pemfile.ErrDamaged
 	}
 	var certs []*x509.Certificate
+	var trusted [][]byte
 	for _, block := range blocks {
-		if block.Type != "CERTIFICATE" {
-			continue
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE": // the older name
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("certificate %d of the file cannot be read: %w", len(certs)+1, err)
+			}
+			certs = append(certs, cert)
+		case "TRUSTED CERTIFICATE":
+			trusted = append(trusted, block.Bytes)
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d of the file cannot be read: %w", len(certs)+1, err)
-		}
-		certs = append(certs, cert)
+	}
+	if err := checkTrusted(trusted, certs); err != nil {
+		return nil, err
 	}
 	if len(certs) == 0 {
 		return nil, errors.New("there is no certificate in it: " +
 			"name a file with the authority of the client certificates, in PEM (BEGIN CERTIFICATE)")
 	}
 	return certs, nil
+}
+
+// checkTrusted returns an error if one of the blocks TRUSTED CERTIFICATE is not among the certificates as well. In
+// such a block, which is OpenSSL's, there is what the authority is trusted for behind the certificate, which can be
+// that it is not. So it does not count by itself. Some bundles have each authority in both forms.
+func checkTrusted(blocks [][]byte, certs []*x509.Certificate) error {
+	for _, block := range blocks {
+		if !slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return bytes.HasPrefix(block, c.Raw) }) {
+			return errors.New("an authority is only there as BEGIN TRUSTED CERTIFICATE, which OpenSSL alone reads: " +
+				"if its certificates shall count, convert it with `openssl x509 -in <file> -out clients-ca.pem`")
+		}
+	}
+	return nil
 }

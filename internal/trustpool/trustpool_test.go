@@ -55,6 +55,9 @@ func TestAFileOfAuthoritiesIsReadAsAWholeOrNotAtAll(t *testing.T) {
 	a, one := authority(t, "one")
 	_, two := authority(t, "two")
 	key := block("PRIVATE KEY", []byte("a key"))
+	old := block("X509 CERTIFICATE", a.Raw)
+	const forClients = "\x30\x0c\x30\x0a\x06\x08+\x06\x01\x05\x05\a\x03\x02" // -addtrust clientAuth
+	trusted := block("TRUSTED CERTIFICATE", append(bytes.Clone(a.Raw), forClients...))
 	for name, tt := range map[string]struct {
 		content string
 		n       int
@@ -66,6 +69,13 @@ func TestAFileOfAuthoritiesIsReadAsAWholeOrNotAtAll(t *testing.T) {
 		"with CRLF":                  {strings.ReplaceAll(one, "\n", "\r\n"), 1, ""},
 		"with a byte order mark":     {"\ufeff" + one, 1, ""},
 		"a key beside it":            {key + one, 1, ""},
+		"not in UTF-8":               {"N\xe9tlock \xff\n" + one, 1, ""}, // rustls/rustls-native-certs#48
+		"blanks and empty lines":     {"\n" + strings.ReplaceAll(one, "\n", " \t\n") + "\n \n", 1, ""},
+		"under its older name":       {old + two, 2, ""},
+		"in OpenSSL's form too":      {one + "Trusted for:\n" + trusted + two, 2, ""}, // NixOS/nixpkgs#286722
+		"in OpenSSL's form alone":    {trusted, 0, "openssl x509"},
+		"one of two in that form":    {two + trusted, 0, "openssl x509"},
+		"joined without a line end":  {strings.TrimSpace(one) + two, 0, "damaged"}, // aberoham/fumitm#13
 		"nothing":                    {"", 0, "no certificate in it"},
 		"text":                       {"hello", 0, "no certificate in it"},
 		"DER":                        {string(a.Raw), 0, "no certificate in it"},
@@ -139,7 +149,8 @@ func FuzzParse(f *testing.F) {
 		certs, err := trustpool.Parse(content)
 		require.Equal(t, err == nil, len(certs) > 0)
 		if err == nil && !bytes.Contains(content, []byte{0}) {
-			require.Equal(t, len(certs), bytes.Count(content, []byte("-----BEGIN CERTIFICATE-----")))
+			require.Equal(t, len(certs), bytes.Count(content, []byte("-----BEGIN CERTIFICATE-----"))+
+				bytes.Count(content, []byte("-----BEGIN X509 CERTIFICATE-----")))
 		}
 	})
 }
