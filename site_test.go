@@ -14,6 +14,7 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 		nobodyAsks     = "no site of this server asks clients for a certificate"
 		nobodyVerifies = "no site of this server verifies certificates"
 		anyAuthority   = "client_auth has no trust_pool"
+		strangers      = "client_auth verifies and has no trust_pool"
 		noJWKS         = "every site of this server insists on a client certificate"
 
 		head   = "{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n}\n"
@@ -43,6 +44,8 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 		"mode request":                          {one(unverifying + plain), nobodyVerifies},
 		"mode require":                          {one(tls("mode require") + plain), nobodyVerifies},
 		"no authorities":                        {one(tls("mode verify_if_given") + plain), anyAuthority},
+		"no authorities, and the handler has some": {one(tls("mode verify_if_given") + own), strangers},
+		"the handshake verifies as the handler does": {one(verifying + own), ""},
 		"the JWKS where all need a certificate": {one(insisting + jwks + plain), noJWKS},
 		"the JWKS where all need one that the handler verifies": {one(tls("mode require") + jwks + own), noJWKS},
 		"the JWKS on a site of its own": {
@@ -61,7 +64,7 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newSceneOf(t, tt.caddyfile)
-			for _, warning := range []string{nobodyAsks, nobodyVerifies, anyAuthority, noJWKS} {
+			for _, warning := range []string{nobodyAsks, nobodyVerifies, anyAuthority, strangers, noJWKS} {
 				require.Equal(t, warning == tt.warning, strings.Contains(s.logs.String(), warning), warning)
 			}
 		})

@@ -50,11 +50,11 @@ func verifyOwn(sent []*x509.Certificate, pool *x509.CertPool, now int64) (verifi
 	if len(sent) > maxSent {
 		return verified{}, refuseTooManySent(len(sent))
 	}
-	return verifyChains(sent, pool, "elasticsearch_jwt", now)
+	return verifyChains(sent, pool, "the trust_pool of elasticsearch_jwt", now)
 }
 
 // verifyChains finds the chains from a certificate to the authorities of a pool, over the intermediates that were
-// sent after it. A refusal names the directive whose trust_pool it is: of.
+// sent after it. A refusal says where the pool is from: of.
 func verifyChains(sent []*x509.Certificate, pool *x509.CertPool, of string, now int64) (verified, error) {
 	at := time.Unix(now, 0)
 	chains, err := chain.Verify(sent, pool, at)

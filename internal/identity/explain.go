@@ -98,7 +98,7 @@ func verifyAt(sites []Site, sent []*x509.Certificate, now time.Time) (trust stri
 		if !s.Verifies {
 			continue
 		}
-		at, refusal := verifyChains(sent, s.Authorities, "client_auth", now.Unix())
+		at, refusal := verifyChains(sent, s.Authorities, ofClientAuth(s.Authorities), now.Unix())
 		if refusal != nil {
 			refused = append(refused, s)
 			err = refusal

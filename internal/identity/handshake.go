@@ -18,7 +18,7 @@ func OfHandshake(err error, pool *x509.CertPool, now time.Time) (refusal *Refusa
 	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		sent := unverified.UnverifiedCertificates
 		found := diagnose(unverified.Err, sent, pool, now)
-		return refuseUnverified(unverified.Err, "client_auth", found, now.Unix()), true
+		return refuseUnverified(unverified.Err, ofClientAuth(pool), found, now.Unix()), true
 	}
 	// The other errors have no types of their own.
 	switch text := err.Error(); {
@@ -29,4 +29,12 @@ func OfHandshake(err error, pool *x509.CertPool, now time.Time) (refusal *Refusa
 	default:
 		return refuseUnusableInHandshake().From(textOf(err)), false
 	}
+}
+
+// ofClientAuth names the authorities that client_auth trusts, for the text of a refusal.
+func ofClientAuth(pool *x509.CertPool) string {
+	if pool == nil {
+		return "the trust store of Caddy's machine (client_auth has no trust_pool)"
+	}
+	return "the trust_pool of client_auth"
 }

@@ -104,7 +104,7 @@ func explainUnverified(err error, of string) *Refusal {
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case !ok:
-		return Refuse(Unverified, "the client's certificate does not lead to an authority in the trust_pool of %s: "+
+		return Refuse(Unverified, "the client's certificate does not lead to an authority in %s: "+
 			"use one that its authorities issued, and send the intermediates along", of)
 	case invalid.Reason == x509.Expired:
 		return refuseExpired()
@@ -114,7 +114,7 @@ func explainUnverified(err error, of string) *Refusal {
 	case invalid.Reason == x509.IncompatibleUsage:
 		return refuseNotForClients()
 	default:
-		return Refuse(Unverified, "the chain of the client's certificate to the trust_pool of %s "+
+		return Refuse(Unverified, "the chain of the client's certificate to %s "+
 			"breaks a rule of an authority in it, such as a name constraint: the log says which", of)
 	}
 }

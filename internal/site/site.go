@@ -139,6 +139,7 @@ func (s *Server) WarnOfHandler(ownTrustPool bool, logger *zap.Logger) {
 		s.warnOnce(logger, "no site of this server asks clients for a certificate, so that nobody can have one: "+
 			"write `tls { client_auth { mode request } }` into the site, one setting a line"+andATrustPool(ownTrustPool))
 	case ownTrustPool:
+		s.warnOfStrangers(logger)
 	case !slices.ContainsFunc(s.sites, Site.Verifies):
 		s.warnOnce(logger, "no site of this server verifies certificates, so that all clients with one will be refused "+
 			"(the modes request and require of client_auth verify nothing): "+
@@ -159,18 +160,31 @@ func andATrustPool(own bool) string {
 
 // warnOfPublicAuthorities warns of the sites that trust the authorities of the system.
 func (s *Server) warnOfPublicAuthorities(logger *zap.Logger) {
-	var trusting []string
-	for _, site := range s.sites {
-		if site.trustsTheSystem {
-			trusting = append(trusting, site.String())
-		}
-	}
-	if len(trusting) > 0 {
+	if trusting := s.trusting(); len(trusting) > 0 {
 		s.warnOnce(logger.With(zap.Strings("sites", trusting)), "client_auth has no trust_pool, "+
 			"so that a certificate of any public authority is a client: "+
 			"set client_auth { mode request }, and name the authority of your clients "+
 			"with `trust_pool file clients-ca.pem` in elasticsearch_jwt")
 	}
+}
+
+// warnOfStrangers warns of the sites whose handshake ends with the clients that the handler's own trust_pool is for.
+func (s *Server) warnOfStrangers(logger *zap.Logger) {
+	if trusting := s.trusting(); len(trusting) > 0 {
+		s.warnOnce(logger.With(zap.Strings("sites", trusting)), "client_auth verifies and has no trust_pool, "+
+			"so that the handshake ends for every client whose authority is not a public one: "+
+			"set client_auth { mode request }, since elasticsearch_jwt verifies with its own trust_pool")
+	}
+}
+
+// trusting returns the sites that trust the authorities of the system.
+func (s *Server) trusting() (names []string) {
+	for _, site := range s.sites {
+		if site.trustsTheSystem {
+			names = append(names, site.String())
+		}
+	}
+	return names
 }
 
 // WarnOfJWKS warns if every site requires a client certificate, because nodes have none when they fetch the JWKS.
