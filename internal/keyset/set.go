@@ -81,8 +81,9 @@ func (ks *Set) WarnOfUse(signs, published bool) {
 		ks.Logger.Warn("nothing uses these keys: " +
 			"name the set in elasticsearch_jwt with `keys " + ks.Name + "`, or leave it out")
 	case ks.Source.Public():
-		ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys: " +
-			"unless another server does, no cluster can verify the tokens")
+		ks.Logger.Warn("no elasticsearch_jwks of this configuration publishes these keys, " +
+			"and unless another server does, no cluster can verify the tokens: " +
+			"name the set in an elasticsearch_jwks with `keys " + ks.Name + "`, beside the others that it has")
 	}
 }
 
