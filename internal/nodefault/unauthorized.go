@@ -35,8 +35,8 @@ func Unauthorized(sent Token) string {
 		keys = "hmac_key is the secret of the keys " + sent.Keys
 	}
 	return "the node's own log has the reason (Elasticsearch: at WARN, of RealmsAuthenticator; " +
-		"OpenSearch: at DEBUG, of org.opensearch.security.auth). Look whether in the realm " +
-		"allowed_issuer equals the issuer to the byte (" + slash + "), " +
-		"allowed_audiences has one of the audience, token_type is " + sent.Type + ", " +
-		algorithms + ", " + secret + ", and " + keys
+		"OpenSearch: at DEBUG, of org.opensearch.security.auth). Compare the realm's settings " +
+		"with what was sent: allowed_issuer is this issuer, to the byte (" + slash + "); " +
+		"allowed_audiences has one of these audiences; token_type is " + sent.Type + "; " +
+		algorithms + "; " + secret + "; " + keys
 }

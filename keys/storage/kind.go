@@ -22,8 +22,8 @@ func (s *Source) warnOfKind(all *keyset.Schedule, now time.Time) {
 	}
 	s.warnedOf = signing.ID
 	rotations, from := s.takesEffect(all, signing, now)
-	s.logger.Warn("the key that signs is not of the algorithm and size that are configured: "+
-		"that takes so many rotations; "+
+	s.logger.Warn("the key that signs is not of the algorithm and size that are configured, "+
+		"which are for keys that are yet to be made: it takes "+count(rotations)+" until one of them signs; "+
 		"to hurry, run `caddy elasticsearch-jwt rotate "+s.folder.set+"` as often, with a few minutes in between",
 		zap.String("keys", s.folder.set), zap.String("signing", kindOf(signing.Key)), zap.String("configured", s.kind()),
 		zap.Int("rotations", rotations), logfield.Time("from", from))
@@ -46,6 +46,14 @@ func (s *Source) takesEffect(
 		from = begins.Add(s.every()) // it is made when the last of them begins to sign
 	}
 	return rotations + 1, from
+}
+
+// count returns a number of rotations as text.
+func count(rotations int) string {
+	if rotations == 1 {
+		return "1 rotation"
+	}
+	return fmt.Sprint(rotations, " rotations")
 }
 
 func (s *Source) isAsConfigured(r *keys.Timed) bool { return kindOf(r.Key) == s.kind() }
