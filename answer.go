@@ -24,6 +24,9 @@ func (h *Handler) serveError(w http.ResponseWriter, r *http.Request, err error, 
 	if !ok {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
+	if refusal.Reason == string(identity.NoCertificate) && asksForKeys(r) {
+		refusal = refuseNoJWKS()
+	}
 	err = h.refused(r, refusal, client)
 	reason := identity.Reason(refusal.Reason)
 	w.Header().Set("Cache-Control", "no-store")

@@ -3,6 +3,7 @@ package esjwt
 import (
 	"crypto/x509"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -29,6 +30,19 @@ func refuseNoCredentials() *Refusal {
 	return identity.Refuse(identity.NoCertificate, "the client sent neither a certificate "+
 		"nor exactly one Authorization of the kind Basic, ApiKey or Bearer "+
 		"(and at most one ES-Client-Authentication): send one of them")
+}
+
+// refuseNoJWKS is for a node that asks for the JWKS at a path where there is none. It logs the status, and no more.
+func refuseNoJWKS() *Refusal {
+	return identity.Refuse(identity.NoCertificate, "the client sent no certificate, and there is no JWKS at this path: "+
+		"if it is a node, write the path of elasticsearch_jwks into its pkc_jwkset_path or jwks_uri "+
+		"(it is /.well-known/jwks.json unless `path` is set); if not, connect with a client certificate")
+}
+
+// asksForKeys reports whether a request looks like one for a JWKS.
+func asksForKeys(r *http.Request) bool {
+	path := strings.ToLower(r.URL.Path)
+	return r.Method == http.MethodGet && (strings.HasPrefix(path, "/.well-known/") || strings.Contains(path, "jwk"))
 }
 
 func refuseReplayedToken() *Refusal {
