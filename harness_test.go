@@ -196,7 +196,10 @@ func (p *proxy) tryReload(caddyfile string, replacements ...string) error {
 		"{{tls}}", certFile+" "+keyFile,
 		"{{storage}}", filepath.Join(p.dir, "storage"),
 	)
-	config := adapt(p.t, strings.NewReplacer(replacements...).Replace(caddyfile))
+	config, err := tryAdapt(strings.NewReplacer(replacements...).Replace(caddyfile))
+	if err != nil {
+		return err
+	}
 
 	var parsed map[string]any
 	require.NoError(p.t, json.Unmarshal(config, &parsed))

@@ -41,12 +41,12 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 		"the site has no TLS": {
 			head + at("http://es.example.com:{{port}}", plain), nobodyAsks,
 		},
-		"mode request":                          {one(unverifying + plain), nobodyVerifies},
-		"mode require":                          {one(tls("mode require") + plain), nobodyVerifies},
-		"no authorities":                        {one(tls("mode verify_if_given") + plain), anyAuthority},
-		"no authorities, and the handler has some": {one(tls("mode verify_if_given") + own), strangers},
-		"the handshake verifies as the handler does": {one(verifying + own), ""},
-		"the JWKS where all need a certificate": {one(insisting + jwks + plain), noJWKS},
+		"mode request":   {one(unverifying + plain), nobodyVerifies},
+		"mode require":   {one(tls("mode require") + plain), nobodyVerifies},
+		"no authorities": {one(tls("mode verify_if_given") + plain), anyAuthority},
+		"no authorities, and the handler has some":              {one(tls("mode verify_if_given") + own), strangers},
+		"the handshake verifies as the handler does":            {one(verifying + own), ""},
+		"the JWKS where all need a certificate":                 {one(insisting + jwks + plain), noJWKS},
 		"the JWKS where all need one that the handler verifies": {one(tls("mode require") + jwks + own), noJWKS},
 		"the JWKS on a site of its own": {
 			one(insisting+plain) + at("https://jwks.example.com:{{port}}", withoutTLS+jwks), "",
