@@ -123,7 +123,7 @@ func explainUnverified(err error, of string) *Refusal {
 
 func refuseExpired() *Refusal {
 	return Refuse(Expired, "the client's certificate, or one above it, has expired or is not valid yet: "+
-		"renew it and connect again")
+		"renew it, or check the clocks, and connect again")
 }
 
 // misdirected
