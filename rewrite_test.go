@@ -225,6 +225,14 @@ func TestAHeaderThatWeHaveNothingForIsNotTheClients(t *testing.T) {
 
 // TestAWebSocketUpgradeCarriesTheToken (teleport#13646).
 func TestAWebSocketUpgradeCarriesTheToken(t *testing.T) {
+	t.Run("over the http transport", func(t *testing.T) { requireUpgradeWithToken(t, minimal) })
+	t.Run("over ours", func(t *testing.T) {
+		requireUpgradeWithToken(t, behindTheHandler("", "header_up Authorization evil"))
+	})
+}
+
+func requireUpgradeWithToken(t *testing.T, caddyfile string) {
+	t.Helper()
 	seen := make(chan http.Header, 1)
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen <- r.Header.Clone()
@@ -237,7 +245,7 @@ func TestAWebSocketUpgradeCarriesTheToken(t *testing.T) {
 		_, _ = io.Copy(conn, conn)
 	}))
 	defer echo.Close()
-	s := newSceneOf(t, minimal, "{{settings}}", "", "{{upstream}}", strings.TrimPrefix(echo.URL, "http://"))
+	s := newSceneOf(t, caddyfile, "{{settings}}", "", "{{upstream}}", strings.TrimPrefix(echo.URL, "http://"))
 	res := s.raw(s.clients.client("alice"), "GET / HTTP/1.1\r\nHost: "+site+
 		"\r\nConnection: Upgrade, Authorization\r\nUpgrade: WebSocket\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nEs-Security-Runas-User: evil\r\n\r\n")
