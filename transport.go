@@ -53,7 +53,7 @@ func setSharedSecret(h http.Header, secret string) (size int) {
 //   - It has the last word on who a request is from: it removes the identity headers that header_up or a
 //     handler behind elasticsearch_jwt has set, and sets those that follow from the client's certificate.
 //   - It sends only what elasticsearch_jwt has let in. It answers any other request with 502 and the reason
-//     not_admitted. Active health checks are sent as they are.
+//     not_admitted. Active health checks are sent as they are, or as the user of health_principal.
 //   - It adds the shared secret of an Elasticsearch JWT realm to requests of clients with a certificate.
 //     The log lines of reverse_proxy, which print almost every header, do not have it. They do not have a
 //     client's own ES-Client-Authentication either.
