@@ -34,7 +34,7 @@ func TestAHealthCheckIsOfTheHandlerInFront(t *testing.T) {
 	s.loggedOnce("the elasticsearch_jwt in front of this reverse_proxy have different settings or keys")
 }
 
-// TestAHealthCheckIsOfTheInnerProxy, if a transport is in a reverse_proxy that is in the handle_response of another one.
+// TestAHealthCheckIsOfTheInnerProxy, if one reverse_proxy is in the handle_response of another.
 func TestAHealthCheckIsOfTheInnerProxy(t *testing.T) {
 	before, inner, found := strings.Cut(checkedSite("health_principal caddy-health", ""), "	reverse_proxy")
 	require.True(t, found)

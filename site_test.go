@@ -133,10 +133,11 @@ func TestAClientAuthWithoutAuthoritiesIsWarnedOf(t *testing.T) {
 	require.Contains(t, minimal, file)
 	ca := newAuthority(t, "clients authority")
 	whole := string(pemOf(ca.cert.Raw))
+	key := strings.ReplaceAll(whole, "CERTIFICATE", "PRIVATE KEY")
 	for name, tt := range map[string]struct{ pool, content, says string }{
 		"a certificate":        {file, whole, ""},
 		"nothing":              {file, "", "there is no certificate in it"},
-		"a key":                {file, strings.ReplaceAll(whole, "CERTIFICATE", "PRIVATE KEY"), "there is no certificate in it"},
+		"a key":                {file, key, "there is no certificate in it"},
 		"one and a half":       {file, whole + whole[:100], "damaged"},
 		"a combined pool":      {combined, whole, ""},
 		"a damaged file of it": {combined, whole + whole[:100], "damaged"},
