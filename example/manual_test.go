@@ -29,12 +29,16 @@ func manual(t *testing.T) map[string]string {
 
 var (
 	caddyfileBlock = regexp.MustCompile("(?s)```caddyfile\n(.*?)```")
-	markdownLink   = regexp.MustCompile(`\]\(([^)]+)\)`)
-	markdownTitle  = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	fencedBlock    = regexp.MustCompile("(?s)```.*?\n```")
-	notInAnchors   = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
-	testName       = regexp.MustCompile(`\bTest[A-Z]\w+`)
-	testFunction   = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+
+	modeThatVerifiesNothing = regexp.MustCompile(`(?m)^\s*mode (request|require)\b`)
+	handlerBlock            = regexp.MustCompile(`(?m)^\telasticsearch_jwt \{`)
+
+	markdownLink  = regexp.MustCompile(`\]\(([^)]+)\)`)
+	markdownTitle = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	fencedBlock   = regexp.MustCompile("(?s)```.*?\n```")
+	notInAnchors  = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+	testName      = regexp.MustCompile(`\bTest[A-Z]\w+`)
+	testFunction  = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 )
 
 func TestCaddyfilesInTheManualAdapt(t *testing.T) {
@@ -43,6 +47,20 @@ func TestCaddyfilesInTheManualAdapt(t *testing.T) {
 		for _, block := range caddyfileBlock.FindAllStringSubmatch(text, -1) {
 			adapt(t, name, block[1])
 			found++
+		}
+	}
+	require.NotZero(t, found)
+}
+
+// TestSitesInTheManualVerifyTheirClients: where client_auth verifies nothing, the handler must, or nobody gets in.
+func TestSitesInTheManualVerifyTheirClients(t *testing.T) {
+	found := 0
+	for name, text := range manual(t) {
+		for _, block := range caddyfileBlock.FindAllStringSubmatch(text, -1) {
+			if modeThatVerifiesNothing.MatchString(block[1]) && handlerBlock.MatchString(block[1]) {
+				require.Regexp(t, `(?m)^\s*trust_pool `, block[1], name)
+				found++
+			}
 		}
 	}
 	require.NotZero(t, found)
