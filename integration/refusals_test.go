@@ -92,6 +92,12 @@ func TestARefusalOfTheClusterIsToldToTheOperator(t *testing.T) {
 			line := logged(t, caddy, "the node gave no answer of HTTP", "logger", "http.log.error")
 			require.Contains(t, line["msg"], "write `reverse_proxy "+s.es.URL()+"`")
 		})
+		t.Run("a secret that the realm does not ask for", func(t *testing.T) { // nobody can see that it protects nothing
+			proxy := site{delivery: "elasticsearch_jwt", transport: "shared_secret {file." + secret + "}"}
+			s.startSites(t, &proxy)
+			alice := proxy.client(clientCA().Client("alice", "analysts").TLS)
+			require.Equal(t, "alice", proxy.authenticate(t, alice).user(t).Username)
+		})
 		t.Run("a user without a role", func(t *testing.T) {
 			proxy := site{delivery: "elasticsearch_jwt"}
 			caddy := s.startOneMore(t, &proxy, "")
