@@ -30,7 +30,8 @@ func Unauthorized(sent Token) string {
 		secret = "client_authentication.type is none, since no shared secret was sent " +
 			"(or write `shared_secret {file./run/secrets/es_client_auth}` into transport elasticsearch_jwt)"
 	}
-	keys := "pkc_jwkset_path is the URL of an elasticsearch_jwks with the keys " + sent.Keys
+	keys := "pkc_jwkset_path is the URL of an elasticsearch_jwks with the keys " + sent.Keys +
+		", and the node can fetch it"
 	if strings.HasPrefix(sent.Algorithm, "HS") {
 		keys = "hmac_key is the secret of the keys " + sent.Keys
 	}
