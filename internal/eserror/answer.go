@@ -43,7 +43,7 @@ func describe(h http.Header, contentType string) {
 
 // wantsPage reports whether the values of Accept (RFC 9110 section 12.5.1) are those of a browser that shows a page.
 // The clients of Elasticsearch ask for JSON, and programs such as curl for anything. Programs in Java that say nothing
-// ask for "text/html, image/gif, image/jpeg, */*; q=0.2" until Java 21, and read JSON all the same. So who takes
+// ask for "text/html, image/gif, image/jpeg, */*; q=0.2" as Java 17 does, and read JSON all the same. So who takes
 // anything gets a page only if XHTML is named too, as browsers do.
 func wantsPage(accept []string) bool {
 	var page, xhtml, anything bool

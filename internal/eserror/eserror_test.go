@@ -77,7 +77,7 @@ func TestWhoAsksForAPageGetsOne(t *testing.T) {
 			"text/html;q=0", "text/html;q=0.000, */*",
 			"text/html;;;=", ",,,", "text/htmlx",
 			"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", // HttpURLConnection of Java (Giphy/GiphyAPI#117)
-			"text/html, image/gif, image/jpeg, */*; q=0.2",         // and since Java 17 (openjdk/jdk#7181)
+			"text/html, image/gif, image/jpeg, */*; q=0.2",         // and of Java 17 (openjdk/jdk#7181)
 		},
 	} {
 		for _, accept := range accepts {
