@@ -117,6 +117,11 @@ var compositions = map[string]composition{
 			"{{to}}\n}\n}\n}",
 		reaches: []string{"alice /", "alice /a/x", "alice /b/x"},
 	},
+	"handle_response that does nothing": { // after which Caddy goes on
+		site: "route {\n{{jwt}}\nreverse_proxy {{other}} {\ntransport elasticsearch_jwt\nhandle_response {\n}\n}\n" +
+			"reverse_proxy {{upstream}}\n}",
+		reaches: []string{"alice /", "alice /a/x", "alice /b/x"},
+	},
 	"header_up": {
 		site: "{{jwt}}\nreverse_proxy {{upstream}} {\ntransport elasticsearch_jwt\nheader_up Authorization \"Basic YTpi\"\n" +
 			"header_up es-security-runas-user elastic\n}",

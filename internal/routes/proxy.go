@@ -44,8 +44,9 @@ func (w *walker) proxy(module *reverseproxy.Handler, in states, at place) states
 	}
 	var out states
 	for i := range module.HandleResponse {
-		if routes := module.HandleResponse[i].Routes; len(routes) > 0 {
-			out = out.join(w.routes(routes, in, at))
+		// One without routes goes on too, unless it is for a status alone.
+		if handler := &module.HandleResponse[i]; handler.StatusCode == "" || len(handler.Routes) > 0 {
+			out = out.join(w.routes(handler.Routes, in, at))
 		}
 	}
 	if len(out) > 0 {

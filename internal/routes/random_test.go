@@ -175,7 +175,11 @@ func (c *config) handler(depth int) object {
 	case "subroute":
 		return object{"handler": "subroute", "routes": c.routes(depth - 1)}
 	case "errors":
-		return object{"handler": "subroute", "routes": c.routes(depth - 1), "errors": object{"routes": c.routes(depth - 1)}}
+		errorRoutes := object{"routes": c.routes(depth - 1)}
+		if c.IntN(4) == 0 {
+			errorRoutes = object{}
+		}
+		return object{"handler": "subroute", "routes": c.routes(depth - 1), "errors": errorRoutes}
 	case "intercept":
 		return object{"handler": "intercept", "handle_response": []object{{"routes": c.routes(depth - 1)}}}
 	case "proxy", "forward":
@@ -184,7 +188,11 @@ func (c *config) handler(depth int) object {
 			"transport": object{"protocol": "test_wire", "id": c.id(), "ok": c.IntN(2) == 0},
 		}
 		if kind == "forward" {
-			proxy["handle_response"] = []object{{"match": object{"status_code": []int{2}}, "routes": c.routes(depth - 1)}}
+			answer := object{"match": object{"status_code": []int{2}}}
+			if c.IntN(4) > 0 {
+				answer["routes"] = c.routes(depth - 1)
+			}
+			proxy["handle_response"] = []object{answer}
 		}
 		return proxy
 	default:

@@ -50,6 +50,24 @@ func TestAHandlerKnowsWhatIsBehindIt(t *testing.T) {
 			`[{"handle":[` + doorJSON + `,{"handler":"invoke","name":"one"},` + oursJSON + `]}]`,
 			`{` + never + `"handle":[` + plainJSON + `]}`, false, false,
 		},
+		"another, after an answer that nothing is done with": {
+			`[{"handle":[` + doorJSON + `,{"handler":"reverse_proxy","upstreams":[{"dial":"b:1"}],` +
+				`"transport":{"protocol":"test_wire","ok":true},"handle_response":[{}]},` + plainJSON + `]}]`, `{}`, false, false,
+		},
+		"another, not after an answer whose status is replaced": {
+			`[{"handle":[` + doorJSON + `,{"handler":"reverse_proxy","upstreams":[{"dial":"b:1"}],` +
+				`"transport":{"protocol":"test_wire","ok":true},"handle_response":[{"status_code":404}]},` + plainJSON + `]}]`,
+			`{}`, true, false,
+		},
+		"another, after an error that nothing is done with": {
+			`[{"handle":[` + doorJSON + `,{"handler":"subroute","routes":[{` + never + `"handle":[` + oursJSON + `]},` +
+				`{"handle":[{"handler":"error"}]}],"errors":{}},` + plainJSON + `]}]`, `{}`, false, false,
+		},
+		"another, after Early Hints": {
+			`[{"handle":[` + doorJSON + `]},{` + never + `"handle":[` + oursJSON + `]},` +
+				`{"handle":[{"handler":"static_response","status_code":"0103"},` + plainJSON + `]}]`,
+			`{}`, false, false,
+		},
 		"own error routes": {
 			`[{"handle":[{"handler":"subroute","routes":[{"handle":[` + doorJSON + `,` + oursJSON + `]}],` +
 				`"errors":{"routes":[{"handle":[{"handler":"static_response"}]}]}}]}]`,

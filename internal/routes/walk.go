@@ -2,7 +2,9 @@ package routes
 
 import (
 	"maps"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -200,8 +202,10 @@ func (w *walker) handler(handler any, in states, at place) states {
 	case caddyhttp.StaticResponse: // of the redirects that Caddy adds by itself
 		return w.end(h, in)
 	case *caddyhttp.StaticResponse:
-		if status := h.StatusCode.String(); !h.Abort && (status == "103" || strings.Contains(status, "{")) {
-			return in // Early Hints, after which the next handler answers
+		status, err := strconv.Atoi(h.StatusCode.String())
+		placeholder := err != nil && strings.Contains(h.StatusCode.String(), "{")
+		if !h.Abort && (status == http.StatusEarlyHints || placeholder) {
+			return in // after Early Hints, the next handler answers
 		}
 		return w.end(h, in)
 	}
@@ -261,7 +265,7 @@ func (w *walker) end(handler any, in states) states {
 // follows the subroute. They are inside those handlers that are around the subroute, whose admission still counts,
 // and outside those that are in it.
 func (w *walker) subroute(subroute *caddyhttp.Subroute, in states, at place) states {
-	if subroute.Errors == nil || len(subroute.Errors.Routes) == 0 {
+	if subroute.Errors == nil { // without routes, too, a request goes on after an error
 		return w.routes(subroute.Routes, in, at)
 	}
 	w.ownErrors++
