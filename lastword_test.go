@@ -2,9 +2,11 @@ package esjwt_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -85,4 +87,27 @@ func TestACertificateBesideACredentialIsNoted(t *testing.T) {
 	}
 	require.Equal(t, 1, strings.Count(s.logs.String(), "a client's own Authorization was replaced"))
 	require.NotContains(t, s.logs.String(), "c2VjcmV0")
+}
+
+// TestWhomTheSecondHandlerRefusesTheFirstDoesNotLetIn: error routes between the two can have a reverse_proxy.
+func TestWhomTheSecondHandlerRefusesTheFirstDoesNotLetIn(t *testing.T) {
+	clients := newAuthority(t, "clients authority")
+	first, second := configured(t, ""), configured(t, `,"username_rdn":"UID"`) // the certificate has none
+	transport := newTransport(t, "elasticsearch_jwt")
+	send := func(r *http.Request) int {
+		res, err := transport.RoundTrip(prepared(r))
+		require.NoError(t, err)
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	r, _ := inCaddy(referenceRequest(referenceCertificate(clients, "alice"), clients.cert))
+	w := httptest.NewRecorder()
+	require.NoError(t, first.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		require.Equal(t, http.StatusOK, send(r))
+		_, refused := asRefusal(second.ServeHTTP(w, r, nothing))
+		require.True(t, refused)
+		require.Equal(t, http.StatusBadGateway, send(r))
+		return nil
+	})))
+	require.Equal(t, http.StatusBadGateway, send(r), "the first has returned, too")
 }

@@ -20,7 +20,7 @@ type answering struct{ response *http.Response }
 func (a answering) RoundTrip(*http.Request) (*http.Response, error) { return a.response, nil }
 
 // newTransport makes a transport of a kind that sends nothing.
-func newTransport(b *testing.B, kind string) http.RoundTripper {
+func newTransport(b testing.TB, kind string) http.RoundTripper {
 	b.Helper()
 	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
 	require.NoError(b, err)
