@@ -189,20 +189,20 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 		},
 		"a way around": {
 			"handle /es* {\nAUTH\n" + ours + "}\nreverse_proxy https://ES1:9200",
-			[]string{"es.example.com [es1:9200] this reverse_proxy sends requests to nodes of the cluster that have not gone"},
+			[]string{"es.example.com [es1:9200] requests come to nodes of the cluster through this reverse_proxy without"},
 		},
 		"a way around, by another name of the machine": {
 			"handle /es* {\nAUTH\nreverse_proxy unix//run/es https://localhost:9200 {\nOURS}\n}\n" +
 				"reverse_proxy https://127.0.0.1:9200",
-			[]string{"es.example.com [localhost:9200] this reverse_proxy sends requests to nodes of the cluster"},
+			[]string{"es.example.com [localhost:9200] requests come to nodes of the cluster through this reverse_proxy without"},
 		},
 		"a way around, in error routes": {
 			"AUTH\n" + ours + "handle_errors {\nreverse_proxy https://es1:9200\n}",
-			[]string{"es.example.com [es1:9200] this reverse_proxy in error routes sends requests to nodes of the cluster"},
+			[]string{"es.example.com [es1:9200] requests come to nodes of the cluster through this reverse_proxy in error routes"},
 		},
 		"a way around, in intercept": {
 			"route {\nintercept {\nhandle_response {\nreverse_proxy https://es1:9200\n}\n}\nAUTH\n" + ours + "}",
-			[]string{"es.example.com [es1:9200] this reverse_proxy sends requests to nodes of the cluster that have not gone"},
+			[]string{"es.example.com [es1:9200] requests come to nodes of the cluster through this reverse_proxy without"},
 		},
 		"a handler for some requests": {
 			"route {\nroute /es* {\nAUTH}\n" + ours + "}",

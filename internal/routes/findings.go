@@ -156,11 +156,11 @@ func (f *findings) ofOpenProxy(p *Proxy, cluster map[string]bool, complete bool)
 	switch {
 	case p.kind != delivers && !toCluster:
 	case p.kind != delivers && p.open:
-		f.add(false, p.sites, p.upstreams, "this reverse_proxy sends requests to nodes of the cluster "+
-			"that have not gone through elasticsearch_jwt, with the headers that the client chose: "+inFront)
+		f.add(false, p.sites, p.upstreams, "requests come to nodes of the cluster through this "+
+			"reverse_proxy without elasticsearch_jwt, with the headers that the client chose: "+inFront)
 	case p.kind != delivers:
-		f.add(false, p.sites, p.upstreams, "this reverse_proxy in error routes sends requests to nodes of the cluster "+
-			"that elasticsearch_jwt has refused, or has not seen: "+outOfErrors)
+		f.add(false, p.sites, p.upstreams, "requests come to nodes of the cluster through this "+
+			"reverse_proxy in error routes, though elasticsearch_jwt has refused them or not seen them: "+outOfErrors)
 	case len(p.behind) > 0:
 		f.add(false, p.sites, p.upstreams, "some requests reach this reverse_proxy without elasticsearch_jwt, and "+
 			"its transport elasticsearch_jwt refuses them with 502 (not_admitted): "+inFront)
