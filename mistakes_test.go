@@ -316,7 +316,7 @@ func mistakes(file func(name, content string) string) map[string]mistake {
 				itsHandler, "	handle /other/* {\n" + plainProxy + "	}\n	handle {\n" + itsHandler,
 				itsProxy + "}", itsProxy + "	}\n}",
 			},
-			told: atStart, says: []string{"this reverse_proxy without elasticsearch_jwt", "put elasticsearch_jwt in front of it"},
+			told: atStart, says: []string{"reverse_proxy without elasticsearch_jwt", "put elasticsearch_jwt in front of it"},
 		},
 		"elasticsearch_jwt twice": {
 			edits: []string{itsHandler, "	route {\n" + itsHandler + itsHandler + "	}\n"}, told: atLoad,

@@ -198,7 +198,7 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 		},
 		"a way around, in error routes": {
 			"AUTH\n" + ours + "handle_errors {\nreverse_proxy https://es1:9200\n}",
-			[]string{"es.example.com [es1:9200] requests come to nodes of the cluster through this reverse_proxy in error routes"},
+			[]string{"es.example.com [es1:9200] requests come to nodes of the cluster through this reverse_proxy in error"},
 		},
 		"a way around, in intercept": {
 			"route {\nintercept {\nhandle_response {\nreverse_proxy https://es1:9200\n}\n}\nAUTH\n" + ours + "}",
