@@ -8,6 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/require"
+
+	esjwt "github.com/edgejwt/caddy-elasticsearch-jwt"
 )
 
 // behindTheHandler is the minimal site with our transport, directives behind the handler, and settings of reverse_proxy.
@@ -111,3 +113,32 @@ func TestWhomTheSecondHandlerRefusesTheFirstDoesNotLetIn(t *testing.T) {
 	})))
 	require.Equal(t, http.StatusBadGateway, send(r), "the first has returned, too")
 }
+
+// TestTheTransportSendsNoTrailers: a handler of another plugin may have put some into the request.
+func TestTheTransportSendsNoTrailers(t *testing.T) {
+	clients := newAuthority(t, "clients authority")
+	h, transport := configured(t, ""), newTransport(t, "elasticsearch_jwt")
+	network := new(http.Transport)
+	transport.(*esjwt.Transport).Transport = network
+	var sent http.Header
+	network.RegisterProtocol("http", roundTripper(func(r *http.Request) (*http.Response, error) {
+		sent = r.Trailer
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	}))
+	r, _ := inCaddy(referenceRequest(referenceCertificate(clients, "alice"), clients.cert))
+	require.NoError(t, h.ServeHTTP(httptest.NewRecorder(), r,
+		caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			r = prepared(r)
+			r.Trailer = http.Header{"Es-Security-Runas-User": {"elastic"}}
+			res, err := transport.RoundTrip(r)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, res.StatusCode)
+			return res.Body.Close()
+		})))
+	require.Empty(t, sent)
+}
+
+// roundTripper is a function in the place of the network.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
