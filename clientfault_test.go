@@ -76,7 +76,7 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("broken off") }
 // TestAFailureOfANodeIsNoFaultOfTheClient, also in the middle of a body.
 func TestAFailureOfANodeIsNoFaultOfTheClient(t *testing.T) {
 	s := newSceneOf(t, behindTheHandler("", "fail_duration 1m"), "{{settings}}", "")
-	s.upstream.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.upstream.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadFull(r.Body, make([]byte, 10))
 		panic(http.ErrAbortHandler)
 	})
