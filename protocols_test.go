@@ -50,19 +50,19 @@ func newPolyglot(t *testing.T) *polyglot {
 	n.tls = strings.TrimPrefix(secure.URL, "https://")
 	n.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
 
-	conn, err := net.ListenPacket("udp", n.tls) //nolint:noctx // it listens as long as the test runs
+	conn, err := net.ListenPacket("udp", n.tls)
 	require.NoError(t, err)
 	quic := &http3.Server{Handler: n, TLSConfig: &tls.Config{Certificates: secure.TLS.Certificates}}
 	go func() { _ = quic.Serve(conn) }()
 	t.Cleanup(func() { require.NoError(t, quic.Close()); conn.Close() })
 
-	clear := httptest.NewUnstartedServer(n)
-	clear.Config.Protocols = new(http.Protocols)
-	clear.Config.Protocols.SetHTTP1(true)
-	clear.Config.Protocols.SetUnencryptedHTTP2(true)
-	clear.Start()
-	t.Cleanup(clear.Close)
-	n.clear = strings.TrimPrefix(clear.URL, "http://")
+	plain := httptest.NewUnstartedServer(n)
+	plain.Config.Protocols = new(http.Protocols)
+	plain.Config.Protocols.SetHTTP1(true)
+	plain.Config.Protocols.SetUnencryptedHTTP2(true)
+	plain.Start()
+	t.Cleanup(plain.Close)
+	n.clear = strings.TrimPrefix(plain.URL, "http://")
 	return n
 }
 

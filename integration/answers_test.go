@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	elasticsearch8 "github.com/elastic/go-elasticsearch/v8"
 	types8 "github.com/elastic/go-elasticsearch/v8/typedapi/types"
 	elasticsearch9 "github.com/elastic/go-elasticsearch/v9"
@@ -49,9 +50,10 @@ func TestOfficialClientsSayWhyTheyAreRefused(t *testing.T) {
 			require.Equal(t, "security_exception", error8.ErrorCause.Type)
 			require.Len(t, error8.ErrorCause.RootCause, 1)
 
-			client9, err := elasticsearch9.NewTypedClient(elasticsearch9.Config{
-				Addresses: []string{proxy.url("")}, Transport: transport,
-			})
+			client9, err := elasticsearch9.NewTyped(
+				elasticsearch9.WithAddresses(proxy.url("")),
+				elasticsearch9.WithTransportOptions(elastictransport.WithTransport(transport)),
+			)
 			require.NoError(t, err)
 			_, err = client9.Info().Do(t.Context())
 			require.ErrorContains(t, err, tt.says)
