@@ -76,7 +76,7 @@ type admission struct {
 	client      *identity.Client  // nil if the client has no certificate, but its own credentials
 	certificate *x509.Certificate // that the client sent; nil if it sent none
 	token       *signedToken      // of the client; nil if it has its own credentials
-	own         credentials       // the client's own, if it has no certificate
+	own         *credentials      // the client's own, if it has no certificate; nil if it has one
 	reason      string            // of the refusal; empty if the request was let in
 	over        atomic.Bool       // the handler has returned, or another one has refused the request
 

@@ -32,7 +32,7 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	if h.app.signed(own.token68) {
 		return h.serveError(w, r, refuseReplayedToken(), nil)
 	}
-	admitted := &admission{handler: h, own: own}
+	admitted := &admission{handler: h, own: &own}
 	defer h.takeBack(r.Header, admitted)
 	h.announce(r, admitted)
 	metrics.ownCredentials.Inc()
@@ -87,9 +87,13 @@ func ownCredentials(h http.Header) (own credentials, ok bool) {
 	}
 }
 
-// set puts the credentials back into the headers of a request that was stripped, and returns their size.
-func (c *credentials) set(h http.Header) (size int) {
-	h["Authorization"] = []string{c.authorization}
+// set puts the credentials back into the headers of a request that was stripped, and returns their size. See
+// rewriter.set for first.
+func (c *credentials) set(h http.Header, first *[1]string) (size int) {
+	if first[0] != c.authorization {
+		first[0] = c.authorization
+	}
+	h["Authorization"] = first[:]
 	if c.clientAuth != "" {
 		h[clientAuthHeader] = []string{c.clientAuth}
 	}

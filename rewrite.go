@@ -198,7 +198,7 @@ func dropConnection(h http.Header) (upgrade bool) {
 // request: a change of its value stays in there, and append makes a new slice, because this one is full.
 func (rw *rewriter) set(h http.Header, a *admission, first *[1]string) (size int) {
 	if a.token == nil {
-		return a.own.set(h)
+		return a.own.set(h, first)
 	}
 	values := first[:]
 	for i := range rw.headers {
@@ -247,15 +247,18 @@ func (rw *rewriter) takeBack(h http.Header) {
 }
 
 // sweep removes every identity header that was put into a request behind the handler, by header_up for example. It
-// returns the size of the headers that are left. It does not touch what an earlier attempt at another node has set,
-// which is in the place sent: net/http may still be reading these headers.
-func (rw *rewriter) sweep(h http.Header, sent *[1]string) (size int) {
+// returns the size of the headers that are left, and whether the admission's header is among them, since it was sent
+// in an earlier attempt at another node: place is where its value is. Then there is nothing else to remove either.
+func (rw *rewriter) sweep(h http.Header, place *[1]string) (size int, sent bool) {
 	for name, values := range h {
-		if rw.protects(name) && (len(values) != 1 || &values[0] != &sent[0]) {
-			delete(h, name)
-			continue
+		if rw.protects(name) {
+			if len(values) != 1 || &values[0] != &place[0] {
+				delete(h, name)
+				continue
+			}
+			sent = true
 		}
 		size += headersize.Lines(name, values)
 	}
-	return size
+	return size, sent
 }

@@ -83,7 +83,8 @@ func requireStripped(t *testing.T, rw *rewriter, header http.Header, configured 
 	require.Nil(t, r.Trailer)
 
 	swept := header.Clone() // by the transport, to which Connection and Trailer are no more than headers
-	size := rw.sweep(swept, new([1]string))
+	size, sent := rw.sweep(swept, new([1]string))
+	require.False(t, sent)
 	left := http.Header{}
 	for name, values := range header {
 		if !plainProtects(name, configured) {
@@ -174,6 +175,31 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 	require.Equal(t, want, second)
 	require.Equal(t, want, inject())
 	require.Equal(t, []string{"Bearer a.b.c", "alice"}, client.Headers)
+}
+
+// TestASecondAttemptChangesNothing that the first may still be reading: the header is where it was, and others are not
+// touched.
+func TestASecondAttemptChangesNothing(t *testing.T) {
+	rw := newRewriter([]identity.Header{{Name: "Authorization"}})
+	for name, admitted := range map[string]*admission{
+		"a client":            {client: &identity.Client{Headers: []string{"Bearer a.b.c"}}, token: new(signedToken)},
+		"credentials its own": {own: &credentials{authorization: "Basic YTpi"}},
+	} {
+		h := http.Header{"Accept": {"*/*"}, "Es-Security-Runas-User": {"evil"}}
+		size, sent := rw.sweep(h, &admitted.delivered)
+		require.False(t, sent, name)
+		size += rw.set(h, admitted, &admitted.delivered)
+		first := maps.Clone(h)
+		again, sent := rw.sweep(h, &admitted.delivered)
+		require.True(t, sent, name)
+		require.Equal(t, size, again, name)
+		require.Equal(t, first, h, name)
+
+		h["Authorization"] = []string{h.Get("Authorization")} // not ours, though it looks so
+		_, sent = rw.sweep(h, &admitted.delivered)
+		require.False(t, sent, name)
+		require.NotContains(t, h, "Authorization", name)
+	}
 }
 
 // TestStripReportsWhatMayUpgrade: only a WebSocket may, and its headers stay.

@@ -187,8 +187,11 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 	}
 	req.Trailer = nil
 	out = req
-	size = h.rewriter.sweep(req.Header, &admitted.delivered)
-	if secret != nil || admitted.own.clientAuth != "" || !h.rewriter.onlyAuthorization() {
+	size, sent := h.rewriter.sweep(req.Header, &admitted.delivered)
+	if sent {
+		return req, headersize.Sent(req, size) // net/http may still be reading these headers
+	}
+	if secret != nil || admitted.own != nil && admitted.own.clientAuth != "" || !h.rewriter.onlyAuthorization() {
 		own := *req
 		own.Header = maps.Clone(req.Header)
 		out = &own
