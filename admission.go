@@ -31,7 +31,7 @@ func (h *Handler) announce(r *http.Request, admitted *admission) {
 	if h.delivered.Load() {
 		return
 	}
-	h.rewriter.set(r.Header, admitted, &admitted.injected)
+	h.rewriter.set(r.Header, admitted, &admitted.byHandler)
 	if h.secret != nil && admitted.client != nil {
 		setSharedSecret(r.Header, h.secret.Get())
 	}
@@ -82,7 +82,7 @@ type admission struct {
 
 	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.
-	injected, delivered [1]string
+	byHandler, byTransport [1]string
 }
 
 // admissionOf returns the admission of a request, or nil if the request is not let in (any more).

@@ -17,6 +17,9 @@ import (
 // handle_errors makes them, it returns the error, and they answer. Otherwise it answers itself: all that Caddy
 // would send is the status.
 func (h *Handler) serveError(w http.ResponseWriter, r *http.Request, err error, client *identity.Client) error {
+	if before := admissionOf(r.Context()); before != nil {
+		before.over.Store(true) // another handler has let the request in, and this one has the last word
+	}
 	if ended := r.Context().Err(); ended != nil {
 		return caddyhttp.Error(statusClientClosedRequest, ended) // the client has gone
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/eserror"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/nodefault"
 )
 
@@ -39,11 +40,7 @@ func (t *Transport) listen(with credential, node string, res *http.Response) {
 	case res.StatusCode == http.StatusForbidden && saysNothing(res):
 		with.forbidden(node)
 	case res.StatusCode == http.StatusForbidden:
-		res.Body = &overheard{ReadCloser: res.Body, heard: func(beginning []byte) {
-			if bytes.Contains(beginning, []byte("security_exception")) {
-				with.forbidden(node)
-			}
-		}}
+		res.Body = &overheard{ReadCloser: res.Body, heard: func() { with.forbidden(node) }}
 	}
 }
 
@@ -53,18 +50,29 @@ func saysNothing(res *http.Response) bool {
 		res.Header.Get("Content-Encoding") != ""
 }
 
-// overheard is the body of an answer of which somebody hears the beginning, when reverse_proxy reads it. A 403 can be
-// about something else than the user, such as an index that is read-only, and only the body says so.
+// overheard is the body of a 403 whose beginning is looked at while reverse_proxy reads it. A 403 can be about something
+// else than the user, such as an index that is read-only, and only the body says so.
 type overheard struct {
 	io.ReadCloser
-	heard func(beginning []byte) // nil: it was heard
+	beginning []byte
+	heard     func() // called if the security layer refuses; nil: that is decided
 }
+
+// maxBeginning is how much of a body is looked at. Elasticsearch and OpenSearch name the error at its beginning.
+const maxBeginning = 512
 
 // Read implements [io.Reader].
 func (o *overheard) Read(p []byte) (int, error) {
 	n, err := o.ReadCloser.Read(p)
-	if n > 0 && o.heard != nil {
-		o.heard(p[:n])
+	if o.heard == nil {
+		return n, err
+	}
+	o.beginning = append(o.beginning, p[:min(n, maxBeginning-len(o.beginning))]...)
+	switch {
+	case bytes.Contains(o.beginning, []byte(eserror.Security)):
+		o.heard()
+		o.heard = nil
+	case len(o.beginning) == maxBeginning:
 		o.heard = nil
 	}
 	return n, err

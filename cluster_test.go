@@ -39,6 +39,15 @@ func refusingNode(t testing.TB) []string {
 		case "/forbidden":
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, mayNot)
+		case "/in-pieces":
+			w.WriteHeader(http.StatusForbidden)
+			for _, piece := range []string{mayNot[:45], mayNot[45:50], mayNot[50:]} { // inside of security_exception
+				_, _ = io.WriteString(w, piece)
+				_ = http.NewResponseController(w).Flush()
+			}
+		case "/long":
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, strings.Repeat("a", 100_000)+mayNot)
 		case "/compressed":
 			w.Header().Set("Content-Encoding", "gzip")
 			w.WriteHeader(http.StatusForbidden)
@@ -116,10 +125,12 @@ func TestANodesRefusalIsCountedAndWarnedOf(t *testing.T) {
 
 	require.JSONEq(t, mayNot, s.get(alice, "/forbidden").body)
 	require.JSONEq(t, readOnly, s.get(alice, "/read-only").body, "it is not about the user")
+	require.JSONEq(t, mayNot, s.get(alice, "/in-pieces").body)
+	require.Len(t, s.get(alice, "/long").body, 100_000+len(mayNot), "it is looked at to some point, and whole all the same")
 	for _, path := range []string{"/compressed", "/empty"} {
 		require.Equal(t, http.StatusForbidden, s.get(alice, path).StatusCode)
 	}
-	require.InDelta(t, 3, s.gained(before, forbidden), 0)
+	require.InDelta(t, 4, s.gained(before, forbidden), 0)
 	note := s.loggedOnce("a node refuses users of this proxy with 403")
 	require.Equal(t, "info", note["level"])
 	require.Equal(t, "alice", note["user"])

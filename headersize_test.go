@@ -203,34 +203,21 @@ func TestAPooledConnectionIsNeverSpoiled(t *testing.T) {
 // deafNode is a node that reads no more from a connection on which it got too many headers.
 func deafNode(t testing.TB) (address string) {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { listener.Close() })
-	go func() {
+	return listen(t, func(conn net.Conn) {
+		reader := bufio.NewReader(conn)
 		for {
-			conn, err := listener.Accept()
+			r, err := http.ReadRequest(reader)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				reader := bufio.NewReader(conn)
-				for {
-					r, err := http.ReadRequest(reader)
-					if err != nil {
-						return
-					}
-					if linesOf(r) > 16<<10 {
-						_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-						<-t.Context().Done()
-						return
-					}
-					_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
-				}
-			}()
+			if linesOf(r) > 16<<10 {
+				_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+				<-t.Context().Done()
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
 		}
-	}()
-	return listener.Addr().String()
+	})
 }
 
 // TestALongHostCountsWhereverItIsSent: reverse_proxy sends it in Host and in X-Forwarded-Host, and a site for

@@ -216,8 +216,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // ServeHTTP lets a request through as the holder of the client's certificate, or not at all. It first removes
-// every header that could say who the client is. Then it finds out who the certificate stands for, and adds a
-// token that says so. When the next handler returns, it removes the token again.
+// every header that could say who the client is. Then it finds out who the certificate stands for, and leaves an
+// admission with the token that says so, for the transport. Where another transport sends the request, it adds the
+// token itself. When the next handler returns, all of that is over.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
 	if !hasPath(r) {

@@ -51,6 +51,12 @@ func TestTheLogSaysWhyANodeCannotBeReached(t *testing.T) {
 // closingNode is a node that closes each connection without an answer, as Elasticsearch does if it is to speak TLS.
 func closingNode(t testing.TB) (address string) {
 	t.Helper()
+	return listen(t, func(conn net.Conn) { _, _ = io.ReadAtLeast(conn, make([]byte, 4096), 1) })
+}
+
+// listen serves each connection in the same way, and then closes it.
+func listen(t testing.TB, serve func(net.Conn)) (address string) {
+	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })
@@ -60,8 +66,10 @@ func closingNode(t testing.TB) (address string) {
 			if err != nil {
 				return
 			}
-			_, _ = io.ReadAtLeast(conn, make([]byte, 4096), 1)
-			conn.Close()
+			go func() {
+				defer conn.Close()
+				serve(conn)
+			}()
 		}
 	}()
 	return listener.Addr().String()

@@ -154,7 +154,7 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 	inject := func() http.Header {
 		h := http.Header{}
 		admitted := &admission{client: client, token: new(signedToken)}
-		require.Equal(t, rw.size(admitted), rw.set(h, admitted, &admitted.injected))
+		require.Equal(t, rw.size(admitted), rw.set(h, admitted, &admitted.byHandler))
 		return h
 	}
 	want := http.Header{"Authorization": {"Bearer a.b.c"}, "X-User": {"alice"}}
@@ -186,17 +186,17 @@ func TestASecondAttemptChangesNothing(t *testing.T) {
 		"credentials its own": {own: &credentials{authorization: "Basic YTpi"}},
 	} {
 		h := http.Header{"Accept": {"*/*"}, "Es-Security-Runas-User": {"evil"}}
-		size, sent := rw.sweep(h, &admitted.delivered)
+		size, sent := rw.sweep(h, &admitted.byTransport)
 		require.False(t, sent, name)
-		size += rw.set(h, admitted, &admitted.delivered)
+		size += rw.set(h, admitted, &admitted.byTransport)
 		first := maps.Clone(h)
-		again, sent := rw.sweep(h, &admitted.delivered)
+		again, sent := rw.sweep(h, &admitted.byTransport)
 		require.True(t, sent, name)
 		require.Equal(t, size, again, name)
 		require.Equal(t, first, h, name)
 
 		h["Authorization"] = []string{h.Get("Authorization")} // not ours, though it looks so
-		_, sent = rw.sweep(h, &admitted.delivered)
+		_, sent = rw.sweep(h, &admitted.byTransport)
 		require.False(t, sent, name)
 		require.NotContains(t, h, "Authorization", name)
 	}

@@ -187,7 +187,7 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 	}
 	req.Trailer = nil
 	out = req
-	size, sent := h.rewriter.sweep(req.Header, &admitted.delivered)
+	size, sent := h.rewriter.sweep(req.Header, &admitted.byTransport)
 	if sent {
 		return req, headersize.Sent(req, size) // net/http may still be reading these headers
 	}
@@ -196,7 +196,7 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 		own.Header = maps.Clone(req.Header)
 		out = &own
 	}
-	size += h.rewriter.set(out.Header, admitted, &admitted.delivered)
+	size += h.rewriter.set(out.Header, admitted, &admitted.byTransport)
 	if secret != nil {
 		size += setSharedSecret(out.Header, secret.Get())
 	}

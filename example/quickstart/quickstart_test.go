@@ -33,7 +33,8 @@ func TestOnceShowsWhoIsWhoAndEnds(t *testing.T) {
 		"200 user bob, roles cluster_watcher, realm jwt1",
 		"200 2 documents",
 		"403 security_exception",
-		"401",
+		"401 no_certificate",
+		"401 unverified",
 	} {
 		require.Contains(t, out.String(), "  -> "+line+"\n")
 	}

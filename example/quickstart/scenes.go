@@ -52,15 +52,15 @@ func scenes(n *node) []scene {
 		},
 		{
 			title: "somebody without a certificate does not reach Elasticsearch",
-			path:  authenticate, status: 401,
+			path:  authenticate, status: 401, shows: reason, expect: "no_certificate",
 		},
 		{
 			title: "nor with the administrator's password",
-			path:  authenticate, header: basic.Header, status: 401,
+			path:  authenticate, header: basic.Header, status: 401, shows: reason, expect: "no_certificate",
 		},
 		{
 			title: "nor does mallory, whose certificate says CN=bob as well, but is of another authority",
-			who:   "mallory", path: authenticate, status: 401,
+			who:   "mallory", path: authenticate, status: 401, shows: reason, expect: "unverified",
 		},
 		{
 			title: "alice says that she is the administrator, with the right password",
@@ -148,6 +148,16 @@ func errorType(body []byte) string {
 		return string(body)
 	}
 	return a.Error.Type
+}
+
+// reason returns the first word of a refusal of Caddy's.
+func reason(body []byte) string {
+	var a struct{ Error struct{ Reason string } }
+	if err := json.Unmarshal(body, &a); err != nil {
+		return string(body)
+	}
+	word, _, _ := strings.Cut(a.Error.Reason, ":")
+	return word
 }
 
 func abbreviate(s string) string {
