@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
@@ -148,14 +150,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return refuseToSend(req, admitted, limit), nil
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
-	body := watchBody(out)
 	res, err := t.nodes.Send(out, node.Address, admitted.kid())
 	switch {
 	case err != nil && isHeaderListTooLarge(err):
 		return refuseToSend(req, admitted, limit), nil
 	case err != nil:
-		if answer := clientFault(req, body, err); answer != nil {
-			return answer, nil
+		if status := statusOfClientFault(err); status != 0 {
+			return eserror.Response(req, status, eserror.IllegalArgument, err.Error()), nil
 		}
 		return nil, explained(err, node.Address, out)
 	case isRefusal(res.StatusCode):
@@ -169,6 +170,19 @@ func refuseToSend(req *http.Request, admitted *admission, limit int) *http.Respo
 	metrics.refused(identity.TooLarge)
 	admitted.reason = string(identity.TooLarge)
 	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refuseTooLarge(limit).Error())
+}
+
+// statusOfClientFault returns the status for a request that could not be sent for a fault of the client's, or 0 if it
+// was none.
+func statusOfClientFault(err error) int {
+	body, ok := errors.AsType[*retry.BodyError](err)
+	if !ok && !errors.Is(err, retry.ErrHeader) {
+		return 0
+	}
+	if limit, ok := errors.AsType[caddyhttp.HandlerError](err); ok && body != nil && limit.StatusCode != 0 {
+		return limit.StatusCode // such as that of request_body
+	}
+	return http.StatusBadRequest
 }
 
 // deliver returns the request to send, and the size of its headers: without any identity header, whoever put it there,

@@ -44,7 +44,8 @@ func New(next http.RoundTripper, retried func()) *Transport {
 
 // Send sends a request to a node, and once more if the node may have refused it for not knowing the key of
 // its token. node is the node's address, and kid the ID of the key; it is empty if the request has no token
-// whose key the node must fetch. Send changes req, which must be the caller's own copy.
+// whose key the node must fetch. Send changes req, which must be the caller's own copy. If the request could not be
+// sent for a fault of the client's, the error is [ErrHeader] or a [BodyError].
 func (t *Transport) Send(req *http.Request, node, kid string) (*http.Response, error) {
 	key := nodeKey{node, kid}
 	// An upgrade is not sent twice: nobody knows what the node has begun.
@@ -78,11 +79,18 @@ func (t *Transport) Send(req *http.Request, node, kid string) (*http.Response, e
 }
 
 func (t *Transport) roundTrip(req *http.Request, node string) (*http.Response, error) {
+	body := watchBody(req)
 	res, err := t.next.RoundTrip(req)
-	if err != nil && req.Context().Err() == nil {
+	if err == nil {
+		return res, nil
+	}
+	if fault := clientFault(body, err); fault != nil {
+		return nil, fault
+	}
+	if req.Context().Err() == nil {
 		t.nodes.forget(node) // it may be restarting, and then it knows no key
 	}
-	return res, err
+	return nil, err
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -2,11 +2,13 @@ package retry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -163,6 +165,61 @@ func TestANodeThatCannotBeReachedLearnsItsKeysAnew(t *testing.T) {
 		}
 		require.Empty(t, answers)
 	})
+}
+
+// TestAClientsFaultSaysNothingOfTheNode: what is known of it stays, and the error tells whose fault it is.
+func TestAClientsFaultSaysNothingOfTheNode(t *testing.T) {
+	broken := errors.New("broken off")
+	for name, c := range map[string]struct {
+		body   io.Reader
+		fails  error // the node's own failure
+		fault  bool
+		status int // of the next answer, to a request that is sent once more only if the node was forgotten
+	}{
+		"a body that breaks off":   {iotest.ErrReader(broken), nil, true, http.StatusUnauthorized},
+		"a header that is none":    {strings.NewReader(""), errors.New(`net/http: invalid header field value for "X"`), true, http.StatusUnauthorized},
+		"a node that breaks off":   {strings.NewReader("{}"), io.ErrUnexpectedEOF, false, http.StatusOK},
+		"a node, and no body read": {nil, io.ErrUnexpectedEOF, false, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				answers := []int{http.StatusOK, 0, http.StatusUnauthorized, http.StatusOK}
+				transport := New(roundTripper(func(r *http.Request) (*http.Response, error) {
+					status := answers[0]
+					answers = answers[1:]
+					if status == 0 {
+						if c.fails != nil {
+							return nil, c.fails
+						}
+						_, err := io.ReadAll(r.Body)
+						return nil, err
+					}
+					return &http.Response{StatusCode: status, Body: http.NoBody}, nil
+				}), func() {})
+				send := func(body io.Reader) (int, error) {
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/", body)
+					require.NoError(t, err)
+					res, err := transport.Send(req, "es1:9200", "kid")
+					if err != nil {
+						return 0, err
+					}
+					return res.StatusCode, res.Body.Close()
+				}
+				status, err := send(nil)
+				require.NoError(t, err)
+				require.Equal(t, http.StatusOK, status)
+
+				_, err = send(c.body)
+				_, ofBody := errors.AsType[*BodyError](err)
+				require.Equal(t, c.fault, ofBody || errors.Is(err, ErrHeader), "%v", err)
+				require.Equal(t, ofBody, errors.Is(err, broken))
+
+				status, err = send(nil)
+				require.NoError(t, err)
+				require.Equal(t, c.status, status)
+			})
+		})
+	}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

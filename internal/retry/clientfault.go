@@ -1,4 +1,4 @@
-package esjwt
+package retry
 
 import (
 	"errors"
@@ -6,15 +6,37 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/eserror"
 )
 
 // This file tells a client's faults from those of a node. reverse_proxy takes every error of a transport for a failure of
 // the node: with fail_duration, one client that breaks off in the middle of a body would take the node away from all
 // others, and with lb_retries every node.
+
+// ErrHeader says that a request has a header that cannot be sent, as header_up can make one of what a client wrote.
+var ErrHeader = errors.New("the request would have a header with a character that no header can have, " +
+	"such as a line break")
+
+// BodyError says that the body of a request could not be read to its end.
+type BodyError struct{ cause error }
+
+func (*BodyError) Error() string { return "the body of the request cannot be read to its end" }
+
+// Unwrap returns the error of the body.
+func (e *BodyError) Unwrap() error { return e.cause }
+
+// clientFault returns the fault of the client's for which a request could not be sent: [ErrHeader], a [BodyError], or nil
+// if it is none.
+func clientFault(body *clientBody, err error) error {
+	if body != nil {
+		if fault := body.fault.Load(); fault != nil {
+			return &BodyError{*fault}
+		}
+	}
+	if strings.Contains(err.Error(), "net/http: invalid header field") { // an error that has no type
+		return ErrHeader
+	}
+	return nil
+}
 
 // clientBody is the body of a request, which remembers that it could not be read.
 type clientBody struct {
@@ -46,23 +68,4 @@ func (b *clientBody) Read(p []byte) (int, error) {
 func (b *clientBody) Close() error {
 	b.closed.Store(true)
 	return b.ReadCloser.Close()
-}
-
-// clientFault returns the answer to a request that could not be sent for a fault of the client's, or nil if it is none.
-func clientFault(req *http.Request, body *clientBody, err error) *http.Response {
-	const invalid = "net/http: invalid header field" // an error that has no type
-	if body != nil {
-		if fault := body.fault.Load(); fault != nil {
-			status := http.StatusBadRequest
-			if limit, ok := errors.AsType[caddyhttp.HandlerError](*fault); ok && limit.StatusCode != 0 {
-				status = limit.StatusCode // such as that of request_body
-			}
-			return eserror.Response(req, status, eserror.IllegalArgument, "the body of the request cannot be read to its end")
-		}
-	}
-	if strings.Contains(err.Error(), invalid) {
-		return eserror.Response(req, http.StatusBadRequest, eserror.IllegalArgument,
-			"the request would have a header with a character that no header can have, such as a line break")
-	}
-	return nil
 }
