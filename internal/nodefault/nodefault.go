@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -31,11 +32,17 @@ func Explain(err error, node string, overTLS bool) error {
 	return fmt.Errorf("%s: %w", advice, err)
 }
 
+// noHTTP are errors of net/http that have no type: for an answer that is not of HTTP, and for what came, or for a
+// connection that ended, before the request was sent.
+var noHTTP = []string{"malformed HTTP response", "readLoopPeekFail", "http: server closed idle connection"}
+
 // plainAdvice is about connections without TLS. A node that speaks TLS closes such a connection at once
 // (Elasticsearch), or answers with an alert.
 func plainAdvice(err error, node string) string {
-	closed := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
-	if closed || strings.Contains(err.Error(), "malformed HTTP response") {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		slices.ContainsFunc(noHTTP, func(text string) bool {
+			return strings.Contains(err.Error(), text)
+		}) {
 		return "the node gave no answer of HTTP; if it speaks TLS, write `reverse_proxy https://" + node +
 			"`, with `tls_trust_pool` in its transport"
 	}

@@ -25,7 +25,10 @@ func TestAnErrorSaysWhatToWrite(t *testing.T) {
 	defer overTLS.Close()
 	trusting := overTLS.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	silent := listen(t, func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) }) // it closes with data unread
-	alerting := listen(t, func(conn net.Conn) { _, _ = conn.Write([]byte("\x15\x03\x01\x00\x02\x02\x50")) })
+	alerting := listen(t, func(conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 4096)) // the request, which is no ClientHello
+		_, _ = conn.Write([]byte("\x15\x03\x01\x00\x02\x02\x50"))
+	})
 
 	for name, c := range map[string]struct {
 		url    string
@@ -54,6 +57,22 @@ func TestAnErrorSaysWhatToWrite(t *testing.T) {
 			require.ErrorContains(t, explained, err.Error())
 			require.ErrorIs(t, explained, err)
 		})
+	}
+}
+
+// TestANodeThatDoesNotWaitForARequestSpeaksNoHTTP: net/http has errors of its own for what comes before it has sent the
+// request. Which of the two is first is not certain.
+func TestANodeThatDoesNotWaitForARequestSpeaksNoHTTP(t *testing.T) {
+	for name, serve := range map[string]func(net.Conn){
+		"it speaks": func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-OpenSSH_9.6\r\n") },
+		"it closes": func(net.Conn) {},
+	} {
+		node := "http://" + listen(t, serve)
+		for range 50 {
+			err := ask(t.Context(), t, node, nil)
+			require.Error(t, err)
+			require.ErrorContains(t, explain(t, err, node), "the node gave no answer of HTTP", "%s: %v", name, err)
+		}
 	}
 }
 
