@@ -48,14 +48,6 @@ func Lines(name string, values []string) int {
 	return size
 }
 
-// Of returns how many bytes the lines of all headers have.
-func Of(h http.Header) (size int) {
-	for name, values := range h {
-		size += Lines(name, values)
-	}
-	return size
-}
-
 // Sent returns an upper limit for the bytes of header lines that net/http sends for a request whose own headers have
 // this size.
 func Sent(r *http.Request, size int) int {

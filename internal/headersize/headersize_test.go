@@ -28,11 +28,20 @@ func TestARequestIsCountedAsItIsSent(t *testing.T) {
 				require.NoError(t, r.Write(&sent))
 				head, _, _ := strings.Cut(sent.String(), "\r\n\r\n")
 				_, lines, _ := strings.Cut(head+"\r\n", "\r\n")
-				require.GreaterOrEqual(t, headersize.Sent(r, headersize.Of(r.Header)), len(lines), lines)
-				require.Less(t, headersize.Sent(r, headersize.Of(r.Header)), len(lines)+100)
+				require.GreaterOrEqual(t, countedSize(r), len(lines), lines)
+				require.Less(t, countedSize(r), len(lines)+100)
 			}
 		})
 	}
+}
+
+// countedSize counts a request as the transport does.
+func countedSize(r *http.Request) int {
+	size := 0
+	for name, values := range r.Header {
+		size += headersize.Lines(name, values)
+	}
+	return headersize.Sent(r, size)
 }
 
 // FuzzARequestIsCountedAsItIsSent: whatever the headers are, no more is sent than was counted.
@@ -46,7 +55,7 @@ func FuzzARequestIsCountedAsItIsSent(f *testing.F) {
 		require.NoError(t, err)
 		r.Host, r.Header = host, http.Header{name: {value, another}}
 		r.ContentLength = max(-1, length)
-		counted := headersize.Sent(r, headersize.Of(r.Header))
+		counted := countedSize(r)
 		var sent bytes.Buffer
 		_ = r.Write(&sent) // the body may have another length, and what net/http refuses is not sent
 		head, _, whole := strings.Cut(sent.String(), "\r\n\r\n")
