@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
@@ -65,15 +66,14 @@ func TestOfficialClientsSayWhyTheyAreRefused(t *testing.T) {
 	}
 }
 
-// TestCurlShowsWhyItIsRefused, over each version of HTTP that it speaks.
+// TestCurlShowsWhyItIsRefused, by the handler or by the transport, over each version of HTTP that it speaks, and
+// however much it has still to send.
 func TestCurlShowsWhyItIsRefused(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil && os.Getenv("CI") == "" {
 		t.Skip("there is no curl: install it")
 	}
 	require.NoError(t, err)
-	proxy := site{port: freePort(t), upstream: newRecorder(t).url}
-	proxy.start(t)
 	dir := t.TempDir()
 	authority, large := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "bulk")
 	require.NoError(t, os.WriteFile(authority, proxyCA().PEM(), 0o600))
@@ -81,21 +81,37 @@ func TestCurlShowsWhyItIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, file.Truncate(20<<20))
 	require.NoError(t, file.Close())
-	for _, version := range []string{"--http1.1", "--http2"} {
-		for what, more := range map[string][]string{
-			"a search":      nil,
-			"a large body":  {"--data-binary", "@" + large, "--header", "Expect:"},
-			"a large file":  {"--upload-file", large},
-			"an empty POST": {"--request", "POST"},
-		} {
-			command := exec.CommandContext(t.Context(), curl, append([]string{
-				"--silent", "--show-error", "--max-time", "20", version,
-				"--cacert", authority, "--resolve", proxyName + ":" + strconv.Itoa(proxy.port) + ":127.0.0.1",
-				proxy.url("/_search"),
-			}, more...)...)
-			command.Stderr = io.Discard
-			output, _ := command.Output() // curl may complain that not all of the body was taken
-			require.Contains(t, string(output), `"reason":"no_certificate: `, "%s with %s", what, version)
+	for what, tt := range map[string]struct {
+		proxy site
+		says  string
+	}{
+		"the handler": {site{}, `"reason":"no_certificate: `},
+		"the transport": {
+			site{handler: "certificate optional", proxy: "header_up X-Large " + strings.Repeat("x", 20_000)},
+			`"reason":"too_large: `,
+		},
+	} {
+		proxy := tt.proxy
+		proxy.port, proxy.upstream = freePort(t), newRecorder(t).url
+		proxy.start(t)
+		for version, times := range map[string]int{"--http1.1": 1, "--http2": 20} {
+			for body, more := range map[string][]string{
+				"no body":       nil,
+				"an empty POST": {"--request", "POST"},
+				"a large body":  {"--data-binary", "@" + large, "--header", "Expect:"},
+				"a large file":  {"--upload-file", large},
+			} {
+				for range times {
+					command := exec.CommandContext(t.Context(), curl, append([]string{
+						"--silent", "--show-error", "--max-time", "20", "--user", "alice:secret", version,
+						"--cacert", authority, "--resolve", proxyName + ":" + strconv.Itoa(proxy.port) + ":127.0.0.1",
+						proxy.url("/_search"),
+					}, more...)...)
+					command.Stderr = io.Discard
+					output, _ := command.Output() // curl may complain that not all of the body was taken
+					require.Contains(t, string(output), tt.says, "%s, %s, %s", what, version, body)
+				}
+			}
 		}
 	}
 }

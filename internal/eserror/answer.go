@@ -11,6 +11,9 @@ import (
 
 // Write answers a request with an error: in the form of Elasticsearch's own, or, if a person's browser asks, as a
 // short page with the same text. The answer to a HEAD has no body.
+//
+// It flushes the answer. If over HTTP/2 a body is still being sent, net/http would send the end of the answer and
+// RST_STREAM in one go (RFC 9113 section 8.1), and curl 7.88 then shows nothing of the answer, one time in ten.
 func Write(w http.ResponseWriter, r *http.Request, status int, kind, reason string) {
 	body := Body(status, kind, reason)
 	if wantsPage(r.Header.Values("Accept")) {
@@ -20,9 +23,13 @@ func Write(w http.ResponseWriter, r *http.Request, status int, kind, reason stri
 		describeJSON(w.Header())
 	}
 	w.Header().Add("Vary", "Accept")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client may have gone
+	}
+	if r.ProtoMajor == 2 && r.ContentLength != 0 {
+		_ = http.NewResponseController(w).Flush()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 )
 
 // The types of errors, as Elasticsearch names them.
@@ -34,6 +35,9 @@ func Body(status int, kind, reason string) []byte {
 
 // Response returns a response that a transport can return in the place of a node's. If it returned an error,
 // reverse_proxy would take that for a failure of the node, and try the next one.
+//
+// Its ContentLength is -1 although its header tells the length: such a response is flushed by reverse_proxy. Write
+// says why it has to be.
 func Response(r *http.Request, status int, kind, reason string) *http.Response {
 	if r.Body != nil {
 		_ = r.Body.Close()
@@ -41,6 +45,7 @@ func Response(r *http.Request, status int, kind, reason string) *http.Response {
 	body := Body(status, kind, reason)
 	header := make(http.Header)
 	describeJSON(header)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	return &http.Response{
 		StatusCode:    status,
 		Status:        fmt.Sprintf("%d %s", status, http.StatusText(status)),
@@ -49,7 +54,7 @@ func Response(r *http.Request, status int, kind, reason string) *http.Response {
 		ProtoMinor:    1,
 		Header:        header,
 		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
+		ContentLength: -1,
 		Request:       r,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,9 +23,9 @@ func TestTheAnswerIsLikeElasticsearchs(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, res.StatusCode)
-	require.Len(t, answer, int(res.ContentLength))
 	require.Equal(t, http.Header{
-		"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
+		"Content-Length": {strconv.Itoa(len(answer))},
+		"Content-Type":   {"application/json"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
 	}, res.Header)
 	require.JSONEq(t, `{"status":431,"error":{"type":"too_long_http_header_exception","reason":"it is too large",
 		"root_cause":[{"type":"too_long_http_header_exception","reason":"it is too large"}]}}`, string(answer))
