@@ -27,8 +27,8 @@ func (h *Handler) serveError(w http.ResponseWriter, r *http.Request, err error, 
 	if !ok {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
-	if refusal.Reason == string(identity.NoCertificate) && asksForKeys(r) {
-		refusal = refuseNoJWKS()
+	if refusal.Reason == string(identity.NoCertificate) {
+		refusal = h.withoutCertificate(r, refusal)
 	}
 	err = h.refused(r, refusal, client)
 	reason := identity.Reason(refusal.Reason)

@@ -32,6 +32,48 @@ func refuseNoCredentials() *Refusal {
 		"(and at most one ES-Client-Authentication): send one of them")
 }
 
+// withoutCertificate returns the refusal of a client without a certificate, with why it may have none: another one if
+// the request or the configuration of the site tells that, or else the same.
+func (h *Handler) withoutCertificate(r *http.Request, refusal *Refusal) *Refusal {
+	if asksForKeys(r) {
+		return refuseNoJWKS()
+	}
+	if h.optional {
+		return refusal
+	}
+	if r.TLS == nil {
+		return refuseWithoutTLS()
+	}
+	switch asks, known := h.server.Asks(r.TLS.ServerName); {
+	case !known:
+		return refusal
+	case asks:
+		return refuseNoneSent()
+	default:
+		return refuseNotAsked(h.TrustPoolRaw != nil)
+	}
+}
+
+func refuseWithoutTLS() *Refusal {
+	return identity.Refuse(identity.NoCertificate, "the client sent no certificate, since the request came without TLS: "+
+		"connect with https and a client certificate")
+}
+
+func refuseNoneSent() *Refusal {
+	return identity.Refuse(identity.NoCertificate, "the client sent no certificate: "+
+		"connect with TLS and a client certificate; this site asks for one, so if you gave your program one, "+
+		"it has not sent it")
+}
+
+func refuseNotAsked(ownTrustPool bool) *Refusal {
+	advice := "set client_auth { mode request }"
+	if !ownTrustPool {
+		advice += ", and give elasticsearch_jwt a trust_pool"
+	}
+	return identity.Refuse(identity.NoCertificate, "the client sent no certificate, since this site asks for none: %s",
+		advice)
+}
+
 // refuseNoJWKS is for a node that asks for the JWKS at a path where there is none. It logs the status, and no more.
 func refuseNoJWKS() *Refusal {
 	return identity.Refuse(identity.NoCertificate, "the client sent no certificate, and there is no JWKS at this path: "+

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -135,6 +136,52 @@ func TestAHEADThatIsRefusedHasNoBody(t *testing.T) {
 			require.Empty(t, a.body)
 		}
 	}
+}
+
+// TestWhoSendsNoCertificateIsToldWhetherTheSiteAsksForOne: if it does, the client can mend that, and else the operator.
+func TestWhoSendsNoCertificateIsToldWhetherTheSiteAsksForOne(t *testing.T) {
+	const (
+		directives = "elasticsearch_jwt {\nissuer https://es.example.com\naudience es\n"
+		own        = directives + "trust_pool file {{clients}}\n}\nrespond hello\n"
+		none       = directives + "}\nrespond hello\n"
+		asking     = "tls {{tls}} {\nclient_auth {\nmode request\n}\n}\n"
+		silent     = "tls {{tls}}\n"
+		other      = "https://other.example.com:{{port}} {\n"
+		head       = "{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n}\n"
+	)
+	for _, tt := range []struct{ name, caddyfile, url, advice string }{
+		{
+			"the site asks", "{{site}} {\n" + asking + own + "}\n" + other + silent + own + "}\n", "https://" + site,
+			"connect with TLS and a client certificate; this site asks for one, so if you gave your program one, " +
+				"it has not sent it",
+		},
+		{
+			"another site asks", "{{site}} {\n" + silent + own + "}\n" + other + asking + own + "}\n", "https://" + site,
+			"since this site asks for none: set client_auth { mode request }",
+		},
+		{
+			"no site asks, and nobody verifies", "{{site}} {\n" + silent + none + "}\n", "https://" + site,
+			"since this site asks for none: set client_auth { mode request }, and give elasticsearch_jwt a trust_pool",
+		},
+		{
+			"there is no TLS", "http://" + site + ":{{port}} {\n" + own + "}\n", "http://" + site,
+			"since the request came without TLS: connect with https and a client certificate",
+		},
+	} {
+		s := newSceneOf(t, head+tt.caddyfile)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tt.url, nil)
+		require.NoError(t, err)
+		a, err := s.do(s.httpClient(), req)
+		require.NoError(t, err, tt.name)
+		text := requireRefusal(t, a, http.StatusUnauthorized, security, "no_certificate")
+		require.True(t, strings.HasSuffix(text, tt.advice), "%s: %s", tt.name, text)
+		require.Equal(t, text, "no_certificate: "+s.loggedOnce("clients are being refused")["advice"].(string), tt.name)
+	}
+
+	// Where no configuration tells, the advice is good for both.
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+site+"/", nil)
+	err := configured(t, "").ServeHTTP(httptest.NewRecorder(), r, nothing)
+	require.ErrorContains(t, err, "if you did, see that the site asks for one, with client_auth { mode request }")
 }
 
 // TestWhereACertificateIsOptionalARefusalOffersTheOtherWays, as Elasticsearch does, so that a browser asks for a

@@ -15,10 +15,10 @@ import (
 
 // no_certificate
 
+// refuseNoCertificate is true whether or not the site asks for a certificate, which is not known here.
 func refuseNoCertificate() *Refusal {
 	return Refuse(NoCertificate, "the client sent no certificate: connect with TLS and a client certificate; "+
-		"if you did, this site does not ask for one: set client_auth { mode request }, "+
-		"and give elasticsearch_jwt a trust_pool")
+		"if you did, see that the site asks for one, with client_auth { mode request }")
 }
 
 func refuseNeverAsked(sites string) *Refusal {

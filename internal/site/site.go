@@ -85,6 +85,16 @@ type Server struct {
 	warned  map[string]bool
 }
 
+// Asks reports whether the server asks a client for a certificate that names a host in the TLS handshake. known is
+// false if that cannot be told.
+func (s *Server) Asks(serverName string) (asks, known bool) {
+	if s.policies == nil {
+		return false, false
+	}
+	site, known := s.policies.site(serverName)
+	return site.Asks(), known
+}
+
 // newServer finds the sites of a server. Caddy must not have provisioned its connection policies yet.
 func newServer(server *caddyhttp.Server) *Server {
 	s := &Server{server: server, policies: indexPolicies(server.TLSConnPolicies)}
