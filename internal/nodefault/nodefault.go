@@ -36,13 +36,15 @@ func Explain(err error, node string, overTLS bool) error {
 // connection that ended, before the request was sent.
 var noHTTP = []string{"malformed HTTP response", "readLoopPeekFail", "http: server closed idle connection"}
 
+// brokenOff are the errors of a connection that the node has ended. net.ErrClosed is one of them: net/http closes a
+// connection when something comes before the request is sent, and if it is just sending it, that is the error.
+var brokenOff = []error{io.EOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed}
+
 // plainAdvice is about connections without TLS. A node that speaks TLS closes such a connection at once
 // (Elasticsearch), or answers with an alert.
 func plainAdvice(err error, node string) string {
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		slices.ContainsFunc(noHTTP, func(text string) bool {
-			return strings.Contains(err.Error(), text)
-		}) {
+	if slices.ContainsFunc(brokenOff, func(one error) bool { return errors.Is(err, one) }) ||
+		slices.ContainsFunc(noHTTP, func(text string) bool { return strings.Contains(err.Error(), text) }) {
 		return "the node gave no answer of HTTP; if it speaks TLS, write `reverse_proxy https://" + node +
 			"`, with `tls_trust_pool` in its transport"
 	}

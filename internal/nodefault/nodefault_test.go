@@ -74,6 +74,8 @@ func TestANodeThatDoesNotWaitForARequestSpeaksNoHTTP(t *testing.T) {
 			require.ErrorContains(t, explain(t, err, node), "the node gave no answer of HTTP", "%s: %v", name, err)
 		}
 	}
+	closed := &net.OpError{Op: "write", Net: "tcp", Err: net.ErrClosed} // one time in twenty thousand
+	require.ErrorContains(t, explain(t, closed, "http://es1:9200"), "the node gave no answer of HTTP")
 }
 
 // TestOtherErrorsStayAsTheyAre: reverse_proxy looks at them to know what to answer, and whether to try again.
