@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -86,11 +87,11 @@ func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires tim
 // Token is a new client's token.
 func (c ClockedSet) Token(client string, now time.Time) (string, error) {
 	holder := &token.Holder{Claims: clientClaims(client), Lifetime: timing.DefaultLifetime}
-	token, err := c.ks.signer.token(context.Background(), holder, now, time.Unix(1<<62, 0), func(*signedToken) {})
+	signed, err := c.ks.signer.token(context.Background(), holder, now, time.Unix(1<<62, 0), func(*signedToken) {})
 	if err != nil {
 		return "", err
 	}
-	return token.jwt(), nil
+	return strings.TrimPrefix(signed.authorization, token.Bearer), nil
 }
 
 func clientClaims(client string) token.Claims {

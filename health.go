@@ -64,15 +64,11 @@ func (t *Transport) provisionHealthChecks(ctx caddy.Context) error {
 			"write `health_uri /` beside the transport, or leave health_principal out")
 		return nil
 	}
-	protected := newRewriter(nil)
 	for header := range active.Headers {
-		if protected.protects(header) {
+		if identityNames.protects(header) {
 			return fmt.Errorf("the health checks have the header %s too, by health_headers: leave one of them out",
 				http.CanonicalHeaderKey(header))
 		}
-	}
-	if t.app, err = appOf(ctx); err != nil {
-		return err
 	}
 	t.checks.principal, t.checks.as = principal, sync.OnceValues(t.newChecker)
 	return nil
@@ -148,10 +144,7 @@ func (t *Transport) setHealthHeaders(h http.Header, as checker, signed *signedTo
 			h[header.Name] = []string{value}
 		}
 	}
-	shared := t.secret
-	if shared == nil {
-		shared = as.handler.secret
-	}
+	shared := t.secretFor(as.handler)
 	if shared == nil {
 		return false
 	}

@@ -120,9 +120,6 @@ var ownModules = routes.Modules{
 	},
 }
 
-// identityNames protects the headers that every handler protects.
-var identityNames = newRewriter(nil)
-
 // door returns what the handler does to a request. The handler need not be provisioned.
 func (h *Handler) door() routes.Door {
 	door := routes.Door{Keys: h.Keys, Injects: slices.Sorted(maps.Keys(h.Headers))}

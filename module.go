@@ -1,9 +1,9 @@
 // Package esjwt is a Caddy plugin that authenticates clients by their TLS certificate and puts
 // a signed JWT (RFC 7519) into their requests to Elasticsearch or OpenSearch.
 //
-// The handler elasticsearch_jwt decides who a client is and injects the token; the handler
-// elasticsearch_jwks publishes the keys to verify it with; the app elasticsearch_jwt owns the
-// keys.
+// The handler elasticsearch_jwt decides who a client is; the transport elasticsearch_jwt sends
+// only what the handler has let in, with the token; the handler elasticsearch_jwks
+// publishes the keys to verify it with; the app elasticsearch_jwt owns the keys.
 package esjwt
 
 import (

@@ -41,6 +41,9 @@ type rewriter struct {
 	headers   []identity.Header
 }
 
+// identityNames protects the headers that every handler protects, whatever its settings.
+var identityNames = newRewriter(nil)
+
 // headerPattern matches header names which, folded, are equal to its text or, for a prefix, begin with it.
 type headerPattern struct {
 	text   string

@@ -33,8 +33,6 @@ type signedToken struct {
 	freshUntil    int64 // Unix seconds: until then, and with the same schedule, it is the right one
 }
 
-func (t *signedToken) jwt() string { return t.authorization[len(token.Bearer):] }
-
 // slot holds the current token of equal claims.
 type slot struct {
 	claims  token.Claims

@@ -88,7 +88,7 @@ type Transport struct {
 	logger   *zap.Logger
 	warnings throttle.Throttle
 
-	app     *App       // if there are health checks with a principal
+	app     *App
 	inFront []*Handler // known when the app has begun
 	checks  healthChecks
 }
@@ -104,15 +104,15 @@ func (*Transport) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the transport.
 func (t *Transport) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
-	app, err := appOf(ctx)
-	if err != nil {
+	var err error
+	if t.app, err = appOf(ctx); err != nil {
 		return err
 	}
 	if t.SharedSecret != "" {
 		if t.secret, err = setting.WatchHeaderSecret(t.SharedSecret, ctx.Logger()); err != nil {
 			return setting.In("shared_secret", err)
 		}
-		app.watch(t.secret)
+		t.app.watch(t.secret)
 	}
 	if t.KeepAlive == nil {
 		t.KeepAlive = new(reverseproxy.KeepAlive)
@@ -130,7 +130,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return setting.In("health_principal", err)
 	}
 	t.nodes = retry.New(&t.HTTPTransport, metrics.retries.Inc)
-	return app.lookOnce(ctx)
+	return t.app.lookOnce(ctx)
 }
 
 // RoundTrip implements [http.RoundTripper]. It is the last code that sees a request before the node does, below
@@ -192,10 +192,7 @@ func statusOfClientFault(err error) int {
 // of reverse_proxy would print. They do not print an Authorization.
 func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.Request, size int) {
 	h := admitted.handler
-	secret := t.secret
-	if secret == nil {
-		secret = h.secret
-	}
+	secret := t.secretFor(h)
 	if admitted.client == nil {
 		secret = nil // it says that the proxy vouches for the client
 	}
@@ -215,6 +212,15 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 		size += setSharedSecret(out.Header, secret.Get())
 	}
 	return out, headersize.Sent(out, size)
+}
+
+// secretFor returns the shared secret for requests that a handler has let in: the transport's, or else the handler's. It
+// is nil if there is none.
+func (t *Transport) secretFor(h *Handler) *watch.Setting[string] {
+	if t.secret != nil {
+		return t.secret
+	}
+	return h.secret
 }
 
 // refuse answers a request that no handler has let in.
