@@ -2,18 +2,14 @@ package esjwt
 
 import (
 	"context"
-	"crypto/x509"
 	"net/http"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 )
 
 // announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the access
@@ -25,7 +21,7 @@ func (h *Handler) announce(r *http.Request, admitted *admission) {
 		if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 			repl.Set("http.auth.user.id", admitted.client.Principal)
 		}
-		logDecision(r, admitted)
+		logDecision(r, &admitted.decision)
 	}
 	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
 	if h.delivered.Load() {
@@ -61,24 +57,15 @@ func (h *Handler) sizeOf(admitted *admission) int {
 	return size
 }
 
-// logDecision puts what became of a request into the access log. If there are several decisions about a
-// request, or several handlers, the last one is logged.
-func logDecision(r *http.Request, decision *admission) {
-	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		fields.Set(zap.Object("elasticsearch_jwt", decision))
-	}
-}
-
-// admission is what became of a request. The handler decides on it, and the transport delivers the request with the
-// headers that follow from it, whatever stands between the two.
+// admission says that a request was let in, and as whom. The handler makes it, and the transport sends the request
+// with the headers that follow from it, whatever stands between the two.
 type admission struct {
-	handler     *Handler          // that let the request in; nil if none did
-	client      *identity.Client  // nil if the client has no certificate, but its own credentials
-	certificate *x509.Certificate // that the client sent; nil if it sent none
-	token       *signedToken      // of the client; nil if it has its own credentials
-	own         *credentials      // the client's own, if it has no certificate; nil if it has one
-	reason      string            // of the refusal; empty if the request was let in
-	over        atomic.Bool       // the handler has returned, or another one has refused the request
+	handler  *Handler         // that let the request in
+	client   *identity.Client // nil if the client has no certificate, but its own credentials
+	token    *signedToken     // of the client; nil if it has its own credentials
+	own      *credentials     // the client's own, if it has no certificate; nil if it has one
+	decision decision         // for the access log
+	over     atomic.Bool      // the handler has returned, or another one has refused the request
 
 	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.
@@ -113,21 +100,3 @@ func (a *admission) String() string {
 
 // GoString returns the same as String, so that %#v does not show the token.
 func (a *admission) GoString() string { return a.String() }
-
-// MarshalLogObject implements [zapcore.ObjectMarshaler].
-func (a *admission) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	if a.reason != "" {
-		enc.AddString("reason", a.reason)
-	}
-	if kid := a.kid(); kid != "" {
-		enc.AddString("kid", kid)
-	}
-	if a.certificate != nil {
-		enc.AddString("certificate_serial", identity.Serial(a.certificate))
-		logfield.Time("certificate_not_after", a.certificate.NotAfter).AddTo(enc)
-	}
-	return nil
-}
-
-// Interface guards
-var _ zapcore.ObjectMarshaler = (*admission)(nil)

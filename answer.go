@@ -16,7 +16,7 @@ import (
 // serveError ends a request with an error, which is most often a [Refusal]. If the site has error routes for it, as
 // handle_errors makes them, it returns the error, and they answer. Otherwise it answers itself: all that Caddy
 // would send is the status.
-func (h *Handler) serveError(w http.ResponseWriter, r *http.Request, err error, client *identity.Client) error {
+func (h *Handler) serveError(w http.ResponseWriter, r *http.Request, err error) error {
 	if before := admissionOf(r.Context()); before != nil {
 		before.over.Store(true) // another handler has let the request in, and this one has the last word
 	}
@@ -30,7 +30,7 @@ func (h *Handler) serveError(w http.ResponseWriter, r *http.Request, err error, 
 	if refusal.Reason == string(identity.NoCertificate) {
 		refusal = h.withoutCertificate(r, refusal)
 	}
-	err = h.refused(r, refusal, client)
+	err = h.refused(r, refusal)
 	reason := identity.Reason(refusal.Reason)
 	w.Header().Set("Cache-Control", "no-store")
 	switch reason.Status() {

@@ -21,16 +21,16 @@ func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, ne
 	own, ok := ownCredentials(r.Header)
 	size := h.rewriter.strip(r).size
 	if !ok {
-		return h.serveError(w, r, refuseNoCredentials(), nil)
+		return h.serveError(w, r, refuseNoCredentials())
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.serveError(w, r, refuseCredentialAPI(), nil)
+		return h.serveError(w, r, refuseCredentialAPI())
 	}
 	if err := h.fits(size+own.size(), r); err != nil {
-		return h.serveError(w, r, err, nil)
+		return h.serveError(w, r, err)
 	}
 	if h.app.signed(own.token68) {
-		return h.serveError(w, r, refuseReplayedToken(), nil)
+		return h.serveError(w, r, refuseReplayedToken())
 	}
 	admitted := &admission{handler: h, own: &own}
 	defer h.takeBack(r.Header, admitted)

@@ -122,6 +122,24 @@ func TestTheTransportCountsWhatHeaderUpAdds(t *testing.T) {
 	}
 	require.Equal(t, http.StatusOK, s.get(alice, "/").StatusCode, "it is no failure of the node")
 	require.EqualValues(t, 2, reached.Load())
+	require.Equal(t, "too_large", s.loggedOnce("clients are being refused")["reason"])
+}
+
+// TestWhoTheTransportRefusesIsInTheLogs, also a client with credentials of its own.
+func TestWhoTheTransportRefusesIsInTheLogs(t *testing.T) {
+	s := newSceneOf(t, strings.Replace(withTransport("\t\theader_up X-Added "+strings.Repeat("a", 8000)),
+		"	elasticsearch_jwks", "	log\n	elasticsearch_jwks", 1),
+		append(nodeOf(t, httptest.NewUnstartedServer(http.NotFoundHandler())),
+			"{{settings}}", "max_header_size 12KiB\n"+optional)...)
+	for who, client := range map[string]*http.Client{
+		"a certificate": s.httpClient(s.clients.client("alice")), "credentials of its own": s.httpClient(),
+	} {
+		line := s.accessLine(func() {
+			a := s.get(client, "/", "X-Own", strings.Repeat("a", 4000), "Authorization", "Basic YWJj")
+			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, a.StatusCode, who)
+		})
+		require.Equal(t, "too_large", line["elasticsearch_jwt"].(map[string]any)["reason"], who)
+	}
 }
 
 // TestANodeIsAskedOverHTTP11: over HTTP/2, OpenSearch announces a smaller limit than it has over HTTP/1.1, and what is

@@ -223,7 +223,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	now := time.Now()
 	if !hasPath(r) {
 		h.rewriter.strip(r) // handle_errors gets the request, and can have a reverse_proxy
-		return h.serveError(w, r, refuseNoPath(), nil)
+		return h.serveError(w, r, refuseNoPath())
 	}
 	if h.optional && identity.HasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
@@ -232,22 +232,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now.Unix())
 	if err != nil {
-		return h.serveError(w, r, err, nil)
+		return h.serveError(w, r, err)
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
-		return h.serveError(w, r, refuseCredentialAPI(), client)
+		return h.serveError(w, r, refuseCredentialAPI())
 	}
 	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
 	if t == nil {
 		signed := h.auditor(client, r.TLS.PeerCertificates[0])
 		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), signed)
 		if err != nil {
-			return h.serveError(w, r, refuseNoKey(err), client)
+			return h.serveError(w, r, refuseNoKey(err))
 		}
 	}
-	admitted := &admission{handler: h, client: client, certificate: r.TLS.PeerCertificates[0], token: t}
+	admitted := &admission{
+		handler: h, client: client, token: t,
+		decision: decision{certificate: r.TLS.PeerCertificates[0], kid: t.kid},
+	}
 	if err := h.fits(found.size+h.sizeOf(admitted), r); err != nil {
-		return h.serveError(w, r, err, client)
+		return h.serveError(w, r, err)
 	}
 	defer h.takeBack(r.Header, admitted)
 	h.announce(r, admitted)

@@ -144,9 +144,9 @@ func refuseOtherClient() *Refusal {
 
 // refused notes that a request is refused: it counts the refusal, logs it, and sets the placeholder
 // {http.elasticsearch_jwt.reason}. It returns the refusal as an error of Caddy's.
-func (h *Handler) refused(r *http.Request, refusal *Refusal, client *identity.Client) error {
+func (h *Handler) refused(r *http.Request, refusal *Refusal) error {
 	metrics.refused(identity.Reason(refusal.Reason))
-	logDecision(r, &admission{client: client, certificate: certificateOf(r), reason: refusal.Reason})
+	logDecision(r, &decision{certificate: certificateOf(r), reason: refusal.Reason})
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.elasticsearch_jwt.reason", refusal.Reason)
 	}

@@ -144,16 +144,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	default:
 		return t.refuse(req), nil
 	}
-	limit := admitted.handler.MaxHeaderSize
 	out, size := t.deliver(req, admitted)
-	if size > limit {
-		return refuseToSend(req, admitted, limit), nil
+	if size > admitted.handler.MaxHeaderSize {
+		return refuseToSend(req, admitted), nil
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
 	res, err := t.nodes.Send(out, node.Address, admitted.kid())
 	switch {
 	case err != nil && isHeaderListTooLarge(err):
-		return refuseToSend(req, admitted, limit), nil
+		return refuseToSend(req, admitted), nil
 	case err != nil:
 		if status := statusOfClientFault(err); status != 0 {
 			return eserror.Response(req, status, eserror.IllegalArgument, err.Error()), nil
@@ -166,10 +165,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // refuseToSend answers a request that has more headers than a node reads.
-func refuseToSend(req *http.Request, admitted *admission, limit int) *http.Response {
-	metrics.refused(identity.TooLarge)
-	admitted.reason = string(identity.TooLarge)
-	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refuseTooLarge(limit).Error())
+func refuseToSend(req *http.Request, admitted *admission) *http.Response {
+	refusal := refuseTooLarge(admitted.handler.MaxHeaderSize)
+	_ = admitted.handler.refused(req, refusal) // an error would be a failure of the node, for reverse_proxy
+	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refusal.Error())
 }
 
 // statusOfClientFault returns the status for a request that could not be sent for a fault of the client's, or 0 if it
@@ -227,7 +226,7 @@ func (t *Transport) secretFor(h *Handler) *watch.Setting[string] {
 func (t *Transport) refuse(req *http.Request) *http.Response {
 	refusal := refuseNotAdmitted(req)
 	metrics.refused(identity.NotAdmitted)
-	logDecision(req, &admission{certificate: certificateOf(req), reason: refusal.Reason})
+	logDecision(req, &decision{certificate: certificateOf(req), reason: refusal.Reason})
 	if times, due := t.warnings.Due(refusal.Error(), time.Now()); due {
 		t.logger.Error("requests that no elasticsearch_jwt has let in are not sent (this is logged once a minute)",
 			zap.String("reason", refusal.Reason),

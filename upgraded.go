@@ -46,11 +46,11 @@ func (h *Handler) serveUpgraded(
 	}
 	if err != nil {
 		// It had not been upgraded yet. The next handler may have begun an answer, so none is written here.
-		return h.refused(r, refusal, admitted.client)
+		return h.refused(r, refusal)
 	}
 	metrics.refused(identity.Reason(refusal.Reason))
-	logDecision(r, &admission{
-		client: admitted.client, certificate: admitted.certificate, token: admitted.token, reason: refusal.Reason,
+	logDecision(r, &decision{
+		certificate: admitted.decision.certificate, kid: admitted.decision.kid, reason: refusal.Reason,
 	})
 	h.logRefusal(r, refusal, "upgraded connections are being ended, whose clients are no longer let in "+
 		"(this is logged once a minute)", zap.String("user", admitted.client.Name()))

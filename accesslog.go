@@ -1,0 +1,46 @@
+package esjwt
+
+import (
+	"crypto/x509"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
+)
+
+// decision is what the access log says of a request, beside the user's name.
+type decision struct {
+	certificate *x509.Certificate // that the client sent; nil if it sent none
+	kid         string            // of the key that signed the client's token; empty if it has none
+	reason      string            // of the refusal; empty if the request was let in
+}
+
+// logDecision puts a decision about a request into the access log. If there are several, as of two handlers, the last
+// one is logged.
+func logDecision(r *http.Request, d *decision) {
+	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Set(zap.Object("elasticsearch_jwt", d))
+	}
+}
+
+// MarshalLogObject implements [zapcore.ObjectMarshaler].
+func (d *decision) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	if d.reason != "" {
+		enc.AddString("reason", d.reason)
+	}
+	if d.kid != "" {
+		enc.AddString("kid", d.kid)
+	}
+	if d.certificate != nil {
+		enc.AddString("certificate_serial", identity.Serial(d.certificate))
+		logfield.Time("certificate_not_after", d.certificate.NotAfter).AddTo(enc)
+	}
+	return nil
+}
+
+// Interface guards
+var _ zapcore.ObjectMarshaler = (*decision)(nil)
