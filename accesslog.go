@@ -12,11 +12,19 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 )
 
-// decision is what the access log says of a request, beside the user's name.
+// decision is what was decided about a request, as far as the access log has it.
 type decision struct {
 	certificate *x509.Certificate // that the client sent; nil if it sent none
-	kid         string            // of the key that signed the client's token; empty if it has none
+	token       *signedToken      // of the client; nil if it has none
 	reason      string            // of the refusal; empty if the request was let in
+}
+
+// kid returns the ID of the key that signed the token, or nothing if there is none.
+func (d *decision) kid() string {
+	if d.token == nil {
+		return ""
+	}
+	return d.token.kid
 }
 
 // logDecision puts a decision about a request into the access log. If there are several, as of two handlers, the last
@@ -32,8 +40,8 @@ func (d *decision) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if d.reason != "" {
 		enc.AddString("reason", d.reason)
 	}
-	if d.kid != "" {
-		enc.AddString("kid", d.kid)
+	if kid := d.kid(); kid != "" {
+		enc.AddString("kid", kid)
 	}
 	if d.certificate != nil {
 		enc.AddString("certificate_serial", identity.Serial(d.certificate))

@@ -60,12 +60,11 @@ func (h *Handler) sizeOf(admitted *admission) int {
 // admission says that a request was let in, and as whom. The handler makes it, and the transport sends the request
 // with the headers that follow from it, whatever stands between the two.
 type admission struct {
-	handler  *Handler         // that let the request in
-	client   *identity.Client // nil if the client has no certificate, but its own credentials
-	token    *signedToken     // of the client; nil if it has its own credentials
-	own      *credentials     // the client's own, if it has no certificate; nil if it has one
-	decision decision         // for the access log
-	over     atomic.Bool      // the handler has returned, or another one has refused the request
+	decision
+	handler *Handler         // that let the request in
+	client  *identity.Client // nil if the client has no certificate, but its own credentials
+	own     *credentials     // the client's own, if it has no certificate; nil if it has one
+	over    atomic.Bool      // the handler has returned, or another one has refused the request
 
 	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.
@@ -80,14 +79,6 @@ func admissionOf(ctx context.Context) *admission {
 		return nil
 	}
 	return a
-}
-
-// kid returns the ID of the key that signed the token, or nothing if there is none.
-func (a *admission) kid() string {
-	if a.token == nil {
-		return ""
-	}
-	return a.token.kid
 }
 
 // String returns the client's name, which Caddy shows for a placeholder of the variable.

@@ -105,7 +105,7 @@ func (t *Transport) checkHealth(req *http.Request) (*http.Response, error) {
 	}
 	ours := *req
 	ours.Header = maps.Clone(req.Header)
-	admitted := &admission{handler: as.handler, client: as.client, token: signed}
+	admitted := &admission{decision: decision{token: signed}, handler: as.handler, client: as.client}
 	with := credential{admitted, t.setHealthHeaders(ours.Header, as, signed)}
 	res, err := t.nodes.Send(&ours, node.Address, signed.kid)
 	if err != nil {

@@ -246,8 +246,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 	}
 	admitted := &admission{
-		handler: h, client: client, token: t,
-		decision: decision{certificate: r.TLS.PeerCertificates[0], kid: t.kid},
+		decision: decision{certificate: r.TLS.PeerCertificates[0], token: t}, handler: h, client: client,
 	}
 	if err := h.fits(found.size+h.sizeOf(admitted), r); err != nil {
 		return h.serveError(w, r, err)

@@ -154,7 +154,7 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}})
 	inject := func() http.Header {
 		h := http.Header{}
-		admitted := &admission{client: client, token: new(signedToken)}
+		admitted := &admission{decision: decision{token: new(signedToken)}, client: client}
 		require.Equal(t, rw.size(admitted), rw.set(h, admitted, &admitted.byHandler))
 		return h
 	}
@@ -183,7 +183,9 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 func TestASecondAttemptChangesNothing(t *testing.T) {
 	rw := newRewriter([]identity.Header{{Name: "Authorization"}})
 	for name, admitted := range map[string]*admission{
-		"a client":            {client: &identity.Client{Headers: []string{"Bearer a.b.c"}}, token: new(signedToken)},
+		"a client": {
+			decision: decision{token: new(signedToken)}, client: &identity.Client{Headers: []string{"Bearer a.b.c"}},
+		},
 		"credentials its own": {own: &credentials{authorization: "Basic YTpi"}},
 	} {
 		h := http.Header{"Accept": {"*/*"}, "Es-Security-Runas-User": {"evil"}}
