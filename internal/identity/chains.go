@@ -34,8 +34,8 @@ func verifiedByTLS(conn *tls.ConnectionState, host string, known *Client, now in
 	}
 	// Another site of this server may trust other authorities. What was verified is the
 	// certificate for the site that the client named in the handshake.
-	at := site{conn.ServerName, host}
-	if known != nil && known.site.isSame(at) {
+	at := hostPair{conn.ServerName, host}
+	if known != nil && known.hosts.isSame(at) {
 		return verified{conn.VerifiedChains, notAfter}, nil
 	}
 	if !sameHost(at.serverName, at.host) {

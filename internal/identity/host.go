@@ -2,13 +2,13 @@ package identity
 
 import "strings"
 
-// site is a server name and a Host that go together, as sameHost says, or nothing. A client remembers the pair of
+// hostPair is a server name and a Host that go together, as sameHost says, or nothing. A client remembers the pair of
 // its first request, because those of its next requests are nearly always the same two strings: then sameHost,
 // which depends on nothing else, need not look at each letter again.
-type site struct{ serverName, host string }
+type hostPair struct{ serverName, host string }
 
 // isSame reports whether another pair is the same. None is the same as nothing.
-func (s *site) isSame(other site) bool { return s.serverName != "" && *s == other }
+func (p *hostPair) isSame(other hostPair) bool { return p.serverName != "" && *p == other }
 
 // sameHost reports whether a server name (SNI, RFC 6066) and a Host header (RFC 9110 section 7.2) are the same name. It
 // compares them as ASCII, without regard to case.

@@ -31,7 +31,7 @@ type Client struct {
 	Groupless bool     // the certificate has no group, though the settings say where to look for some
 
 	connection connection
-	site       site         // for which the TLS layer verified the certificate, if that is who did
+	hosts      hostPair     // for which the TLS layer verified the certificate, if that is who did
 	used       atomic.Int64 // Unix seconds, see outcomes.client
 	seen       seen         // see Sightings
 
@@ -185,7 +185,7 @@ func (id *Identifier) decide(
 	}
 	client.basis, client.decided = basis, now
 	if pool == nil {
-		client.site = site{conn.ServerName, host} // the TLS layer verified the certificate for it
+		client.hosts = hostPair{conn.ServerName, host} // the TLS layer verified the certificate for them
 	}
 	id.outcomes.admitted(sent, key, client)
 	return client, nil
