@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
@@ -28,16 +27,12 @@ func (h *Handler) noteHandshake(failed site.Handshake) {
 	if !due {
 		return
 	}
-	level := zapcore.WarnLevel
-	if refusal.Reason == string(identity.NoCertificate) {
-		level = zapcore.InfoLevel // any port scanner causes it
-	}
 	message := "clients are being refused in the TLS handshake, where they learn no reason"
 	if avoidable {
 		message += ": for an answer, set client_auth { mode request } " +
 			"and write `trust_pool file clients-ca.pem` into elasticsearch_jwt"
 	}
-	h.logger.Log(level, message+" (this is logged once a minute)",
+	h.logger.Log(levelOf(identity.Reason(refusal.Reason)), message+" (this is logged once a minute)",
 		zap.String("reason", refusal.Reason),
 		zap.String("advice", refusal.Detail),
 		zap.Int("times", times),

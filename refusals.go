@@ -163,9 +163,7 @@ func certificateOf(r *http.Request) *x509.Certificate {
 }
 
 // logRefusal logs a refusal, because often only the operator can do something about it. It does so once a minute for
-// each message, reason and advice. That a client has no certificate is no more than worth a note, because any port
-// scanner causes it. That there is no key is an error: nobody gets in. All others in that minute are logged for who
-// looks for them, at the level DEBUG.
+// each message, reason and advice. The others in that minute are logged at the level DEBUG.
 func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, message string, more ...zap.Field) {
 	times, due := h.warnings.Due(message+": "+refusal.Error(), time.Now())
 	level := levelOf(identity.Reason(refusal.Reason))
@@ -191,6 +189,8 @@ func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, message string, 
 	line.Write(append(fields, more...)...)
 }
 
+// levelOf returns the level at which a refusal is logged. That a client has no certificate is no more than a note,
+// because any port scanner causes it. That there is no key is an error, because nobody gets in.
 func levelOf(reason identity.Reason) zapcore.Level {
 	switch reason {
 	case identity.NoCertificate:
