@@ -60,11 +60,11 @@ func (h *Handler) sizeOf(admitted *admission) int {
 // admission says that a request was let in, and as whom. The handler makes it, and the transport sends the request
 // with the headers that follow from it, whatever stands between the two.
 type admission struct {
-	decision
-	handler *Handler         // that let the request in
-	client  *identity.Client // nil if the client has no certificate, but its own credentials
-	own     *credentials     // the client's own, if it has no certificate; nil if it has one
-	over    atomic.Bool      // the handler has returned, or another one has refused the request
+	decision                  // whose token is nil if the client has its own credentials
+	handler  *Handler         // that let the request in
+	client   *identity.Client // nil if the client has no certificate, but its own credentials
+	own      *credentials     // the client's own, if it has no certificate; nil if it has one
+	over     atomic.Bool      // the handler has returned, or another one has refused the request
 
 	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.

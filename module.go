@@ -2,8 +2,8 @@
 // a signed JWT (RFC 7519) into their requests to Elasticsearch or OpenSearch.
 //
 // The handler elasticsearch_jwt decides who a client is; the transport elasticsearch_jwt sends
-// only what the handler has let in, with the token; the handler elasticsearch_jwks
-// publishes the keys to verify it with; the app elasticsearch_jwt owns the keys.
+// only what the handler has let in, with the token; the handler elasticsearch_jwks publishes
+// the keys to verify it with; the app elasticsearch_jwt owns the keys.
 package esjwt
 
 import (

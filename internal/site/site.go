@@ -85,8 +85,8 @@ type Server struct {
 	warned  map[string]bool
 }
 
-// Asks reports whether the server asks a client for a certificate that names a host in the TLS handshake. known is
-// false if that cannot be told.
+// Asks reports whether the server asks for a certificate in a TLS handshake in which the client names this host. known
+// is false if that cannot be told.
 func (s *Server) Asks(serverName string) (asks, known bool) {
 	if s.policies == nil {
 		return false, false
