@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 )
 
 // lookOnce looks at the routes of the whole configuration when the first of the plugin's modules in it is being
@@ -22,6 +23,7 @@ func (a *App) lookOnce(ctx caddy.Context) error {
 	a.looking.Do(func() {
 		seen := routes.Look(http, ownModules)
 		a.wrong = a.report(seen.Findings())
+		a.warnOfSilentSites(http, seen)
 		if seen.Complete {
 			a.warnOfUse(seen)
 		}
@@ -52,6 +54,28 @@ func (a *App) report(findings []*routes.Finding) error {
 		a.logger.Warn(f.Message, fields...)
 	}
 	return nil
+}
+
+// warnOfSilentSites warns of sites that ask no client for a certificate, and have a handler that requires one.
+func (a *App) warnOfSilentSites(http *caddyhttp.App, seen *routes.Map) {
+	hosts := make(map[string]map[string]bool) // by server
+	for _, h := range seen.Handlers {
+		if h.Module.(*Handler).Certificate == certificateOptional {
+			continue
+		}
+		for server, its := range h.Hosts {
+			if hosts[server] == nil {
+				hosts[server] = make(map[string]bool)
+			}
+			maps.Copy(hosts[server], its)
+		}
+	}
+	for _, server := range slices.Sorted(maps.Keys(hosts)) {
+		if silent := site.Silent(http.Servers[server], slices.Sorted(maps.Keys(hosts[server]))); len(silent) > 0 {
+			a.logger.Warn("sites ask clients for no certificate, so that their elasticsearch_jwt refuses everybody: "+
+				"write `tls { client_auth { mode request } }` into them, one setting a line", zap.Strings("sites", silent))
+		}
+	}
 }
 
 // warnOfUse warns of key sets that nothing uses, or whose keys are not published.

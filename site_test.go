@@ -15,6 +15,7 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 		nobodyVerifies = "no site of this server verifies certificates"
 		anyAuthority   = "client_auth has no trust_pool"
 		strangers      = "client_auth verifies and has no trust_pool"
+		siteSilent     = "sites ask clients for no certificate"
 		noJWKS         = "every site of this server insists on a client certificate"
 
 		head   = "{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n}\n"
@@ -51,20 +52,38 @@ func TestASiteThatCannotWorkIsWarnedOfWhenItIsLoaded(t *testing.T) {
 		"the JWKS on a site of its own": {
 			one(insisting+plain) + at("https://jwks.example.com:{{port}}", withoutTLS+jwks), "",
 		},
-		"another site asks, and it may be that one": {
-			one(withoutTLS+plain) + at("https://other.example.com:{{port}}", verifying+plain), "",
+		"another site asks": {
+			one(withoutTLS+plain) + at("https://other.example.com:{{port}}", verifying+plain), siteSilent,
+		},
+		"another site asks, and a certificate is optional": {
+			one(withoutTLS+handle+"certificate optional\n}\n"+proxy) +
+				at("https://other.example.com:{{port}}", verifying+plain), "",
+		},
+		"another site asks, and the handler is for every host": {
+			head + at(":{{port}}", withoutTLS+plain) + at("https://other.example.com:{{port}}", verifying+plain), "",
+		},
+		"another site asks, in whose handshake a client may come here": {
+			strings.Replace(head, "auto_https", "servers {\nstrict_sni_host insecure_off\n}\nauto_https", 1) +
+				at("{{site}}", withoutTLS+plain) + at("https://other.example.com:{{port}}", verifying+plain), "",
+		},
+		"a wildcard asks, and a site of its own does not": {
+			head + at("https://*.example.com:{{port}}", verifying+plain) + at("{{site}}", withoutTLS+plain), siteSilent,
+		},
+		"a wildcard does not ask, and a site of its own does": {
+			head + at("https://*.example.com:{{port}}", withoutTLS+plain) + at("{{site}}", verifying+plain), "",
 		},
 		"a site that is a wildcard": {
 			head + at("https://*.example.com:{{port}}", verifying+jwks+plain), "",
 		},
 		"a site that is shielded from a wildcard that verifies": {
-			head + at("https://*.example.com:{{port}}", verifying+"respond hello\n") + at("{{site}}", withoutTLS+plain), "",
+			head + at("https://*.example.com:{{port}}", verifying+"respond hello\n") + at("{{site}}", withoutTLS+plain),
+			siteSilent,
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newSceneOf(t, tt.caddyfile)
-			for _, warning := range []string{nobodyAsks, nobodyVerifies, anyAuthority, strangers, noJWKS} {
+			for _, warning := range []string{nobodyAsks, siteSilent, nobodyVerifies, anyAuthority, strangers, noJWKS} {
 				require.Equal(t, warning == tt.warning, strings.Contains(s.logs.String(), warning), warning)
 			}
 		})

@@ -52,7 +52,8 @@ type Handler struct {
 	Door
 	Module    any // the *esjwt.Handler
 	Proxies   []*Proxy
-	OwnErrors bool // a subroute around it has error routes
+	OwnErrors bool                       // a subroute around it has error routes
+	Hosts     map[string]map[string]bool // whose requests reach it, by server; "" stands for every host
 
 	// Strangers is true if a handler behind it is neither one of Caddy's own nor one of the plugin's. It could send
 	// the request by itself.

@@ -329,6 +329,7 @@ func (w *walker) door(module any, door Door, in states, at place) states {
 		}
 		return nil
 	}
+	h.addHosts(at)
 	var after state
 	for before, state := range in {
 		if before == nil {
@@ -340,6 +341,22 @@ func (w *walker) door(module any, door Door, in states, at place) states {
 	}
 	after.changes = nil
 	return states{h: after}
+}
+
+// addHosts adds the hosts of a place that requests come by to the handler.
+func (h *Handler) addHosts(at place) {
+	if h.Hosts == nil {
+		h.Hosts = make(map[string]map[string]bool)
+	}
+	if h.Hosts[at.server] == nil {
+		h.Hosts[at.server] = make(map[string]bool)
+	}
+	for _, host := range at.hosts {
+		h.Hosts[at.server][host] = true
+	}
+	if len(at.hosts) == 0 {
+		h.Hosts[at.server][""] = true
+	}
 }
 
 // changesBehind are changes of headers that are made behind a handler.
