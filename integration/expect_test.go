@@ -49,9 +49,9 @@ func answersTo(t *testing.T, node, request string) (statuses []int) {
 	defer conn.Close()
 	_, err = fmt.Fprint(conn, request)
 	require.NoError(t, err)
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(3*time.Second)))
 	reader := bufio.NewReader(conn)
-	for {
+	for patience := time.Minute; ; patience = 3 * time.Second {
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
 		response, err := http.ReadResponse(reader, nil)
 		if err != nil {
 			return statuses // nothing more comes

@@ -115,7 +115,7 @@ func askTwice(t *testing.T, node string, size int) (status int, again error) {
 		if _, err := fmt.Fprintf(conn, "GET /_cluster/health HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, more); err != nil {
 			return 0, err
 		}
-		require.NoError(t, conn.SetReadDeadline(time.Now().Add(5*time.Second)))
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
 		response, err := http.ReadResponse(answers, nil)
 		if err != nil {
 			return 0, err
