@@ -50,7 +50,7 @@ func (h *Handler) withoutCertificate(r *http.Request, refusal *Refusal) *Refusal
 	case asks:
 		return refuseNoneSent()
 	default:
-		return refuseNotAsked(h.TrustPoolRaw != nil)
+		return refuseNotAsked(h.identifier.VerifiesItself())
 	}
 }
 

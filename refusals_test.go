@@ -2,6 +2,7 @@ package esjwt_test
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -149,6 +150,7 @@ func TestWhoSendsNoCertificateIsToldWhetherTheSiteAsksForOne(t *testing.T) {
 		other      = "https://other.example.com:{{port}} {\n"
 		head       = "{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n}\n"
 	)
+	authority := base64.StdEncoding.EncodeToString(newAuthority(t, "clients authority").cert.Raw)
 	for _, tt := range []struct{ name, caddyfile, url, advice string }{
 		{
 			"the site asks", "{{site}} {\n" + asking + own + "}\n" + other + silent + own + "}\n", "https://" + site,
@@ -158,6 +160,12 @@ func TestWhoSendsNoCertificateIsToldWhetherTheSiteAsksForOne(t *testing.T) {
 		{
 			"another site asks", "{{site}} {\n" + silent + own + "}\n" + other + asking + own + "}\n", "https://" + site,
 			"since this site asks for none: set client_auth { mode request }",
+		},
+		{
+			"another site asks, and the authorities are in the configuration",
+			"{{site}} {\n" + silent + directives + "trust_pool inline {\ntrust_der " + authority + "\n}\n}\nrespond hello\n}\n" +
+				other + asking + own + "}\n",
+			"https://" + site, "since this site asks for none: set client_auth { mode request }",
 		},
 		{
 			"no site asks, and nobody verifies", "{{site}} {\n" + silent + none + "}\n", "https://" + site,

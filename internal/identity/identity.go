@@ -85,6 +85,9 @@ func New(p *Profile, files *Files, pool Authorities, size int) (*Identifier, err
 // NoteIn has the Identifier note whom it identifies. It must be called before Identify.
 func (id *Identifier) NoteIn(s *Sightings) { id.sightings = s }
 
+// VerifiesItself reports whether certificates are verified against authorities of the handler's own.
+func (id *Identifier) VerifiesItself() bool { return id.pool != nil }
+
 // Issuer returns the iss of the tokens.
 func (id *Identifier) Issuer() string { return id.profile.issuer }
 
