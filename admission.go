@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 )
 
 // announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the access
@@ -65,6 +66,7 @@ type admission struct {
 	client   *identity.Client // nil if the client has no certificate, but its own credentials
 	own      *credentials     // the client's own, if it has no certificate; nil if it has one
 	over     atomic.Bool      // the handler has returned, or another one has refused the request
+	attempts retry.Attempts   // at sending it to nodes
 
 	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.

@@ -7,17 +7,22 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/quic-go/quic-go/http3"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // TestAClientsFaultIsNoFailureOfANode: reverse_proxy counted it as one, so that with fail_duration a single request of
 // anybody who is let in took the node away from all others for that time.
 func TestAClientsFaultIsNoFailureOfANode(t *testing.T) {
-	s := newSceneOf(t, behindTheHandler("request_body {\nmax_size 1MB\n}",
-		"fail_duration 1m\nlb_retries 3\nheader_up X-Path {http.request.uri.path}"), "{{settings}}", "")
+	s := newSceneOf(t, withHTTP3(behindTheHandler("request_body {\nmax_size 1MB\n}",
+		"fail_duration 1m\nlb_retries 3\nheader_up X-Path {http.request.uri.path}")), "{{settings}}", "")
 	mallory := s.clients.client("mallory")
 	requireServed := func() {
 		t.Helper()
@@ -66,6 +71,68 @@ func TestAClientsFaultIsNoFailureOfANode(t *testing.T) {
 		require.Error(t, err)
 		requireServed()
 	})
+	t.Run("a method of HTTP/2 that is none", func(t *testing.T) {
+		require.Equal(t, "400", s.get2(mallory, "GET /"))
+		requireServed()
+	})
+	t.Run("a body of HTTP/3 that is shorter than announced", func(t *testing.T) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+s.address+"/", strings.NewReader("hello"))
+		require.NoError(t, err)
+		req.Host, req.ContentLength = site, 100
+		a, err := s.do(s.http3Client(mallory), req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusBadRequest, a.StatusCode, a.body)
+		requireServed()
+	})
+}
+
+// withHTTP3 is a site that speaks it, too.
+func withHTTP3(caddyfile string) string {
+	return strings.Replace(caddyfile, "auto_https", "servers {\nprotocols h1 h2 h3\n}\nauto_https", 1)
+}
+
+// http3Client is httpClient over HTTP/3. Requests must be for the proxy's address.
+func (p *proxy) http3Client(cert tls.Certificate) *http.Client {
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{
+		RootCAs: p.server.pool(), ServerName: site, GetClientCertificate: present([]tls.Certificate{cert}),
+	}}
+	p.t.Cleanup(func() { _ = transport.Close() })
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+}
+
+// get2 sends a request for / over HTTP/2 with a method that need not be one, and returns the status of the answer.
+func (p *proxy) get2(cert tls.Certificate, method string) (status string) {
+	p.t.Helper()
+	conn, err := tls.Dial("tcp", p.address, &tls.Config{
+		RootCAs: p.server.pool(), ServerName: site, Certificates: []tls.Certificate{cert}, NextProtos: []string{http2.NextProtoTLS},
+	})
+	require.NoError(p.t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, http2.ClientPreface)
+	require.NoError(p.t, err)
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	require.NoError(p.t, framer.WriteSettings())
+	var fields bytes.Buffer
+	encoder := hpack.NewEncoder(&fields)
+	for _, field := range []hpack.HeaderField{
+		{Name: ":method", Value: method},
+		{Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: site},
+		{Name: ":path", Value: "/"},
+	} {
+		require.NoError(p.t, encoder.WriteField(field))
+	}
+	require.NoError(p.t, framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: 1, BlockFragment: fields.Bytes(), EndHeaders: true, EndStream: true,
+	}))
+	for {
+		frame, err := framer.ReadFrame()
+		require.NoError(p.t, err)
+		if headers, ok := frame.(*http2.MetaHeadersFrame); ok {
+			return headers.PseudoValue("status")
+		}
+	}
 }
 
 // failing is a body that breaks off.
@@ -96,4 +163,58 @@ func TestAFailureOfANodeIsNoFaultOfTheClient(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusBadGateway, a.StatusCode, a.body)
 	require.Equal(t, http.StatusServiceUnavailable, s.get(s.httpClient(s.clients.client("alice")), "/").StatusCode)
+}
+
+// TestABodyThatANodeHasReadGoesToNoOtherNode: reverse_proxy would send the next node what is left of it, which can be
+// nothing, as if it were all, and count that node's failure too.
+func TestABodyThatANodeHasReadGoesToNoOtherNode(t *testing.T) {
+	const query = `{"query":{"match_none":{}}}`
+	dying := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, len(query)))
+		panic(http.ErrAbortHandler)
+	}))
+	defer dying.Close()
+	for name, c := range map[string]struct {
+		settings string
+		length   int // of the body
+		announce bool
+		status   int
+	}{
+		"a short one":                   {"", len(query), true, http.StatusBadGateway},
+		"a short one in chunks":         {"", len(query), false, http.StatusBadGateway},
+		"a long one":                    {"", 2 << 20, true, http.StatusBadGateway},
+		"a long one in chunks":          {"", 2 << 20, false, http.StatusBadGateway},
+		"one that Caddy keeps":          {"request_buffers 1MiB", len(query), true, http.StatusOK},
+		"chunks that Caddy keeps":       {"request_buffers 1MiB", len(query), false, http.StatusOK},
+		"one of which Caddy keeps some": {"request_buffers 8", len(query), true, http.StatusBadGateway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			caddyfile := behindTheHandler("", "lb_policy first\nlb_retries 1\nfail_duration 1m\n"+c.settings)
+			s := newSceneOf(t, strings.Replace(caddyfile, "{{upstream}}", dying.Listener.Addr().String()+" {{upstream}}", 1),
+				"{{settings}}", "")
+			var whole []string
+			s.upstream.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if body, err := io.ReadAll(r.Body); err == nil {
+					whole = append(whole, string(body))
+				}
+			})
+			body := query + strings.Repeat(" ", c.length-len(query))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+site+"/_search",
+				strings.NewReader(body))
+			require.NoError(t, err)
+			if !c.announce {
+				req.ContentLength = -1
+			}
+			a, err := s.do(s.httpClient(s.clients.client("alice")), req)
+			require.NoError(t, err)
+			require.Equal(t, c.status, a.StatusCode, a.body)
+			if c.status == http.StatusOK {
+				require.Equal(t, []string{body}, whole)
+				return
+			}
+			require.Contains(t, a.body, "send the request again")
+			require.Empty(t, whole)
+			require.Equal(t, http.StatusOK, s.get(s.httpClient(s.clients.client("bob")), "/").StatusCode, "the other node stays")
+		})
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
@@ -93,7 +94,7 @@ func activeHealthChecks(ctx caddy.Context) *reverseproxy.ActiveHealthChecks {
 func (t *Transport) checkHealth(req *http.Request) (*http.Response, error) {
 	node, _ := reverseproxy.GetDialInfo(req.Context())
 	if t.checks.principal == "" {
-		res, err := t.nodes.Send(req, node.Address, "")
+		res, err := t.nodes.Send(req, node.Address, "", new(retry.Attempts))
 		if err == nil && res.StatusCode == http.StatusUnauthorized && req.Header["Authorization"] == nil {
 			t.warnOfNobody(node.Address)
 		}
@@ -107,7 +108,7 @@ func (t *Transport) checkHealth(req *http.Request) (*http.Response, error) {
 	ours.Header = maps.Clone(req.Header)
 	admitted := &admission{decision: decision{token: signed}, handler: as.handler, client: as.client}
 	with := credential{admitted, t.setHealthHeaders(ours.Header, as, signed)}
-	res, err := t.nodes.Send(&ours, node.Address, signed.kid)
+	res, err := t.nodes.Send(&ours, node.Address, signed.kid, new(retry.Attempts))
 	if err != nil {
 		t.checks.last.Store(node.Address, http.StatusServiceUnavailable)
 		return nil, explained(err, node.Address, &ours)

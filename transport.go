@@ -61,8 +61,10 @@ func setSharedSecret(h http.Header, secret string) (size int) {
 //     client's own ES-Client-Authentication either.
 //   - It never sends a node more headers than it reads (see max_header_size of elasticsearch_jwt), also if
 //     header_up has added some. It answers such a request with 431.
-//   - It answers a request with 400 whose body cannot be read to its end, or which has a header that cannot be
-//     sent. For Caddy's own transport these are failures of the node, which fail_duration counts.
+//   - It answers a request with 400 whose body cannot be read to its end, or which has a header or a method that
+//     cannot be sent. For Caddy's own transport these are failures of the node, which fail_duration counts.
+//   - It sends a node the whole body of a request. What another node has left of it, which can be nothing, Caddy's
+//     own transport sends as if it were all. This one answers with 502, unless request_buffers has kept the body.
 //   - It speaks HTTP/1.1, unless versions says otherwise. Over HTTP/2, OpenSearch reads only a few KB of
 //     headers, fewer than it reads over HTTP/1.1, and Elasticsearch does not speak it.
 //   - It keeps 512 idle connections to each node, unless keepalive_idle_conns_per_host says otherwise.
@@ -149,13 +151,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return refuseToSend(req, admitted), nil
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
-	res, err := t.nodes.Send(out, node.Address, admitted.kid())
+	res, err := t.nodes.Send(out, node.Address, admitted.kid(), &admitted.attempts)
 	switch {
 	case err != nil && isHeaderListTooLarge(err):
 		return refuseToSend(req, admitted), nil
 	case err != nil:
-		if status := statusOfClientFault(err); status != 0 {
-			return eserror.Response(req, status, eserror.IllegalArgument, err.Error()), nil
+		if status, kind := otherFault(err); status != 0 {
+			return eserror.Response(req, status, kind, err.Error()), nil
 		}
 		return nil, explained(err, node.Address, out)
 	case isRefusal(res.StatusCode):
@@ -171,17 +173,21 @@ func refuseToSend(req *http.Request, admitted *admission) *http.Response {
 	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refusal.Error())
 }
 
-// statusOfClientFault returns the status for a request that could not be sent for a fault of the client's, or 0 if it
-// was none.
-func statusOfClientFault(err error) int {
-	body, ok := errors.AsType[*retry.BodyError](err)
-	if !ok && !errors.Is(err, retry.ErrHeader) {
-		return 0
+// otherFault returns the status and the kind of error for a request that could not be sent, if that is no fault of the
+// node's. Otherwise the status is 0.
+func otherFault(err error) (status int, kind string) {
+	limit, ofHandler := errors.AsType[caddyhttp.HandlerError](err)
+	_, ofBody := errors.AsType[*retry.BodyError](err)
+	switch {
+	case errors.Is(err, retry.ErrBodyGone):
+		return http.StatusBadGateway, eserror.NodeDisconnected
+	case ofBody && ofHandler && limit.StatusCode != 0:
+		return limit.StatusCode, eserror.IllegalArgument // such as that of request_body
+	case ofBody, errors.Is(err, retry.ErrHeader), errors.Is(err, retry.ErrMethod):
+		return http.StatusBadRequest, eserror.IllegalArgument
+	default:
+		return 0, ""
 	}
-	if limit, ok := errors.AsType[caddyhttp.HandlerError](err); ok && body != nil && limit.StatusCode != 0 {
-		return limit.StatusCode // such as that of request_body
-	}
-	return http.StatusBadRequest
 }
 
 // deliver returns the request to send, and the size of its headers: without any identity header, whoever put it there,

@@ -13,9 +13,10 @@ import (
 
 // The types of errors, as Elasticsearch names them.
 const (
-	TooLongHeader   = "too_long_http_header_exception"
-	Security        = "security_exception"
-	IllegalArgument = "illegal_argument_exception"
+	TooLongHeader    = "too_long_http_header_exception"
+	Security         = "security_exception"
+	IllegalArgument  = "illegal_argument_exception"
+	NodeDisconnected = "node_disconnected_exception"
 )
 
 // Body returns the JSON of an error.

@@ -44,19 +44,20 @@ func New(next http.RoundTripper, retried func()) *Transport {
 
 // Send sends a request to a node, and once more if the node may have refused it for not knowing the key of
 // its token. node is the node's address, and kid the ID of the key; it is empty if the request has no token
-// whose key the node must fetch. Send changes req, which must be the caller's own copy. If the request could not be
-// sent for a fault of the client's, the error is [ErrHeader] or a [BodyError].
-func (t *Transport) Send(req *http.Request, node, kid string) (*http.Response, error) {
+// whose key the node must fetch. attempts are those at the same request, at other nodes too. Send changes req, which must
+// be the caller's own copy. If it is no fault of the node's that the request could not be sent, the error is [ErrHeader],
+// [ErrMethod], [ErrBodyGone] or a [BodyError].
+func (t *Transport) Send(req *http.Request, node, kid string, attempts *Attempts) (*http.Response, error) {
 	key := nodeKey{node, kid}
 	// An upgrade is not sent twice: nobody knows what the node has begun.
 	if kid == "" || req.Header["Upgrade"] != nil || !t.nodes.mayNotKnow(key) {
-		return t.roundTrip(req, node)
+		return t.roundTrip(req, node, attempts)
 	}
 
 	again := *req
 	again.Header = req.Header.Clone()
 	kept := keepBody(req)
-	res, err := t.roundTrip(req, node)
+	res, err := t.roundTrip(req, node, attempts)
 	if err != nil {
 		return nil, err
 	}
@@ -71,21 +72,21 @@ func (t *Transport) Send(req *http.Request, node, kid string) (*http.Response, e
 	}
 	again.Body = body
 	t.retried()
-	if res, err = t.roundTrip(&again, node); err != nil {
+	if res, err = t.roundTrip(&again, node, new(Attempts)); err != nil {
 		return nil, err
 	}
 	t.nodes.answered(key, res.StatusCode, time.Now())
 	return res, nil
 }
 
-func (t *Transport) roundTrip(req *http.Request, node string) (*http.Response, error) {
-	body := watchBody(req)
+func (t *Transport) roundTrip(req *http.Request, node string, attempts *Attempts) (*http.Response, error) {
+	body := watchBody(req, attempts)
 	res, err := t.next.RoundTrip(req)
 	if err == nil {
 		return res, nil
 	}
-	if fault := clientFault(body, err); fault != nil {
-		return nil, fault
+	if other := otherFault(body, err); other != nil {
+		return nil, other
 	}
 	if req.Context().Err() == nil {
 		t.nodes.forget(node) // it may be restarting, and then it knows no key

@@ -71,7 +71,7 @@ func TestTheSecondAttemptWaits(t *testing.T) {
 				defer cancel()
 				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://es1:9200/", nil)
 				require.NoError(t, err)
-				res, err := transport.Send(req, "es1:9200", "kid")
+				res, err := transport.Send(req, "es1:9200", "kid", new(Attempts))
 				require.Equal(t, c.want, asked)
 				require.Equal(t, len(c.want)-1, retries)
 				if len(c.want) == 1 {
@@ -120,7 +120,7 @@ func TestWhatCannotBeSentTwiceIsSentOnce(t *testing.T) {
 				if c.upgrade {
 					req.Header.Set("Upgrade", "websocket")
 				}
-				res, err := New(node, func() {}).Send(req, "es1:9200", c.kid)
+				res, err := New(node, func() {}).Send(req, "es1:9200", c.kid, new(Attempts))
 				require.NoError(t, err)
 				require.NoError(t, res.Body.Close())
 				require.Len(t, bodies, c.want)
@@ -148,7 +148,7 @@ func TestANodeThatCannotBeReachedLearnsItsKeysAnew(t *testing.T) {
 		send := func() (int, error) {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://es1:9200/", nil)
 			require.NoError(t, err)
-			res, err := transport.Send(req, "es1:9200", "kid")
+			res, err := transport.Send(req, "es1:9200", "kid", new(Attempts))
 			if err != nil {
 				return 0, err
 			}
@@ -178,6 +178,7 @@ func TestAClientsFaultSaysNothingOfTheNode(t *testing.T) {
 	}{
 		"a body that breaks off":   {iotest.ErrReader(broken), nil, true, http.StatusUnauthorized},
 		"a header that is none":    {strings.NewReader(""), errors.New(`net/http: invalid header field value for "X"`), true, http.StatusUnauthorized},
+		"a method that is none":    {strings.NewReader(""), errors.New(`net/http: invalid method "GET /"`), true, http.StatusUnauthorized},
 		"a node that breaks off":   {strings.NewReader("{}"), io.ErrUnexpectedEOF, false, http.StatusOK},
 		"a node, and no body read": {nil, io.ErrUnexpectedEOF, false, http.StatusOK},
 	} {
@@ -199,7 +200,7 @@ func TestAClientsFaultSaysNothingOfTheNode(t *testing.T) {
 				send := func(body io.Reader) (int, error) {
 					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/", body)
 					require.NoError(t, err)
-					res, err := transport.Send(req, "es1:9200", "kid")
+					res, err := transport.Send(req, "es1:9200", "kid", new(Attempts))
 					if err != nil {
 						return 0, err
 					}
@@ -211,13 +212,74 @@ func TestAClientsFaultSaysNothingOfTheNode(t *testing.T) {
 
 				_, err = send(c.body)
 				_, ofBody := errors.AsType[*BodyError](err)
-				require.Equal(t, c.fault, ofBody || errors.Is(err, ErrHeader), "%v", err)
+				require.Equal(t, c.fault, ofBody || errors.Is(err, ErrHeader) || errors.Is(err, ErrMethod), "%v", err)
 				require.Equal(t, ofBody, errors.Is(err, broken))
 
 				status, err = send(nil)
 				require.NoError(t, err)
 				require.Equal(t, c.status, status)
 			})
+		})
+	}
+}
+
+// TestABodyIsSentWholeOrNotAtAll: less than a client has announced is no body, and neither is what an attempt has left
+// for the next one.
+func TestABodyIsSentWholeOrNotAtAll(t *testing.T) {
+	const body = "0123456789"
+	for name, c := range map[string]struct {
+		length int64
+		reads  []int64 // how much of the body each attempt reads before its node fails; the last one reads all
+		kept   bool    // whether each attempt has the body anew
+		want   error
+	}{
+		"all of it":                      {10, []int64{11}, false, nil},
+		"all of an unknown length":       {-1, []int64{11}, false, nil},
+		"less than announced":            {11, []int64{12}, false, io.ErrUnexpectedEOF},
+		"after a node that read nothing": {10, []int64{0, 11}, false, nil},
+		"after one that read all":        {10, []int64{11, 11}, false, ErrBodyGone},
+		"after one that read some":       {10, []int64{3, 11}, false, ErrBodyGone},
+		"of an unknown length, nothing":  {-1, []int64{0, 11}, false, nil},
+		"of an unknown length, all":      {-1, []int64{11, 11}, false, ErrBodyGone},
+		"of an unknown length, some":     {-1, []int64{3, 11}, false, ErrBodyGone},
+		"after some, if it is kept":      {10, []int64{3, 11}, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var reads int64
+			var got string
+			failed := errors.New("the node failed")
+			transport := New(roundTripper(func(r *http.Request) (*http.Response, error) {
+				read, err := io.ReadAll(io.LimitReader(r.Body, reads))
+				if err != nil {
+					return nil, err
+				}
+				if got = string(read); reads <= c.length || c.length < 0 && reads <= int64(len(body)) {
+					return nil, failed
+				}
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+			}), func() {})
+			var attempts Attempts
+			var err error
+			left := strings.NewReader(body)
+			for i := range c.reads {
+				reads = c.reads[i]
+				if c.kept {
+					left.Reset(body)
+				}
+				req, e := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://es1:9200/", io.NopCloser(left))
+				require.NoError(t, e)
+				req.ContentLength = c.length
+				var res *http.Response
+				if res, err = transport.Send(req, "es1:9200", "kid", &attempts); err == nil {
+					require.NoError(t, res.Body.Close())
+				}
+			}
+			if c.want != nil {
+				require.ErrorIs(t, err, c.want)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, body, got)
 		})
 	}
 }
