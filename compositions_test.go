@@ -142,6 +142,23 @@ var compositions = map[string]composition{
 		site: "@a vars elasticsearch_jwt.client alice\nroute {\nvars elasticsearch_jwt.client alice\ninvoke @a to\n" +
 			"{{jwt}}\ninvoke to\n}",
 	},
+	"vars behind the handler, with its own name": {
+		site: "route {\n{{jwt}}\nvars elasticsearch_jwt.client alice\n{{to}}\n}",
+	},
+	"a map that makes the handler's own name": {
+		site:    "route {\n{{jwt}}\nmap {path} {http.vars.elasticsearch_jwt.client} {\ndefault bob\n}\n{{to}}\n}",
+		reaches: []string{"alice /", "alice /a/x", "alice /b/x"},
+	},
+	"templates that include another path": { // in a request of Caddy's own, which has no certificate
+		site: "route {\n{{jwt}}\nhandle /a/* {\ntemplates {\nbetween [[ ]]\n}\nheader Content-Type text/html\n" +
+			"respond `included: [[httpInclude \"/b/x\"]]`\n}\n{{to}}\n}",
+		reaches: []string{"alice /", "alice /b/x"},
+	},
+	"templates around the handler": {
+		site: "handle /a/* {\ntemplates {\nbetween [[ ]]\n}\nheader Content-Type text/html\n" +
+			"respond `included: [[httpInclude \"/b/x\"]]`\n}\nhandle {\n{{jwt}}\n{{to}}\n}",
+		reaches: []string{"alice /", "alice /b/x"},
+	},
 	"try_files, rewrites and their like": {
 		site:    "root * /nonexistent\nuri strip_suffix /x\nrewrite /b /a\n{{jwt}}\n{{to}}",
 		reaches: []string{"alice /", "alice /a/x", "alice /b/x"},
