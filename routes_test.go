@@ -176,6 +176,17 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\n}",
 			[]string{"es.example.com [es1:9200] fail_duration without max_fails takes a node out after a single failure"},
 		},
+		"passive health checks that a slow client fails": {
+			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\nunhealthy_latency 5s\n}",
+			[]string{"es.example.com [es1:9200] unhealthy_latency counts the time in which a client sends its body"},
+		},
+		"passive health checks that a wrong request fails": {
+			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\nunhealthy_status 503 4xx\n}",
+			[]string{"es.example.com [es1:9200] unhealthy_status with a status of 4xx counts answers that any client can cause"},
+		},
+		"passive health checks of the node's own errors": {
+			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\nunhealthy_status 5xx 503\n}", nil,
+		},
 		"passive health checks that need many": {
 			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\n}", nil,
 		},

@@ -247,12 +247,43 @@ func (f *findings) ofTransport(p *Proxy) {
 			"and a node may close the connection over a request that it cannot read, so that any client can do that to "+
 			"all others: write max_fails 10 or more, or use active health checks (health_uri)")
 	}
+	if p.countsSlowClients() {
+		f.add(false, p.sites, p.upstreams, "unhealthy_latency counts the time in which a client sends its body, so that any "+
+			"client can take a node out for all others: leave it out, and use active health checks (health_uri)")
+	}
+	if p.countsClientErrors() {
+		f.add(false, p.sites, p.upstreams, "unhealthy_status with a status of 4xx counts answers that any client can cause, "+
+			"so that it can take a node out for all others: leave those out, or use active health checks (health_uri)")
+	}
+}
+
+// passive returns the passive health checks, or nil if none take a node out.
+func (p *Proxy) passive() *reverseproxy.PassiveHealthChecks {
+	checks := p.module.HealthChecks
+	if checks == nil || checks.Passive == nil || checks.Passive.FailDuration <= 0 {
+		return nil
+	}
+	return checks.Passive
 }
 
 // countsOneFailure reports whether a single failure is enough for the passive health checks to take a node out.
 func (p *Proxy) countsOneFailure() bool {
-	checks := p.module.HealthChecks
-	return checks != nil && checks.Passive != nil && checks.Passive.FailDuration > 0 && checks.Passive.MaxFails <= 1
+	checks := p.passive()
+	return checks != nil && checks.MaxFails <= 1
+}
+
+// countsSlowClients reports whether it is a failure of the node if a request takes long.
+func (p *Proxy) countsSlowClients() bool {
+	checks := p.passive()
+	return checks != nil && checks.UnhealthyLatency > 0
+}
+
+// countsClientErrors reports whether it is a failure of the node to answer that a request is wrong.
+func (p *Proxy) countsClientErrors() bool {
+	checks := p.passive()
+	return checks != nil && slices.ContainsFunc(checks.UnhealthyStatus, func(status int) bool {
+		return status == 4 || status/100 == 4 // 4xx, or one of them
+	})
 }
 
 func (f *findings) ofPlainHTTP(p *Proxy) {
