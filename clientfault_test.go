@@ -218,3 +218,31 @@ func TestABodyThatANodeHasReadGoesToNoOtherNode(t *testing.T) {
 		})
 	}
 }
+
+// TestANodeThatAnswersEarlyLeavesNoHalfABody for the next one, while the body is still on its way to the first.
+func TestANodeThatAnswersEarlyLeavesNoHalfABody(t *testing.T) {
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer busy.Close()
+	caddyfile := behindTheHandler("", "lb_policy round_robin\nlb_retries 1\n"+
+		"lb_retry_match {\nmethod POST\nexpression {rp.status_code} == 503\n}")
+	s := newSceneOf(t, strings.Replace(caddyfile, "{{upstream}}", busy.Listener.Addr().String()+" {{upstream}}", 1),
+		"{{settings}}", "")
+	const size = 2 << 20
+	s.upstream.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if n, err := io.Copy(io.Discard, r.Body); err == nil && n != size {
+			t.Errorf("%d bytes went to the second node as if they were all", n)
+		}
+	})
+	alice := s.httpClient(s.clients.client("alice"))
+	for _, announced := range []int64{size, -1, size, -1} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+site+"/_bulk",
+			bytes.NewReader(make([]byte, size)))
+		require.NoError(t, err)
+		req.ContentLength = announced
+		a, err := s.do(alice, req)
+		require.NoError(t, err)
+		require.Contains(t, []int{http.StatusOK, http.StatusBadGateway}, a.StatusCode, a.body)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 )
@@ -50,70 +51,79 @@ func otherFault(body *clientBody, err error) error {
 	return nil
 }
 
-// Attempts are the attempts at sending one request, which have one body. The zero value is ready to use.
-type Attempts struct {
-	read atomic.Bool // one of them has read of the body
+// Attempts are the attempts at sending one request, of which only one may read the body. The zero value is ready to use.
+type Attempts struct{ body *sharedBody }
+
+// sharedBody is the body of a request, for all attempts that reverse_proxy makes with it. It belongs to the first one that
+// reads: reverse_proxy sends the next node what that one has left, which can be nothing, as if it were all. The first one
+// may still be reading then, if its node has answered early.
+type sharedBody struct {
+	io.ReadCloser
+	reader atomic.Pointer[clientBody] // whose it is; nil if nobody has read
 }
 
-// clientBody is the body of a request, which remembers that it could not be read.
+// clientBody is the body of a request in one attempt, which remembers that it could not be read.
 type clientBody struct {
-	io.ReadCloser
-	attempts *Attempts
-	again    bool  // an earlier attempt has read of it
-	left     int64 // how much of it is left to be read; negative if that is not known
-	closed   atomic.Bool
-	fault    atomic.Pointer[error]
+	of     *sharedBody
+	left   int64 // how much of it is left to be read; negative if that is not known
+	closed atomic.Bool
+	fault  atomic.Pointer[error]
 }
 
 // watchBody has a request remember whether its body can be read. It returns nil if the request has none.
-func watchBody(req *http.Request, attempts *Attempts) *clientBody {
+func (a *Attempts) watchBody(req *http.Request) *clientBody {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
-	body := &clientBody{ReadCloser: req.Body, attempts: attempts, again: attempts.read.Load(), left: req.ContentLength}
+	if a.body == nil || !isSame(a.body.ReadCloser, req.Body) { // else request_buffers has made a new one
+		a.body = &sharedBody{ReadCloser: req.Body}
+	}
+	body := &clientBody{of: a.body, left: req.ContentLength}
 	req.Body = body
 	return body
 }
 
-// Read implements [io.Reader]. reverse_proxy sends what an earlier attempt has left of a body, or nothing, as if it were
-// all, unless it has kept the body (request_buffers) and so knows its length.
+// isSame reports whether two bodies are one.
+func isSame(a, b io.ReadCloser) bool { return reflect.ValueOf(a).Comparable() && a == b }
+
+// isGone reports whether the body belongs to another attempt.
+func (b *clientBody) isGone() bool {
+	if b == nil {
+		return false
+	}
+	reader := b.of.reader.Load()
+	return reader != nil && reader != b
+}
+
+// Read implements [io.Reader].
 func (b *clientBody) Read(p []byte) (int, error) {
-	if b.again && b.left < 0 {
+	if b.of.reader.CompareAndSwap(nil, b); b.isGone() {
 		b.failed(ErrBodyGone)
 		return 0, ErrBodyGone
 	}
-	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.attempts.read.Store(true)
-	}
-	if b.left >= 0 {
-		b.left -= int64(n)
-	}
-	switch {
-	case err == io.EOF && b.left <= 0:
-		return n, io.EOF
-	case err == io.EOF: // over HTTP/3 the server does not say so
+	n, err := b.of.Read(p)
+	if err == io.EOF && b.left > int64(n) { // over HTTP/3 the server does not say so
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		b.failed(err)
+	b.left -= int64(n)
+	if err != nil && err != io.EOF {
+		b.failed(&BodyError{err})
 	}
 	return n, err
 }
 
-// failed remembers an error of the body.
-func (b *clientBody) failed(err error) {
-	var fault error = &BodyError{err}
-	if b.again {
-		fault = ErrBodyGone
-	}
+// failed remembers why the body could not be read.
+func (b *clientBody) failed(fault error) {
 	if !b.closed.Load() { // net/http closes it when the node fails
 		b.fault.CompareAndSwap(nil, &fault)
 	}
 }
 
-// Close implements [io.Closer].
+// Close implements [io.Closer]. A body of which nothing was read is left for the next attempt.
 func (b *clientBody) Close() error {
 	b.closed.Store(true)
-	return b.ReadCloser.Close()
+	if b.of.reader.Load() != b {
+		return nil
+	}
+	return b.of.Close()
 }

@@ -48,21 +48,25 @@ func New(next http.RoundTripper, retried func()) *Transport {
 // be the caller's own copy. If it is no fault of the node's that the request could not be sent, the error is [ErrHeader],
 // [ErrMethod], [ErrBodyGone] or a [BodyError].
 func (t *Transport) Send(req *http.Request, node, kid string, attempts *Attempts) (*http.Response, error) {
+	body := attempts.watchBody(req)
+	if body.isGone() {
+		return nil, ErrBodyGone
+	}
 	key := nodeKey{node, kid}
 	// An upgrade is not sent twice: nobody knows what the node has begun.
 	if kid == "" || req.Header["Upgrade"] != nil || !t.nodes.mayNotKnow(key) {
-		return t.roundTrip(req, node, attempts)
+		return t.roundTrip(req, node, body)
 	}
 
 	again := *req
 	again.Header = req.Header.Clone()
 	kept := keepBody(req)
-	res, err := t.roundTrip(req, node, attempts)
+	res, err := t.roundTrip(req, node, body)
 	if err != nil {
 		return nil, err
 	}
-	body, whole := kept.whole()
-	if !t.nodes.answered(key, res.StatusCode, time.Now()) || !whole {
+	whole, ok := kept.whole()
+	if !t.nodes.answered(key, res.StatusCode, time.Now()) || !ok {
 		return res, nil
 	}
 	_, _ = io.CopyN(io.Discard, res.Body, maxBody) // so that the connection can be used again
@@ -70,17 +74,17 @@ func (t *Transport) Send(req *http.Request, node, kid string, attempts *Attempts
 	if err := pause(req.Context(), pauseTime); err != nil {
 		return nil, err
 	}
-	again.Body = body
+	again.Body = whole
 	t.retried()
-	if res, err = t.roundTrip(&again, node, new(Attempts)); err != nil {
+	if res, err = t.roundTrip(&again, node, nil); err != nil {
 		return nil, err
 	}
 	t.nodes.answered(key, res.StatusCode, time.Now())
 	return res, nil
 }
 
-func (t *Transport) roundTrip(req *http.Request, node string, attempts *Attempts) (*http.Response, error) {
-	body := watchBody(req, attempts)
+// roundTrip sends a request. body is that of the client, or nil.
+func (t *Transport) roundTrip(req *http.Request, node string, body *clientBody) (*http.Response, error) {
 	res, err := t.next.RoundTrip(req)
 	if err == nil {
 		return res, nil

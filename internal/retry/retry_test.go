@@ -264,7 +264,7 @@ func TestABodyIsSentWholeOrNotAtAll(t *testing.T) {
 			for i := range c.reads {
 				reads = c.reads[i]
 				if c.kept {
-					left.Reset(body)
+					left = strings.NewReader(body)
 				}
 				req, e := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://es1:9200/", io.NopCloser(left))
 				require.NoError(t, e)
@@ -280,6 +280,40 @@ func TestABodyIsSentWholeOrNotAtAll(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, body, got)
+		})
+	}
+}
+
+// TestABodyIsReadByOneAttemptAlone: the first one may still be sending it when its node has answered.
+func TestABodyIsReadByOneAttemptAlone(t *testing.T) {
+	for name, first := range map[string]bool{"the first": true, "the second": false} {
+		t.Run(name, func(t *testing.T) {
+			var bodies []io.Reader
+			transport := New(roundTripper(func(r *http.Request) (*http.Response, error) {
+				bodies = append(bodies, r.Body)
+				return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody}, nil
+			}), func() {})
+			var attempts Attempts
+			body := io.NopCloser(strings.NewReader("0123456789"))
+			for range 2 {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://es1:9200/", body)
+				require.NoError(t, err)
+				res, err := transport.Send(req, "es1:9200", "kid", &attempts)
+				require.NoError(t, err)
+				require.NoError(t, res.Body.Close())
+			}
+			require.Len(t, bodies, 2)
+			one, other := bodies[0], bodies[1]
+			if !first {
+				one, other = other, one
+			}
+			_, err := one.Read(make([]byte, 1))
+			require.NoError(t, err)
+			_, err = other.Read(make([]byte, 1))
+			require.ErrorIs(t, err, ErrBodyGone)
+			rest, err := io.ReadAll(one)
+			require.NoError(t, err)
+			require.Equal(t, "123456789", string(rest))
 		})
 	}
 }
