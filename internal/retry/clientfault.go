@@ -101,7 +101,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.failed(ErrBodyGone)
 		return 0, ErrBodyGone
 	}
-	n, err := b.of.Read(p)
+	n, err := b.of.ReadCloser.Read(p)
 	if err == io.EOF && b.left > int64(n) { // over HTTP/3 the server does not say so
 		err = io.ErrUnexpectedEOF
 	}
