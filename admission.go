@@ -65,6 +65,7 @@ type admission struct {
 	handler  *Handler         // that let the request in
 	client   *identity.Client // nil if the client has no certificate, but its own credentials
 	own      *credentials     // the client's own, if it has no certificate; nil if it has one
+	upgrade  bool             // the client asks for a WebSocket, and the handler watches over it
 	over     atomic.Bool      // the handler has returned, or another one has refused the request
 	attempts retry.Attempts   // at sending it to nodes
 

@@ -19,20 +19,20 @@ import (
 // credentials could run as the proxy.
 func (h *Handler) serveOwnCredentials(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	own, ok := ownCredentials(r.Header)
-	size := h.rewriter.strip(r).size
+	found := h.rewriter.strip(r)
 	if !ok {
 		return h.serveError(w, r, refuseNoCredentials())
 	}
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.serveError(w, r, refuseCredentialAPI())
 	}
-	if err := h.fits(size+own.size(), r); err != nil {
+	if err := h.fits(found.size+own.size(), r); err != nil {
 		return h.serveError(w, r, err)
 	}
 	if h.app.signed(own.token68) {
 		return h.serveError(w, r, refuseReplayedToken())
 	}
-	admitted := &admission{handler: h, own: &own}
+	admitted := &admission{handler: h, own: &own, upgrade: found.upgrade || r.Method == http.MethodConnect}
 	defer h.takeBack(r.Header, admitted)
 	h.announce(r, admitted)
 	metrics.ownCredentials.Inc()

@@ -247,6 +247,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	admitted := &admission{
 		decision: decision{certificate: r.TLS.PeerCertificates[0], token: t}, handler: h, client: client,
+		upgrade: found.upgrade || r.Method == http.MethodConnect,
 	}
 	if err := h.fits(found.size+h.sizeOf(admitted), r); err != nil {
 		return h.serveError(w, r, err)
@@ -257,7 +258,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if found.authorization {
 		h.noteReplaced(r, client)
 	}
-	if found.upgrade || r.Method == http.MethodConnect {
+	if admitted.upgrade {
 		return h.serveUpgraded(w, r, next, admitted)
 	}
 	return next.ServeHTTP(w, r)

@@ -193,6 +193,17 @@ func dropConnection(h http.Header) (upgrade bool) {
 	return true
 }
 
+// dropUpgrade removes the headers of an upgrade, but for one to a WebSocket if the client has asked for that. Nobody
+// watches over a tunnel that header_up asks for, and in one for h2c the client could send requests past the handler.
+func dropUpgrade(h http.Header, asked bool) {
+	protocols := h["Upgrade"]
+	if protocols == nil || asked && len(protocols) == 1 && strings.EqualFold(protocols[0], "websocket") {
+		return
+	}
+	delete(h, "Connection")
+	delete(h, "Upgrade")
+}
+
 // set sets the headers that tell a node who the client is, and returns their size. Each has exactly one value, in a
 // slice of its own, because other handlers edit values in place.
 //

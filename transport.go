@@ -207,6 +207,7 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 	if sent {
 		return req, headersize.Sent(req, size) // net/http may still be reading these headers
 	}
+	dropUpgrade(req.Header, admitted.upgrade)
 	if secret != nil || admitted.own != nil && admitted.own.clientAuth != "" || !h.rewriter.onlyAuthorization() {
 		own := *req
 		own.Header = maps.Clone(req.Header)

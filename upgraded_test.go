@@ -73,6 +73,24 @@ func (ws *webSocket) isOpen() bool {
 	return err == nil && line == "hello\n"
 }
 
+// TestOnlyAClientAsksForAWebSocket, and nobody for another tunnel: the handler watches over those that clients ask for.
+func TestOnlyAClientAsksForAWebSocket(t *testing.T) {
+	for _, protocol := range []string{"websocket", "h2c"} {
+		site := behindTheHandler("", "header_up Connection Upgrade\nheader_up Upgrade "+protocol)
+		s := newSceneOf(t, site, "{{settings}}", "certificate optional")
+		for _, certificates := range [][]tls.Certificate{{s.clients.client("alice")}, nil} {
+			a := s.get(s.httpClient(certificates...), "/", "Authorization", "Basic YTpi")
+			require.Equal(t, http.StatusOK, a.StatusCode, a.body)
+			r := s.upstream.last(t)
+			require.NotContains(t, r.Header, "Upgrade")
+			require.NotContains(t, r.Header, "Connection")
+		}
+	}
+	s := newSceneOf(t, behindTheHandler("", ""), "{{settings}}", "",
+		"{{upstream}}", strings.TrimPrefix(newEcho(t).URL, "http://"))
+	require.True(t, s.upgrade(s.clients.client("alice")).isOpen())
+}
+
 // TestAWebSocketEndsWhenItsClientIsNoLongerLetIn: denied, expired, or of a configuration that ended. The
 // node asks an open connection for no token again.
 func TestAWebSocketEndsWhenItsClientIsNoLongerLetIn(t *testing.T) {
