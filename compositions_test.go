@@ -149,6 +149,9 @@ var compositions = map[string]composition{
 		site:    "route {\n{{jwt}}\nmap {path} {http.vars.elasticsearch_jwt.client} {\ndefault bob\n}\n{{to}}\n}",
 		reaches: []string{"alice /", "alice /a/x", "alice /b/x"},
 	},
+	"a method that makes a tunnel of each request": {
+		site: "route {\n{{jwt}}\nmethod CONNECT\n{{to}}\n}",
+	},
 	"templates that include another path": { // in a request of Caddy's own, which has no certificate
 		site: "route {\n{{jwt}}\nhandle /a/* {\ntemplates {\nbetween [[ ]]\n}\nheader Content-Type text/html\n" +
 			"respond `included: [[httpInclude \"/b/x\"]]`\n}\n{{to}}\n}",

@@ -146,15 +146,20 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	default:
 		return t.refuse(req), nil
 	}
+	if req.Method == http.MethodConnect {
+		// net/http would send its body as it is, without a length, and the node take it for the next requests.
+		return refuseToSend(req, admitted, refuseNoPath()), nil
+	}
+	limit := admitted.handler.MaxHeaderSize
 	out, size := t.deliver(req, admitted)
-	if size > admitted.handler.MaxHeaderSize {
-		return refuseToSend(req, admitted), nil
+	if size > limit {
+		return refuseToSend(req, admitted, refuseTooLarge(limit)), nil
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
 	res, err := t.nodes.Send(out, node.Address, admitted.kid(), &admitted.attempts)
 	switch {
 	case err != nil && isHeaderListTooLarge(err):
-		return refuseToSend(req, admitted), nil
+		return refuseToSend(req, admitted, refuseTooLarge(limit)), nil
 	case err != nil:
 		if status, kind := otherFault(err); status != 0 {
 			return eserror.Response(req, status, kind, err.Error()), nil
@@ -166,11 +171,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// refuseToSend answers a request that has more headers than a node reads.
-func refuseToSend(req *http.Request, admitted *admission) *http.Response {
-	refusal := refuseTooLarge(admitted.handler.MaxHeaderSize)
+// refuseToSend answers a request that no node must get.
+func refuseToSend(req *http.Request, admitted *admission, refusal *Refusal) *http.Response {
 	_ = admitted.handler.refused(req, refusal) // an error would be a failure of the node, for reverse_proxy
-	return eserror.Response(req, identity.TooLarge.Status(), eserror.TooLongHeader, refusal.Error())
+	reason := identity.Reason(refusal.Reason)
+	return eserror.Response(req, reason.Status(), kindOf(reason), refusal.Error())
 }
 
 // otherFault returns the status and the kind of error for a request that could not be sent, if that is no fault of the
