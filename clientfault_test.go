@@ -165,6 +165,41 @@ func TestAFailureOfANodeIsNoFaultOfTheClient(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, s.get(s.httpClient(s.clients.client("alice")), "/").StatusCode)
 }
 
+// TestANodeThatClosesAConnectionOverARequestStays, as OpenSearch does for a method that it does not know. One that accepts
+// no other connection has failed.
+func TestANodeThatClosesAConnectionOverARequestStays(t *testing.T) {
+	node := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == "FOO" {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	node.StartTLS()
+	t.Cleanup(node.Close)
+	caddyfile := strings.Replace(behindTheHandler("", "fail_duration 1m"), "transport elasticsearch_jwt",
+		"transport elasticsearch_jwt {\ntls_trust_pool file "+
+			writeFile(t, "node.pem", pemOf(node.Certificate().Raw))+"\ntls_server_name example.com\n}", 1)
+	s := newSceneOf(t, caddyfile, "{{settings}}", "", "{{upstream}}", node.URL)
+	ask := func(user, method string) answer {
+		req, err := http.NewRequestWithContext(t.Context(), method, "https://"+site, nil)
+		require.NoError(t, err)
+		a, err := s.do(s.httpClient(s.clients.client(user)), req)
+		require.NoError(t, err)
+		return a
+	}
+	require.Equal(t, http.StatusOK, ask("alice", http.MethodGet).StatusCode)
+	for range 3 {
+		a := ask("mallory", "FOO")
+		require.Equal(t, http.StatusBadGateway, a.StatusCode)
+		require.Contains(t, a.body, "the node has closed the connection without an answer")
+		require.Equal(t, http.StatusOK, ask("alice", http.MethodGet).StatusCode)
+	}
+	require.Equal(t, "FOO", s.loggedOnce("a node closes the connection over a request")["method"])
+
+	node.Close()
+	require.Equal(t, http.StatusBadGateway, ask("alice", http.MethodGet).StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable, ask("alice", http.MethodGet).StatusCode)
+}
+
 // TestABodyThatANodeHasReadGoesToNoOtherNode: reverse_proxy would send the next node what is left of it, which can be
 // nothing, as if it were all, and count that node's failure too.
 func TestABodyThatANodeHasReadGoesToNoOtherNode(t *testing.T) {

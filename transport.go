@@ -63,6 +63,8 @@ func setSharedSecret(h http.Header, secret string) (size int) {
 //     header_up has added some. It answers such a request with 431.
 //   - It answers a request with 400 whose body cannot be read to its end, or which has a header or a method that
 //     cannot be sent. For Caddy's own transport these are failures of the node, which fail_duration counts.
+//   - It answers a request with 502 by itself over which a node closes the connection, if the node accepts another
+//     one over TLS. For Caddy's own transport that is a failure of the node, too.
 //   - It sends a node the whole body of a request. What another node has left of it, which can be nothing, Caddy's
 //     own transport sends as if it were all. This one answers with 502, unless request_buffers has kept the body.
 //   - It speaks HTTP/1.1, unless versions says otherwise. Over HTTP/2, OpenSearch reads only a few KB of
@@ -163,6 +165,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err != nil:
 		if status, kind := otherFault(err); status != 0 {
 			return eserror.Response(req, status, kind, err.Error()), nil
+		}
+		if answer := t.answerForNode(req, node, err); answer != nil {
+			return answer, nil
 		}
 		return nil, explained(err, node.Address, out)
 	case isRefusal(res.StatusCode):

@@ -38,12 +38,17 @@ var noHTTP = []string{"malformed HTTP response", "readLoopPeekFail", "http: serv
 
 // brokenOff are the errors of a connection that the node has ended. net.ErrClosed is one of them: net/http closes a
 // connection when something comes before the request is sent, and if it is just sending it, that is the error.
-var brokenOff = []error{io.EOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed}
+var brokenOff = []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed}
+
+// Closed reports whether an error says that a node has closed the connection, or its side of it, without an answer.
+func Closed(err error) bool {
+	return slices.ContainsFunc(brokenOff, func(one error) bool { return errors.Is(err, one) })
+}
 
 // plainAdvice is about connections without TLS. A node that speaks TLS closes such a connection at once
 // (Elasticsearch), or answers with an alert.
 func plainAdvice(err error, node string) string {
-	if slices.ContainsFunc(brokenOff, func(one error) bool { return errors.Is(err, one) }) ||
+	if Closed(err) ||
 		slices.ContainsFunc(noHTTP, func(text string) bool { return strings.Contains(err.Error(), text) }) {
 		return "the node gave no answer of HTTP; if it speaks TLS, write `reverse_proxy https://" + node +
 			"`, with `tls_trust_pool` in its transport"
