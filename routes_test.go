@@ -182,10 +182,14 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 		},
 		"passive health checks that a wrong request fails": {
 			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\nunhealthy_status 503 4xx\n}",
-			[]string{"es.example.com [es1:9200] unhealthy_status with a status of 4xx counts answers that any client can cause"},
+			[]string{"es.example.com [es1:9200] unhealthy_status with 4xx, 5xx, 500 or 502 counts answers that any client can cause"},
+		},
+		"passive health checks that a 502 of the transport fails": {
+			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\nunhealthy_status 5xx\n}",
+			[]string{"es.example.com [es1:9200] unhealthy_status with 4xx, 5xx, 500 or 502 counts answers that any client can cause"},
 		},
 		"passive health checks of the node's own errors": {
-			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\nunhealthy_status 5xx 503\n}", nil,
+			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\nunhealthy_status 503 504\n}", nil,
 		},
 		"passive health checks that need many": {
 			"AUTH\nreverse_proxy https://es1:9200 {\nOURSfail_duration 30s\nmax_fails 10\n}", nil,

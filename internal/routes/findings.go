@@ -3,6 +3,7 @@ package routes
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -252,8 +253,9 @@ func (f *findings) ofTransport(p *Proxy) {
 			"client can take a node out for all others: leave it out, and use active health checks (health_uri)")
 	}
 	if p.countsClientErrors() {
-		f.add(false, p.sites, p.upstreams, "unhealthy_status with a status of 4xx counts answers that any client can cause, "+
-			"so that it can take a node out for all others: leave those out, or use active health checks (health_uri)")
+		f.add(false, p.sites, p.upstreams, "unhealthy_status with 4xx, 5xx, 500 or 502 counts answers that any client can "+
+			"cause, so that it can take a node out for all others: write unhealthy_status 503 504, "+
+			"or use active health checks (health_uri)")
 	}
 }
 
@@ -278,11 +280,17 @@ func (p *Proxy) countsSlowClients() bool {
 	return checks != nil && checks.UnhealthyLatency > 0
 }
 
-// countsClientErrors reports whether it is a failure of the node to answer that a request is wrong.
+// countsClientErrors reports whether it is a failure of the node to answer with a status that a wrong request can have:
+// 500 of a node, or 502 of the transport elasticsearch_jwt.
 func (p *Proxy) countsClientErrors() bool {
 	checks := p.passive()
 	return checks != nil && slices.ContainsFunc(checks.UnhealthyStatus, func(status int) bool {
-		return status == 4 || status/100 == 4 // 4xx, or one of them
+		switch status {
+		case 4, 5, http.StatusInternalServerError, http.StatusBadGateway: // 4 is 4xx
+			return true
+		default:
+			return status/100 == 4
+		}
 	})
 }
 
