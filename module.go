@@ -264,41 +264,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return next.ServeHTTP(w, r)
 }
 
-// hasPath reports whether a request is for a path, or is the OPTIONS of the whole server (RFC 9112 section
-// 3.2). net/http accepts two other forms. Caddy's matchers see no path in them, but a node does:
-//
-//	GET x:_search    the path is empty, and "_search" is sent on, which a node takes for /_search
-//	GET *            Elasticsearch takes this for its pattern of all indices
-//
-// A CONNECT asks for a tunnel, unless it opens a WebSocket. One that came over HTTP/3 can have a path and a body, which
-// net/http would send to the node as it is: a node takes it for the next requests.
-func hasPath(r *http.Request) bool {
-	if r.Method == http.MethodConnect && !opensWebSocket(r) {
-		return false
-	}
-	switch r.URL.Path {
-	case "": // as in https://es.example.com
-		return r.URL.Opaque == ""
-	case "*":
-		return r.Method == http.MethodOptions
-	default:
-		return true
-	}
-}
-
-// opensWebSocket reports whether a CONNECT opens a WebSocket over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). It must be one
-// for reverse_proxy too, which makes a GET of it.
-func opensWebSocket(r *http.Request) bool {
-	switch r.ProtoMajor {
-	case 2:
-		return r.Header.Get(":protocol") == "websocket"
-	case 3:
-		return r.Proto == "websocket"
-	default:
-		return false
-	}
-}
-
 // fits refuses a request whose headers a node would not read. size is that of the headers with ours.
 func (h *Handler) fits(size int, r *http.Request) error {
 	if headersize.Fits(size, r.Host, h.MaxHeaderSize) {

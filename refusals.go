@@ -22,8 +22,8 @@ type Refusal = identity.Refusal
 // in internal/identity/refusals.go.
 
 func refuseNoPath() *Refusal {
-	return identity.Refuse(identity.NoPath, "the request's target is not a path, or it asks for a tunnel with CONNECT: "+
-		"send it with a path that begins with a slash, and with another method")
+	return identity.Refuse(identity.NoPath, "the request's target is not a path, has a blank in it, or is for "+
+		"a tunnel (CONNECT): send it with a path that begins with a slash, with %%20 for a blank, and with another method")
 }
 
 func refuseNoCredentials() *Refusal {

@@ -42,6 +42,11 @@ func TestARequestIsForAPath(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, s.raw(s.clients.client("alice"), "CONNECT "+target+rest).StatusCode, target)
 		s.upstream.requireNone(t)
 	}
+	alice := s.httpClient(s.clients.client("alice")) // over HTTP/2, in which a target can have a blank
+	require.Equal(t, "no_path", s.get(alice, "/_search?q=a b").body)
+	s.upstream.requireNone(t)
+	require.Equal(t, http.StatusOK, s.get(alice, "/_search?q=a%20b+c").StatusCode)
+	s.upstream.last(t)
 	for _, line := range []string{"GET /", "GET https://" + site, "GET https://" + site + "/a", "GET //a", "OPTIONS /"} {
 		require.Equal(t, http.StatusOK, s.raw(s.clients.client("alice"), line+rest).StatusCode, line)
 		s.upstream.last(t)
