@@ -235,11 +235,15 @@ func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 		}
 	})
 	retrying := withTransport("\t\tlb_retries 1")
+	afterAnother := strings.NewReplacer("https://{{upstream}}", "https://127.0.0.1:1 https://{{upstream}}",
+		"lb_retries 1", "lb_retries 1\n\t\tlb_policy first\n\t\tfail_duration 1m")
+	const plainly = "to a node without TLS"
 	for name, caddyfile := range map[string]string{
-		"as it is":       retrying,
-		"with header_up": withTransport("\t\tlb_retries 1\n\t\theader_up X-More 1"),
+		"as it is":                       retrying,
+		"with header_up":                 withTransport("\t\tlb_retries 1\n\t\theader_up X-More 1"),
+		"after a node that is not there": afterAnother.Replace(retrying),
 		// Here reverse_proxy uses one request for all attempts.
-		"to a node without TLS": strings.NewReplacer("https://{{upstream}}", "{{plain}}", "tls_trust_pool file {{node-ca}}",
+		plainly: strings.NewReplacer("https://{{upstream}}", "{{plain}}", "tls_trust_pool file {{node-ca}}",
 			"").Replace(retrying),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,13 +255,17 @@ func TestNoLogHasAClientsOwnSharedSecret(t *testing.T) {
 	reverse_proxy`, 1), append(nodeOf(t, httptest.NewUnstartedServer(handler)), "{{settings}}", optional, "{{plain}}",
 				plain.Listener.Addr().String())...)
 			client := s.httpClient(tls.Certificate{})
-			for path, attempts := range map[string]int{"/": 1, "/truncated": 1, "/gone": 2} {
+			for path, status := range map[string]int{"/": http.StatusOK, "/truncated": http.StatusOK, "/gone": http.StatusBadGateway} {
 				a, err := s.try(client, path, "Authorization", "Bearer e30.e30.", "Es-Client-Authentication", secret)
-				for range attempts {
-					require.Equal(t, secret, <-received, path)
+				require.Equal(t, secret, <-received, path)
+				if path == "/truncated" {
+					continue
 				}
-				if path == "/gone" {
-					require.NoError(t, err)
+				require.NoError(t, err)
+				require.Equal(t, status, a.StatusCode, a.body)
+				require.NotContains(t, a.body, "of-the-client-itself")
+				if path == "/gone" && name == plainly {
+					require.Equal(t, secret, <-received, "the second attempt")
 					require.Equal(t, "error ", a.body)
 				}
 			}
