@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ func checkSeparator(separator string) error {
 	case len(separator) != 1 || separator[0] <= ' ' || separator[0] > '~' || isAlphanumeric(separator[0]):
 		return fmt.Errorf("%q: write one character of ASCII that is no letter, digit or blank, such as a semicolon",
 			separator)
-	case strings.Contains(`\.[]{}()*+?^$|`, separator):
+	case regexp.QuoteMeta(separator) != separator:
 		return fmt.Errorf("%q has a meaning in a regular expression, as which OpenSearch reads its roles_separator: "+
 			"use another, such as a semicolon", separator)
 	}

@@ -10,18 +10,17 @@ import (
 // logs, and do nothing else with it.
 const opaqueID = "X-Opaque-Id"
 
-// longestOpaqueID is how many bytes its value has at most. The header is for a short text from a finite set: each value
-// has lines of its own in the log of deprecations.
+// longestOpaqueID is how many bytes its value has at most. Elasticsearch takes any text, but repeats it in each answer,
+// and in each line of its logs about the request.
 const longestOpaqueID = 128
 
 // opaqueIDOf returns a principal as a text that a header can carry: what is not printable ASCII is percent-encoded, and
 // so are a percent sign, a tilde, and a blank at an end. A long one is cut, and ends with a tilde and a digest of the
 // whole. So different principals have different texts:
 //
-//	alice        alice
-//	Zoë          Zo%C3%AB
-//	100%         100%25
-//	spiffe://…   spiffe://…~0123456789abcdef
+//	Zoë           Zo%C3%AB
+//	100%          100%25
+//	spiffe://…    spiffe://…~0123456789abcdef
 func opaqueIDOf(principal string) string {
 	var s strings.Builder
 	for i := range len(principal) {

@@ -127,9 +127,9 @@ func warn(read table, file string, logger *zap.Logger) {
 	setting.WarnOfFileMode(file, logger)
 	for _, e := range read {
 		if e.scheme() == schemeBasic {
-			logger.Warn("the credential of a group is a user's password: "+
-				"every client of the group can set another password for that user through the proxy, and then go on "+
-				"without it; use an API key if the cluster has them", zap.String("group", e.group))
+			logger.Warn("the credential of a group is a user's password: with Elasticsearch, "+
+				"every client of the group can set another one for that user, and then go on without this proxy; "+
+				"use an API key if the cluster has them", zap.String("group", e.group))
 		}
 	}
 }

@@ -192,7 +192,9 @@ func FuzzOpaqueID(f *testing.F) {
 	defer cancel()
 	s := &static.Static{File: file}
 	require.NoError(f, s.Provision(ctx))
-	value := func(t *testing.T, principal string) string { return credentialOf(t, s, client(principal, "g")).Headers[0].Value }
+	value := func(t *testing.T, principal string) string {
+		return credentialOf(t, s, client(principal, "g")).Headers[0].Value
+	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		of, other := value(t, a), value(t, b)
 		require.Equal(t, a == b, of == other)
@@ -325,7 +327,7 @@ func TestSettingsThatAreWrongAreErrors(t *testing.T) {
 }
 
 func TestWhatIsDangerousIsAWarning(t *testing.T) {
-	const ofPassword, ofMode = "can set another password", "every account of this machine may read"
+	const ofPassword, ofMode = "can set another one for that user", "every account of this machine may read"
 	file := write(t, "a ApiKey x\nops "+basic+"\n")
 	require.NoError(t, os.Chmod(file, 0o644))
 	_, logs, err := provision(t, map[string]string{"file": file})
