@@ -2,12 +2,14 @@ package esjwt
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
@@ -41,7 +43,7 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 	// variables at this moment.
 	admitted.over.Store(true)
 	h.rewriter.takeBack(header)
-	if admitted.token == nil {
+	if admitted.credential == nil {
 		admitted.own.takeBack(header)
 	}
 	if h.secret != nil {
@@ -61,13 +63,16 @@ func (h *Handler) sizeOf(admitted *admission) int {
 // admission says that a request was let in, and as whom. The handler makes it, and the transport sends the request
 // with the headers that follow from it, whatever stands between the two.
 type admission struct {
-	decision                  // whose token is nil if the client has its own credentials
-	handler  *Handler         // that let the request in
-	client   *identity.Client // nil if the client has no certificate, but its own credentials
-	own      *credentials     // the client's own, if it has no certificate; nil if it has one
-	upgrade  bool             // the client asks for a WebSocket, and the handler watches over it
-	over     atomic.Bool      // the handler has returned, or another one has refused the request
-	attempts retry.Attempts   // at sending it to nodes
+	decision                     // whose credential is nil if the client has its own
+	handler  *Handler            // that let the request in
+	client   *identity.Client    // nil if the client has no certificate, but its own credentials
+	chain    []*x509.Certificate // that the client sent
+	notAfter int64               // when the client's certificate ends, in Unix seconds
+	renewed  bool                // the credential replaces one that a node has refused
+	own      *credentials        // the client's own, if it has no certificate; nil if it has one
+	upgrade  bool                // the client asks for a WebSocket, and the handler watches over it
+	over     atomic.Bool         // the handler has returned, or another one has refused the request
+	attempts retry.Attempts      // at sending it to nodes
 
 	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.
@@ -82,6 +87,11 @@ func admissionOf(ctx context.Context) *admission {
 		return nil
 	}
 	return a
+}
+
+// wants returns who wants a credential.
+func (a *admission) wants() *credential.Client {
+	return wants(a.client, a.chain, a.notAfter)
 }
 
 // String returns the client's name, which Caddy shows for a placeholder of the variable.

@@ -22,10 +22,13 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/proxyheaders" // each kind of credential is a Caddy module
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/static"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/signer"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -57,15 +60,16 @@ type App struct {
 	// must be positive. Default: 100000.
 	CacheSize int `json:"cache_size,omitempty"`
 
-	ctx      caddy.Context
-	logger   *zap.Logger
-	sets     map[string]*signingSet
-	stateIDs []string // in keySetStates
-	files    []*identity.Files
-	events   *caddyevents.App
-	metrics  keyset.Metrics
-	cancel   context.CancelFunc // ends what Start has begun
-	begun    chan struct{}      // closed by Start: all modules of the configuration are there
+	ctx           caddy.Context
+	logger        *zap.Logger
+	sets          map[string]*signingSet
+	stateIDs      []string // in keySetStates
+	credentialIDs []string // in credentialStates
+	files         []*identity.Files
+	events        *caddyevents.App
+	metrics       keyset.Metrics
+	cancel        context.CancelFunc // ends what Start has begun
+	begun         chan struct{}      // closed by Start: all modules of the configuration are there
 
 	servers site.Servers // that the handlers of the configuration are in
 	stopped atomic.Bool  // the configuration has ended
@@ -175,13 +179,13 @@ func (a *App) addKeySet(name string, source keys.Source) {
 // signingSet is a key set with the signer of its tokens.
 type signingSet struct {
 	*keyset.Set
-	signer *signer
+	signer *signer.Signer
 }
 
 // keySetState is the part of a key set that outlives a configuration: its keys, and the tokens that they signed.
 type keySetState struct {
 	*keyset.State
-	signer *signer
+	signer *signer.Signer
 }
 
 // keySetStates has the states of all configurations in this process, by keySetStateID. For a moment during a reload
@@ -196,7 +200,7 @@ func newKeySetState(cacheSize int) *keySetState {
 		}
 		observeSignature(alg, took, err)
 	}
-	return &keySetState{state, newSigner(cacheSize, state.Wait, observe)}
+	return &keySetState{state, signer.New(cacheSize, state, observe)}
 }
 
 // emit sends an event to the subscribers of Caddy's events app. The events are elasticsearch_jwt.key_created,
@@ -344,10 +348,10 @@ func (a *App) Start() error {
 	for _, w := range a.watched {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
-	a.lookAgain()
+	a.lookAgain(ctx)
 	a.metrics.Expose(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
-		ks.signer.slots.Resize(a.CacheSize)
+		ks.signer.Resize(a.CacheSize)
 		if !a.warnedOfUse {
 			ks.WarnOfUse(ks.Signs(), ks.Published())
 		}
@@ -380,7 +384,11 @@ func (a *App) Cleanup() error {
 	for _, files := range a.files {
 		errs = append(errs, files.Close())
 	}
-	a.stateIDs, a.files = nil, nil
+	for _, id := range a.credentialIDs {
+		_, err := credentialStates.Delete(id)
+		errs = append(errs, err)
+	}
+	a.stateIDs, a.credentialIDs, a.files = nil, nil, nil
 	return errors.Join(errs...)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/namedroute"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
@@ -81,7 +82,7 @@ func (a *App) unmarshalKeys(d *caddyfile.Dispenser) error {
 	if err := checkKeySetName(name); err != nil {
 		return d.WrapErr(err)
 	}
-	unmarshaled, err := setting.UnmarshalModule(d, keySources, source)
+	unmarshaled, err := setting.UnmarshalModule(d, "source", keySources, source)
 	if err != nil {
 		return fmt.Errorf("keys %s: %w", name, err)
 	}
@@ -171,6 +172,7 @@ func configuredKeySets(h httpcaddyfile.Helper) (map[string]json.RawMessage, erro
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens:
 //
 //	elasticsearch_jwt {
+//	    credential      <kind> …
 //	    issuer          <issuer>
 //	    audience        <audiences...>
 //	    keys            <set>
@@ -220,6 +222,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*setting.Lines, error) {
 	}
 	lines := setting.NewLines(d)
 	err := setting.ParseBlock(d, lines.Record(setting.Parsers{
+		"credential":       h.unmarshalCredential,
 		"issuer":           text(&h.Issuer),
 		"audience":         texts(&h.Audience),
 		"keys":             text(&h.Keys),
@@ -268,6 +271,9 @@ func (h *Handler) check() error {
 	if err := h.checkWords(); err != nil {
 		return err
 	}
+	if err := h.checkTokenSettings(); err != nil {
+		return err
+	}
 	settings := h.settings()
 	_, err := settings.Compile(setting.KeepPlaceholder)
 	return err
@@ -279,6 +285,31 @@ const (
 	trustPoolSources = "tls.ca_pool.source"
 )
 
+// unmarshalCredential parses the kind of credential, and its settings. A JWT has those of the handler itself.
+func (h *Handler) unmarshalCredential(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Errf("write `credential <kind> { … }`, where the kind is jwt or one of %s",
+			strings.Join(setting.ModuleNames(credentialKinds), ", "))
+	}
+	kind := d.Val()
+	if kind == jwtKind {
+		if d.NextArg() || d.NextBlock(d.Nesting()) {
+			return d.Errf("credential jwt takes no %q: its settings are those of elasticsearch_jwt", d.Val())
+		}
+		return nil
+	}
+	unmarshaled, err := setting.UnmarshalModule(d, "kind", credentialKinds, kind)
+	if err != nil {
+		return fmt.Errorf("credential: %w", err)
+	}
+	maker, ok := unmarshaled.(credential.Maker)
+	if !ok {
+		return d.Errf("%s is no kind of credential", kind)
+	}
+	h.CredentialRaw = caddyconfig.JSONModuleObject(maker, "kind", kind, nil)
+	return nil
+}
+
 func (h *Handler) unmarshalTrustPool(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
 		return d.Err("write `trust_pool file clients-ca.pem`, or another source of authorities")
@@ -287,7 +318,7 @@ func (h *Handler) unmarshalTrustPool(d *caddyfile.Dispenser) error {
 	if strings.ContainsAny(source, "./") && !slices.Contains(setting.ModuleNames(trustPoolSources), source) {
 		return d.Errf("trust_pool %s: a file is written as `trust_pool file %[1]s`", source)
 	}
-	unmarshaled, err := setting.UnmarshalModule(d, trustPoolSources, source)
+	unmarshaled, err := setting.UnmarshalModule(d, "source", trustPoolSources, source)
 	if err != nil {
 		return fmt.Errorf("trust_pool: %w", err)
 	}

@@ -19,8 +19,8 @@ import (
 // This file listens to the nodes: a node that refuses what the proxy has let in tells the client no reason, and nobody
 // but the operator can do something about it. The client gets the node's answer as it is.
 
-// credential is what a request went to a node with.
-type credential struct {
+// sent is what a request went to a node with.
+type sent struct {
 	*admission
 	secret bool // whether the shared secret was there too
 }
@@ -31,7 +31,7 @@ func isRefusal(status int) bool {
 }
 
 // listen counts and logs a node's refusal.
-func (t *Transport) listen(with credential, node string, res *http.Response) {
+func (t *Transport) listen(with sent, node string, res *http.Response) {
 	switch {
 	case with.client == nil:
 	case res.StatusCode == http.StatusUnauthorized:
@@ -86,7 +86,7 @@ type sentClaims struct {
 }
 
 // claims reads the claims of the client's tokens.
-func (c *credential) claims() (sent sentClaims) {
+func (c *sent) claims() (sent sentClaims) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(fmt.Appendf(nil, "{%s}", bytes.TrimSuffix(c.client.Claims.Members, []byte(","))), &members) != nil {
 		return sentClaims{}
@@ -100,9 +100,13 @@ func (c *credential) claims() (sent sentClaims) {
 }
 
 // warnOfUnauthorized warns of a 401, which most often means that the realm's settings are others than the handler's.
-func (c *credential) warnOfUnauthorized(node string) {
+func (c *sent) warnOfUnauthorized(node string) {
 	times, due := c.handler.warnings.Due("the cluster's 401", time.Now())
 	if !due {
+		return
+	}
+	if c.handler.cache != nil {
+		c.warnOfCredential(node, times)
 		return
 	}
 	sent, algorithm := c.claims(), c.handler.keys.algorithmOf(c.kid())
@@ -124,9 +128,26 @@ func (c *credential) warnOfUnauthorized(node string) {
 	)
 }
 
+// warnOfCredential warns of a 401 to a credential that is no token.
+func (c *sent) warnOfCredential(node string, times int) {
+	client := c.wants()
+	advice := "the node's own log has the reason"
+	if e, err := c.handler.cache.Maker().Explain(client); err == nil && len(e.Needs) > 0 {
+		advice = "see that the cluster has what this kind of credential needs: " + strings.Join(e.Needs, "; ")
+	}
+	c.handler.logger.Warn("a node refuses credentials of this proxy with 401 (this is logged once a minute)",
+		zap.String("node", node),
+		zap.String("kind", c.handler.credentialKind()),
+		zap.String("advice", advice),
+		zap.Int("times", times),
+		zap.String("user", c.client.Name()),
+		zap.String("credential_id", c.credential.ID),
+	)
+}
+
 // forbidden counts and logs a 403. It is often as it should be, so it is no warning, unless the token has no groups
 // that a role mapping could match.
-func (c *credential) forbidden(node string) {
+func (c *sent) forbidden(node string) {
 	metrics.clusterRefused.forbidden.Inc()
 	const mapping = "give the user a role, with a role mapping on realm.name and on a group or the username; " +
 		"GET /_security/_authenticate (OpenSearch: /_plugins/_security/authinfo) through Caddy shows what the node has"

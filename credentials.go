@@ -151,7 +151,7 @@ func (a *App) signed(credentials string) bool {
 func (a *App) issues(issuer string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.ContainsFunc(a.handlers, func(h *Handler) bool { return h.identifier.Issuer() == issuer })
+	return slices.ContainsFunc(a.handlers, func(h *Handler) bool { return issuer != "" && h.identifier.Issuer() == issuer })
 }
 
 // knownKey reports whether a token was signed by a key of any set of this process.

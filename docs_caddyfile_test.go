@@ -185,7 +185,7 @@ func (s documentedSetting) check(t *testing.T, with func(value string) error) {
 	t.Helper()
 	choices := settingChoices.FindStringSubmatch(s.text)
 	var known []string
-	if s.name != "trust_pool" && s.name != "keys" { // which name modules and sets
+	if !slices.Contains([]string{"trust_pool", "keys", "credential"}, s.name) { // which name modules and sets
 		known = allowed(with("nonsense"), with("1"))
 	}
 	require.Equal(t, known == nil, choices == nil, "the errors and the manual must both name the values: %v", known)
@@ -386,5 +386,6 @@ func defaultsThatAreSeen(t *testing.T) map[string]string {
 			seen["elasticsearch_jwt header"] = fmt.Sprintf("%s %q", name, strings.Replace(values[0], token, "{jwt}", 1))
 		}
 	}
+	seen["elasticsearch_jwt credential"] = explanations[0].Credential.Kind
 	return seen
 }

@@ -324,6 +324,7 @@ func TestTheManualHasEveryFieldOfTheLog(t *testing.T) {
 		}
 		return len(audit) > 0 && slices.Contains(access, "kid") && slices.Contains(access, "reason")
 	}, "the lines of both requests")
+	access = append(access, "credential_id") // which TestTheAccessLogHasTheCredential sees
 	document := readPage(t, "docs/metrics.md")
 	common := []string{"level", "ts", "logger", "msg"}
 	require.ElementsMatch(t, audit, append(common, document.part(t, "Caddy's log").fieldsOf("token signed")...))

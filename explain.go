@@ -18,14 +18,69 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/pemfile"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/textfile"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
 
+// Explanation says who a handler takes the holder of a certificate for, and what its requests go on with; or why it
+// refuses the certificate.
+type Explanation struct {
+	identity.Explanation
+
+	Credential *credential.Explanation `json:"credential,omitempty"`
+}
+
 // explain returns who the handler takes a client for, or why it refuses the client. sent has the client's
-// certificate and the intermediate certificates that it sends with it. explain signs nothing.
-func (h *Handler) explain(sent []*x509.Certificate, now time.Time) identity.Explanation {
+// certificate and the intermediate certificates that it sends with it. explain signs nothing, and asks no cluster.
+func (h *Handler) explain(sent []*x509.Certificate, now time.Time) Explanation {
+	e := Explanation{Explanation: h.identify(sent, now)}
+	if e.Reason != "" {
+		return e
+	}
+	if h.cache == nil {
+		e.Credential = h.explainToken()
+		return e
+	}
+	with, err := h.cache.Maker().Explain(&credential.Client{
+		Holder: new(token.Holder), Principal: e.Principal, Groups: e.Groups, Chain: sent, NotAfter: sent[0].NotAfter.Unix(),
+	})
+	if err != nil {
+		refusal := refuseNoCredential(credential.AsRefusal(err))
+		e.Reason, e.Advice = refusal.Reason, refusal.Detail
+		if cause := refusal.Unwrap(); cause != nil {
+			e.Cause = cause.Error()
+		}
+		return e
+	}
+	e.Credential = &with
+	return e
+}
+
+// explainToken says what a token needs of the realm.
+func (h *Handler) explainToken() *credential.Explanation {
+	e := &credential.Explanation{Kind: jwtKind}
+	for i := range h.rewriter.headers {
+		if header := &h.rewriter.headers[i]; header.HasToken() {
+			e.Sends = append(e.Sends, header.Name+": "+header.WithToken(token.Bearer+"…"))
+		}
+	}
+	e.Needs = []string{
+		"a JWT realm (a licence with it: Platinum, Enterprise or trial), or OpenSearch's jwt or openid authenticator",
+		"allowed_issuer: " + h.identifier.Issuer(),
+		"allowed_audiences: " + strings.Join(h.Audience, ", "),
+		"token_type: " + h.TokenType,
+		"claims.principal: " + h.PrincipalClaim,
+		"claims.groups: " + h.GroupsClaim,
+		"the keys " + h.Keys + ", as elasticsearch_jwks publishes them, or their shared secret",
+	}
+	return e
+}
+
+// identify returns who the handler takes a client for, whatever its requests go on with.
+func (h *Handler) identify(sent []*x509.Certificate, now time.Time) identity.Explanation {
 	var sites []identity.Site
 	for _, s := range h.server.SitesOf(h) {
 		at := identity.Site{Name: s.String(), Asks: s.Asks(), Verifies: s.Verifies()}
@@ -86,14 +141,14 @@ func encodeCertificates(certs []*x509.Certificate) []byte {
 }
 
 // explain asks every handler of the configuration about a certificate.
-func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]identity.Explanation, error) {
+func (a *App) explain(certs []*x509.Certificate, now time.Time) ([]Explanation, error) {
 	a.mu.Lock()
 	handlers := a.handlers
 	a.mu.Unlock()
 	if len(handlers) == 0 {
 		return nil, errNoHandler
 	}
-	explanations := make([]identity.Explanation, len(handlers))
+	explanations := make([]Explanation, len(handlers))
 	for i, h := range handlers {
 		explanations[i] = h.explain(certs, now)
 	}
@@ -130,7 +185,7 @@ running it, and needs no Caddy that runs.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			var explanations []identity.Explanation
+			var explanations []Explanation
 			if client.config != "" {
 				explanations, err = explainOffline(client.config, client.adapter, certs)
 			} else {
@@ -165,7 +220,7 @@ running it, and needs no Caddy that runs.`,
 
 // explainOffline explains a certificate with a configuration that does not run. It provisions the configuration, as
 // `caddy validate` does.
-func explainOffline(file, adapter string, certs []*x509.Certificate) ([]identity.Explanation, error) {
+func explainOffline(file, adapter string, certs []*x509.Certificate) ([]Explanation, error) {
 	config, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
 		return nil, fmt.Errorf("loading the configuration: %w", err)
@@ -192,12 +247,14 @@ func explainOffline(file, adapter string, certs []*x509.Certificate) ([]identity
 	return app.(*App).explain(certs, time.Now())
 }
 
-func printExplanations(w io.Writer, explanations []identity.Explanation) error {
+func printExplanations(w io.Writer, explanations []Explanation) error {
 	for i, e := range explanations {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s for %s\n", e.Issuer, strings.Join(e.Audience, ", "))
+		if e.Issuer != "" {
+			fmt.Fprintf(w, "%s for %s\n", e.Issuer, strings.Join(e.Audience, ", "))
+		}
 		fmt.Fprintf(w, "  trust      %s\n", e.Trust)
 		if e.Reason != "" {
 			fmt.Fprintf(w, "  refused    %s: %s\n", e.Reason, e.Advice)
@@ -207,7 +264,14 @@ func printExplanations(w io.Writer, explanations []identity.Explanation) error {
 			continue
 		}
 		fmt.Fprintf(w, "  principal  %q\n", e.Principal)
-		fmt.Fprintf(w, "  groups     %q\n\n", e.Groups)
+		fmt.Fprintf(w, "  groups     %q\n", e.Groups)
+		if e.Credential != nil {
+			printCredential(w, e.Credential)
+		}
+		if len(e.Claims) == 0 {
+			continue
+		}
+		fmt.Fprintln(w)
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "  CLAIM\tVALUE\tFROM")
 		for _, c := range e.Claims {
@@ -222,4 +286,16 @@ func printExplanations(w io.Writer, explanations []identity.Explanation) error {
 		}
 	}
 	return nil
+}
+
+func printCredential(w io.Writer, with *credential.Explanation) {
+	fmt.Fprintf(w, "  credential %s\n", with.Kind)
+	for _, list := range []struct {
+		name  string
+		lines []string
+	}{{"sends", with.Sends}, {"needs", with.Needs}, {"missing", with.Missing}} {
+		for _, line := range list.lines {
+			fmt.Fprintf(w, "  %-10s %s\n", list.name, line)
+		}
+	}
 }

@@ -20,6 +20,11 @@ type explained struct {
 
 	Groups []string
 	Claims []explainedClaim
+
+	Credential struct {
+		Kind                  string
+		Sends, Needs, Missing []string
+	}
 }
 
 type explainedClaim struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
@@ -87,11 +88,12 @@ func (c ClockedSet) Signs(client string, now time.Time) (kid string, expires tim
 // Token is a new client's token.
 func (c ClockedSet) Token(client string, now time.Time) (string, error) {
 	holder := &token.Holder{Claims: clientClaims(client), Lifetime: timing.DefaultLifetime}
-	signed, err := c.ks.signer.token(context.Background(), holder, now, time.Unix(1<<62, 0), func(*signedToken) {})
+	wants := &credential.Client{Holder: holder, NotAfter: 1 << 62}
+	signed, err := c.ks.signer.Get(context.Background(), wants, now, func(*credential.Credential) {})
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimPrefix(signed.authorization, token.Bearer), nil
+	return strings.TrimPrefix(signed.Authorization, token.Bearer), nil
 }
 
 func clientClaims(client string) token.Claims {

@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
@@ -100,22 +101,22 @@ func (t *Transport) checkHealth(req *http.Request) (*http.Response, error) {
 		}
 		return res, explained(err, node.Address, req)
 	}
-	as, signed, err := t.healthToken(req.Context())
+	as, with, err := t.healthCredential(req.Context())
 	if err != nil {
 		return t.skip(req, node.Address, err)
 	}
 	ours := *req
 	ours.Header = maps.Clone(req.Header)
-	admitted := &admission{decision: decision{token: signed}, handler: as.handler, client: as.client}
-	with := credential{admitted, t.setHealthHeaders(ours.Header, as, signed)}
-	res, err := t.nodes.Send(&ours, node.Address, signed.kid, new(retry.Attempts))
+	admitted := &admission{decision: decision{credential: with}, handler: as.handler, client: as.client}
+	asked := sent{admitted, t.setHealthHeaders(ours.Header, admitted)}
+	res, err := t.nodes.Send(&ours, node.Address, with.KeyID, new(retry.Attempts))
 	if err != nil {
 		t.checks.last.Store(node.Address, http.StatusServiceUnavailable)
 		return nil, explained(err, node.Address, &ours)
 	}
 	t.checks.last.Store(node.Address, res.StatusCode)
 	if isRefusal(res.StatusCode) {
-		t.listen(with, node.Address, res)
+		t.listen(asked, node.Address, res)
 	}
 	return res, nil
 }
@@ -134,15 +135,13 @@ func (t *Transport) warnOfNobody(node string) {
 
 // setHealthHeaders sets the headers of a health check, each with one value, and reports whether the shared secret is
 // among them.
-func (t *Transport) setHealthHeaders(h http.Header, as checker, signed *signedToken) (secret bool) {
-	for i, header := range as.handler.rewriter.headers {
-		value := as.client.Headers[i]
-		if header.HasToken() {
-			value = header.WithToken(signed.authorization)
-		}
-		delete(h, header.Name)
-		if value != "" {
-			h[header.Name] = []string{value}
+func (t *Transport) setHealthHeaders(h http.Header, as *admission) (secret bool) {
+	rw := as.handler.rewriter
+	rw.takeBack(h)
+	for i := range rw.count(as) {
+		// A header whose value depends on the certificate is left out.
+		if name, value := rw.header(i, as); value != "" {
+			h[name] = []string{value}
 		}
 	}
 	shared := t.secretFor(as.handler)
@@ -153,9 +152,9 @@ func (t *Transport) setHealthHeaders(h http.Header, as checker, signed *signedTo
 	return true
 }
 
-// healthToken returns the token of a health check. reverse_proxy sends the first ones while it is being provisioned,
+// healthCredential returns the credential of a health check. reverse_proxy sends the first ones while it is being provisioned,
 // when there are neither all handlers nor keys. It waits for them for half of the time that the check has.
-func (t *Transport) healthToken(ctx context.Context) (checker, *signedToken, error) {
+func (t *Transport) healthCredential(ctx context.Context) (checker, *credential.Credential, error) {
 	now := time.Now()
 	if end, ok := ctx.Deadline(); ok {
 		half, cancel := context.WithDeadline(ctx, now.Add(end.Sub(now)/2))
@@ -171,9 +170,9 @@ func (t *Transport) healthToken(ctx context.Context) (checker, *signedToken, err
 	if err != nil {
 		return checker{}, nil, err
 	}
-	// No certificate ends this token's life.
-	signed, err := as.handler.keys.signer.token(ctx, &as.client.Holder, now, now.Add(2*as.client.Lifetime), as.audit)
-	return as, signed, err
+	const never = 1 << 40 // no certificate ends its life
+	with, err := as.handler.kind.Get(ctx, wants(as.client, nil, never), now, as.audit)
+	return as, with, err
 }
 
 // newChecker finds out whose tokens health checks have: those of the handler in front of the transport.
@@ -209,20 +208,15 @@ func (h *Handler) checker(principal string) (checker, error) {
 
 // equals reports whether a node gets the same from two checkers.
 func (c checker) equals(other checker) bool {
-	return c.handler.keys == other.handler.keys && c.client.Lifetime == other.client.Lifetime &&
+	return c.handler.keys == other.handler.keys &&
+		bytes.Equal(c.handler.credentialSettings, other.handler.credentialSettings) && c.client.Lifetime == other.client.Lifetime &&
 		c.client.Same(other.client)
 }
 
-// audit logs a token that is signed for health checks.
-func (c checker) audit(t *signedToken) {
-	c.handler.audit.Info("token signed for health checks",
-		zap.String("user", c.client.Name()),
-		zap.String("issuer", c.handler.Issuer),
-		zap.String("keys", c.handler.Keys),
-		zap.String("kid", t.kid),
-		logfield.Time("not_before", time.Unix(t.window.NotBefore(), 0)),
-		logfield.Time("expires", time.Unix(t.window.Expires, 0)),
-	)
+// audit logs a credential that is made for health checks.
+func (c checker) audit(made *credential.Credential) {
+	c.handler.logMade("token signed for health checks", "credential made for health checks", c.client, made,
+		[]zap.Field{zap.String("user", c.client.Name())})
 }
 
 // skip answers a health check that cannot be sent for want of a token. It answers as the node did last, so that the

@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 )
@@ -83,7 +85,9 @@ func (a *App) warnOfUse(seen *routes.Map) {
 	a.warnedOfUse = true
 	signs := make(map[string]bool)
 	for _, h := range seen.Handlers {
-		signs[h.Keys] = true
+		if h.Keys != "" {
+			signs[h.Keys] = true
+		}
 	}
 	for name := range signs {
 		_, _ = a.keySet(name) // the default set may not be there yet; a handler says if another one is not
@@ -95,7 +99,7 @@ func (a *App) warnOfUse(seen *routes.Map) {
 
 // lookAgain is lookOnce for a configuration that is provisioned: it tells each handler what is behind it, and each
 // transport what is in front of it.
-func (a *App) lookAgain() {
+func (a *App) lookAgain(ctx context.Context) {
 	app, err := a.ctx.AppIfConfigured("http")
 	if err != nil {
 		return
@@ -109,6 +113,7 @@ func (a *App) lookAgain() {
 		handler := h.Module.(*Handler)
 		handler.delivered.Store(h.Delivered())
 		handler.ownErrors.Store(h.OwnErrors)
+		handler.beginCredentials(ctx, nodesBehind(h))
 	}
 	for _, p := range seen.Proxies {
 		if t, ok := p.Transport.(*Transport); ok {
@@ -117,6 +122,26 @@ func (a *App) lookAgain() {
 			}
 		}
 	}
+}
+
+// nodesBehind returns the nodes that a handler's requests go to, over the transport of the first reverse_proxy that has
+// one of this plugin. If their addresses are not known, it returns one node without an address, to be asked at another.
+func nodesBehind(h *routes.Handler) []cluster.Node {
+	var nodes []cluster.Node
+	for _, p := range h.Proxies {
+		t, ok := p.Transport.(*Transport)
+		if !ok {
+			continue
+		}
+		for _, address := range p.Nodes() {
+			nodes = append(nodes, cluster.NewNode(t.scheme()+"://"+address, &t.HTTPTransport))
+		}
+		if len(nodes) == 0 {
+			nodes = append(nodes, cluster.NewNode("", &t.HTTPTransport))
+		}
+		break
+	}
+	return nodes
 }
 
 // ownModules tells the plugin's modules from others.
@@ -146,8 +171,8 @@ var ownModules = routes.Modules{
 
 // door returns what the handler does to a request. The handler need not be provisioned.
 func (h *Handler) door() routes.Door {
-	door := routes.Door{Keys: h.Keys, Injects: slices.Sorted(maps.Keys(h.Headers))}
-	if door.Keys == "" {
+	door := routes.Door{Needs: h.needs(), Keys: h.Keys, Injects: slices.Sorted(maps.Keys(h.Headers))}
+	if door.Keys == "" && door.Needs.Credential == "" {
 		door.Keys = defaultKeySet
 	}
 	isInjected := func(name string) bool {

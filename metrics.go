@@ -9,6 +9,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
 
@@ -20,15 +21,18 @@ const metricsNamespace, metricsSubsystem = "caddy", "elasticsearch_jwt"
 var metrics = newCollectors()
 
 type collectors struct {
-	requests        *prometheus.CounterVec
-	handshakes      *prometheus.CounterVec
-	signatures      *prometheus.HistogramVec
-	failures        *prometheus.CounterVec // of signatures
-	jwksRequests    *prometheus.CounterVec
-	retries         prometheus.Counter
-	clusterRefusals *prometheus.CounterVec // refusals of the nodes
-	cachedClients   prometheus.Collector
-	sightings       identity.Sightings
+	requests   *prometheus.CounterVec
+	handshakes *prometheus.CounterVec
+	signatures *prometheus.HistogramVec
+	failures   *prometheus.CounterVec // of signatures
+
+	credentialFailures *prometheus.CounterVec
+	credentials        *prometheus.HistogramVec // that are no tokens
+	jwksRequests       *prometheus.CounterVec
+	retries            prometheus.Counter
+	clusterRefusals    *prometheus.CounterVec // refusals of the nodes
+	cachedClients      prometheus.Collector
+	sightings          identity.Sightings
 
 	// What is counted for each request is looked up once.
 	authenticated, ownCredentials prometheus.Counter
@@ -56,6 +60,15 @@ func newCollectors() *collectors {
 			Namespace: namespace, Subsystem: subsystem, Name: "signature_failures_total",
 			Help: "Signatures that failed, by algorithm.",
 		}, []string{"algorithm"}),
+		credentials: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "credential_duration_seconds",
+			Help:    "How long it took to make or renew a credential that is no JWT, by its kind.",
+			Buckets: []float64{100e-6, 1e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5, 10},
+		}, []string{"kind"}),
+		credentialFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "credential_failures_total",
+			Help: "Attempts to make or renew a credential that is no JWT which failed, by its kind.",
+		}, []string{"kind"}),
 		jwksRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "jwks_requests_total",
 			Help: "Requests for a JWKS by result: served, unavailable, method_not_allowed.",
@@ -72,7 +85,7 @@ func newCollectors() *collectors {
 		}, []string{"status"}),
 		cachedClients: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "cache_entries",
-			Help: "Clients whose tokens are remembered.",
+			Help: "Clients whose tokens or other credentials are remembered.",
 		}, countCachedClients),
 	}
 	c.authenticated = c.requests.WithLabelValues("authenticated", "")
@@ -94,7 +107,7 @@ func newCollectors() *collectors {
 // all returns the collectors that are registered.
 func (c *collectors) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		c.requests, c.handshakes, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
+		c.requests, c.handshakes, c.credentials, c.credentialFailures, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
 		expiringMetrics{&c.sightings},
 		byAlgorithm{c.signatures, func(alg string) { c.signatures.WithLabelValues(alg) }},
 		byAlgorithm{c.failures, func(alg string) { c.failures.WithLabelValues(alg) }},
@@ -155,12 +168,27 @@ func observeSignature(alg jose.SignatureAlgorithm, took time.Duration, err error
 	metrics.signatures.WithLabelValues(string(alg)).Observe(took.Seconds())
 }
 
-// countCachedClients counts the clients whose tokens are remembered, over all key sets of the process.
+// observeCredential counts an attempt to make a credential that is no token.
+func observeCredential(kind string, took time.Duration, err error) {
+	if err != nil {
+		metrics.credentialFailures.WithLabelValues(kind).Inc()
+		return
+	}
+	metrics.credentials.WithLabelValues(kind).Observe(took.Seconds())
+}
+
+// countCachedClients counts the clients whose credentials are remembered, in the whole process.
 func countCachedClients() float64 {
 	n := 0
 	keySetStates.Range(func(_, state any) bool {
 		if s, ok := state.(*keySetState); ok {
-			n += s.signer.slots.Len()
+			n += s.signer.Remembered()
+		}
+		return true
+	})
+	credentialStates.Range(func(_, state any) bool {
+		if s, ok := state.(*credential.State); ok {
+			n += s.Len()
 		}
 		return true
 	})

@@ -7,9 +7,6 @@
 package esjwt
 
 import (
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"sync"
@@ -20,10 +17,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/logfield"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -50,10 +47,18 @@ func init() {
 // `{http.auth.user.id}` | The client's user name, if it was let in with a certificate; also in the access log, as `user_id`
 // `{http.elasticsearch_jwt.reason}` | Why it was refused, in one word such as `no_certificate`, for `handle_errors`
 type Handler struct {
-	// The issuer (iss), which must equal the realm's allowed_issuer to the byte. Required.
+	// What requests go on with. "jwt" is a signed token, which the JWT realm of Elasticsearch (licence Platinum,
+	// Enterprise or trial) or OpenSearch verifies. The others are "api_key" (an API key for each client), "run_as"
+	// (the header es-security-runas-user), "static" (one credential for each group), "delegate_pki" (an access token
+	// of the PKI realm) and "proxy_headers" (for OpenSearch's proxy authenticator). They need the transport
+	// elasticsearch_jwt behind the handler, and take none of the settings of tokens. Which one is for which licence and
+	// deployment is in docs/credentials.md. Default: jwt.
+	CredentialRaw json.RawMessage `json:"credential,omitempty" caddy:"namespace=elasticsearch_jwt.credentials inline_key=kind"`
+
+	// The issuer (iss), which must equal the realm's allowed_issuer to the byte. Required for a JWT.
 	Issuer string `json:"issuer,omitempty"`
 
-	// The audiences (aud), of which one must be in the realm's allowed_audiences. Required.
+	// The audiences (aud), of which one must be in the realm's allowed_audiences. Required for a JWT.
 	Audience []string `json:"audience,omitempty"`
 
 	// The key set to sign with. Default: "default".
@@ -189,10 +194,14 @@ type Handler struct {
 	// option servers says otherwise.)
 	MaxHeaderSize int `json:"max_header_size,omitempty"`
 
+	credentialSettings json.RawMessage // is CredentialRaw, which loading the module clears
+
 	app        *App
 	server     *site.Server // around the handler
 	identifier *identity.Identifier
-	keys       *signingSet
+	kind       credential.Kind   // of what requests go on with
+	keys       *signingSet       // nil if that is no token
+	cache      *credential.Cache // nil if it is a token
 	rewriter   *rewriter
 	secret     *watch.Setting[string] // nil without a SharedSecret
 
@@ -217,8 +226,8 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // ServeHTTP lets a request through as the holder of the client's certificate, or not at all. It first removes
 // every header that could say who the client is. Then it finds out who the certificate stands for, and leaves an
-// admission with the token that says so, for the transport. Where another transport sends the request, it adds the
-// token itself. When the next handler returns, all of that is over.
+// admission with the credential that says so, for the transport. Where another transport sends the request, it adds
+// the credential itself. When the next handler returns, all of that is over.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
 	if !hasPath(r) {
@@ -237,17 +246,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.noCredentialAPIs && credentialpath.Makes(r.Method, r.URL) {
 		return h.serveError(w, r, refuseCredentialAPI())
 	}
-	t := freshToken(&client.Holder, h.keys.State.Current(), now.Unix(), notAfter)
-	if t == nil {
-		signed := h.auditor(client, r.TLS.PeerCertificates[0])
-		t, err = h.keys.signer.token(r.Context(), &client.Holder, now, time.Unix(notAfter, 0), signed)
+	chain := r.TLS.PeerCertificates
+	with := h.kind.Fresh(&client.Holder, now.Unix(), notAfter)
+	if with == nil {
+		with, err = h.kind.Get(r.Context(), wants(client, chain, notAfter), now, h.auditor(client, chain[0]))
 		if err != nil {
-			return h.serveError(w, r, refuseNoKey(err))
+			return h.serveError(w, r, h.refuseWithout(err))
 		}
 	}
 	admitted := &admission{
-		decision: decision{certificate: r.TLS.PeerCertificates[0], token: t}, handler: h, client: client,
-		upgrade: found.upgrade || r.Method == http.MethodConnect,
+		decision: decision{certificate: chain[0], credential: with}, handler: h, client: client,
+		chain: chain, notAfter: notAfter, upgrade: found.upgrade || r.Method == http.MethodConnect,
 	}
 	if err := h.fits(found.size+h.sizeOf(admitted), r); err != nil {
 		return h.serveError(w, r, err)
@@ -270,25 +279,6 @@ func (h *Handler) fits(size int, r *http.Request) error {
 		return nil
 	}
 	return refuseTooLarge(h.MaxHeaderSize)
-}
-
-// auditor returns a function that logs each token that is signed, with the certificate that it is signed for.
-func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(*signedToken) {
-	return func(t *signedToken) {
-		fingerprint := sha256.Sum256(leaf.Raw)
-		h.audit.Info("token signed",
-			zap.String("user", client.Name()),
-			zap.String("certificate_serial", client.Serial),
-			zap.String("certificate_fingerprint", hex.EncodeToString(fingerprint[:])),
-			logfield.Time("certificate_not_after", leaf.NotAfter),
-			zap.String("issuer", h.Issuer),
-			zap.String("keys", h.Keys),
-			zap.String("kid", t.kid),
-			logfield.Time("not_before", time.Unix(t.window.NotBefore(), 0)),
-			logfield.Time("expires", time.Unix(t.window.Expires, 0)),
-		)
-		h.noteGroupless(client)
-	}
 }
 
 // Interface guards

@@ -29,6 +29,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.checkWords(); err != nil {
 		return err
 	}
+	if err := h.checkTokenSettings(); err != nil {
+		return err
+	}
 	settings := h.settings()
 	h.setDefaults(&settings)
 
@@ -36,11 +39,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.app, err = appOf(ctx); err != nil {
 		return err
 	}
-	if h.keys, err = h.app.keySet(h.Keys); err != nil {
+	if err := h.provisionKind(ctx, &settings); err != nil {
 		return err
 	}
-	h.keys.SignFor(settings.Lifetime)
-
 	h.optional = h.Certificate == certificateOptional
 	h.noCredentialAPIs = h.CredentialAPIs == credentialAPIsRefuse
 
@@ -64,7 +65,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.identifier.NoteIn(&metrics.sightings)
-	h.rewriter = newRewriter(profile.Headers())
+	h.rewriter = newRewriter(profile.Headers(), h.sets())
 	h.server = h.app.servers.Of(ctx)
 	h.server.WatchHandshakes(h.noteHandshake)
 	h.server.WarnOfHandler(pool != nil, h.logger)
@@ -113,6 +114,7 @@ func (h *Handler) settings() identity.Settings {
 		Deny:            h.Deny,
 		CRL:             h.CRL,
 		CRLStale:        h.CRLStale,
+		NoToken:         !h.sendsTokens(),
 		Headers:         h.Headers,
 		MaxHeaderSize:   h.MaxHeaderSize,
 	}
@@ -122,17 +124,19 @@ func (h *Handler) settings() identity.Settings {
 
 // setDefaults fills in the fields that are empty. settings has the defaults of those that decide who a client is.
 func (h *Handler) setDefaults(settings *identity.Settings) {
-	setting.SetDefault(&h.Keys, defaultKeySet)
 	setting.SetDefault(&h.Certificate, certificateRequired)
 	setting.SetDefault(&h.CredentialAPIs, credentialAPIsAllow)
+	h.NameCharacters = settings.NameCharacters
+	h.CRLStale = settings.CRLStale
+	h.MaxHeaderSize = settings.MaxHeaderSize
+	if settings.NoToken {
+		return
+	}
 	h.TokenType = settings.TokenType
 	h.Lifetime = caddy.Duration(settings.Lifetime)
-	h.NameCharacters = settings.NameCharacters
 	h.PrincipalClaim = settings.PrincipalClaim
 	h.AudienceClaim = settings.AudienceClaim
 	h.GroupsClaim = settings.GroupsClaim
-	h.CRLStale = settings.CRLStale
-	h.MaxHeaderSize = settings.MaxHeaderSize
 }
 
 // warnOfHeaders warns of headers that have a token, and that Caddy does not hide in its logs.

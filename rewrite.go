@@ -39,10 +39,11 @@ type rewriter struct {
 	protected [256][]headerPattern // the headers that a client must not set, by the first byte of their names
 	shortest  [256]uint8           // the length of the shortest of them, or 255
 	headers   []identity.Header
+	sets      []string // the names of the headers of a credential that is no token
 }
 
 // identityNames protects the headers that every handler protects, whatever its settings.
-var identityNames = newRewriter(nil)
+var identityNames = newRewriter(nil, nil)
 
 // headerPattern matches header names which, folded, are equal to its text or, for a prefix, begin with it.
 type headerPattern struct {
@@ -50,8 +51,9 @@ type headerPattern struct {
 	prefix bool
 }
 
-func newRewriter(headers []identity.Header) *rewriter {
-	rw := &rewriter{headers: headers}
+// newRewriter returns a rewriter that sets headers, with a token in them or beside a credential that sets others.
+func newRewriter(headers []identity.Header, sets []string) *rewriter {
+	rw := &rewriter{headers: headers, sets: sets}
 	for first := range rw.shortest {
 		rw.shortest[first] = math.MaxUint8
 	}
@@ -69,6 +71,9 @@ func newRewriter(headers []identity.Header) *rewriter {
 	protect("expect")
 	for _, h := range headers {
 		protect(strings.Map(foldRune, h.Name))
+	}
+	for _, name := range sets {
+		protect(strings.Map(foldRune, name))
 	}
 	for first := range rw.protected { // the other spellings of the first byte
 		folded := foldByte(byte(first))
@@ -211,44 +216,71 @@ func dropUpgrade(h http.Header, asked bool) {
 // request alone, and nothing else uses that place. So what other handlers do to the slice does not reach another
 // request: a change of its value stays in there, and append makes a new slice, because this one is full.
 func (rw *rewriter) set(h http.Header, a *admission, first *[1]string) (size int) {
-	if a.token == nil {
+	if a.credential == nil {
 		return a.own.set(h, first)
 	}
 	values := first[:]
-	for i := range rw.headers {
-		value := rw.value(i, a)
+	for i := range rw.count(a) {
+		name, value := rw.header(i, a)
 		if i > 0 {
 			values = make([]string, 1)
 		}
 		if values[0] != value { // else net/http may be reading it, for an earlier attempt at another node
 			values[0] = value
 		}
-		h[rw.headers[i].Name] = values
-		size += headersize.Line(rw.headers[i].Name, value)
+		h[name] = values
+		size += headersize.Line(name, value)
 	}
 	return size
 }
 
 // onlyAuthorization reports whether Authorization is the only header that is set.
 func (rw *rewriter) onlyAuthorization() bool {
-	return len(rw.headers) == 1 && rw.headers[0].Name == "Authorization"
+	return len(rw.headers)+len(rw.sets) == 1 && (len(rw.sets) == 1 && rw.sets[0] == "Authorization" ||
+		len(rw.headers) == 1 && rw.headers[0].Name == "Authorization")
 }
 
-// value returns the value of one of the headers.
-func (rw *rewriter) value(i int, a *admission) string {
-	if value := a.client.Headers[i]; value != "" {
-		return value
+// count returns how many headers an admission has: those that are configured, after those of a credential that is no
+// token.
+func (rw *rewriter) count(a *admission) int {
+	if rw.sets == nil {
+		return len(rw.headers)
 	}
-	return rw.headers[i].WithToken(a.token.authorization)
+	n := len(a.credential.Headers) + len(rw.headers)
+	if a.credential.Authorization != "" {
+		n++
+	}
+	return n
+}
+
+// header returns one of the headers of an admission.
+func (rw *rewriter) header(i int, a *admission) (name, value string) {
+	if rw.sets != nil {
+		if a.credential.Authorization != "" {
+			if i == 0 {
+				return "Authorization", a.credential.Authorization
+			}
+			i--
+		}
+		if i < len(a.credential.Headers) {
+			return a.credential.Headers[i].Name, a.credential.Headers[i].Value
+		}
+		i -= len(a.credential.Headers)
+	}
+	if value := a.client.Headers[i]; value != "" {
+		return rw.headers[i].Name, value
+	}
+	return rw.headers[i].Name, rw.headers[i].WithToken(a.credential.Authorization)
 }
 
 // size returns the size of the headers that set would set.
 func (rw *rewriter) size(a *admission) (size int) {
-	if a.token == nil {
+	if a.credential == nil {
 		return a.own.size()
 	}
-	for i := range rw.headers {
-		size += headersize.Line(rw.headers[i].Name, rw.value(i, a))
+	for i := range rw.count(a) {
+		name, value := rw.header(i, a)
+		size += headersize.Line(name, value)
 	}
 	return size
 }
@@ -257,6 +289,9 @@ func (rw *rewriter) size(a *admission) (size int) {
 func (rw *rewriter) takeBack(h http.Header) {
 	for i := range rw.headers {
 		delete(h, rw.headers[i].Name)
+	}
+	for _, name := range rw.sets {
+		delete(h, name)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
@@ -107,7 +108,7 @@ func FuzzStrip(f *testing.F) {
 	f.Add("Connection", "Upgrade", "Authorization", "websocket")
 	f.Add("", "\u212a", "", "")
 	f.Add("", "0", " ", "0")
-	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}})
+	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}}, nil)
 	f.Fuzz(func(t *testing.T, a, b, connection, upgrade string) {
 		header := http.Header{"Accept": {"*/*"}}
 		if connection != "" {
@@ -130,7 +131,7 @@ func TestStripKnowsEverySpelling(t *testing.T) {
 	for i, name := range configured {
 		headers[i].Name = name
 	}
-	rw := newRewriter(headers)
+	rw := newRewriter(headers, nil)
 	for _, pattern := range slices.Concat(identityHeaders, configured, []string{"expect"}) {
 		name := strings.TrimSuffix(pattern, "*")
 		spellings := []string{name, strings.ToUpper(name), http.CanonicalHeaderKey(name), name + "x", name + "-*", name[1:]}
@@ -151,10 +152,10 @@ func TestStripKnowsEverySpelling(t *testing.T) {
 // them. No other request sees that.
 func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 	client := &identity.Client{Headers: []string{"Bearer a.b.c", "alice"}}
-	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}})
+	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}}, nil)
 	inject := func() http.Header {
 		h := http.Header{}
-		admitted := &admission{decision: decision{token: new(signedToken)}, client: client}
+		admitted := &admission{decision: decision{credential: new(credential.Credential)}, client: client}
 		require.Equal(t, rw.size(admitted), rw.set(h, admitted, &admitted.byHandler))
 		return h
 	}
@@ -181,10 +182,10 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 // TestASecondAttemptChangesNothing that the first may still be reading: the header is where it was, and others are not
 // touched.
 func TestASecondAttemptChangesNothing(t *testing.T) {
-	rw := newRewriter([]identity.Header{{Name: "Authorization"}})
+	rw := newRewriter([]identity.Header{{Name: "Authorization"}}, nil)
 	for name, admitted := range map[string]*admission{
 		"a client": {
-			decision: decision{token: new(signedToken)}, client: &identity.Client{Headers: []string{"Bearer a.b.c"}},
+			decision: decision{credential: new(credential.Credential)}, client: &identity.Client{Headers: []string{"Bearer a.b.c"}},
 		},
 		"credentials its own": {own: &credentials{authorization: "Basic YTpi"}},
 	} {
@@ -207,7 +208,7 @@ func TestASecondAttemptChangesNothing(t *testing.T) {
 
 // TestStripReportsWhatMayUpgrade: only a WebSocket may, and its headers stay.
 func TestStripReportsWhatMayUpgrade(t *testing.T) {
-	rw := newRewriter(nil)
+	rw := newRewriter(nil, nil)
 	asked := map[string]bool{"Upgrade": true, "close": false, "keep-alive, upgrade": true, "": false}
 	for connection, want := range asked {
 		for protocol, isWebSocket := range map[string]bool{"websocket": true, "WebSocket": true, "h2c": false} {

@@ -89,6 +89,7 @@ type Transport struct {
 
 	secret   *watch.Setting[string]
 	nodes    *retry.Transport
+	proofs   proofs
 	logger   *zap.Logger
 	warnings throttle.Throttle
 
@@ -134,6 +135,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return setting.In("health_principal", err)
 	}
 	t.nodes = retry.New(&t.HTTPTransport, metrics.retries.Inc)
+	t.proofs.over = &t.HTTPTransport
 	return t.app.lookOnce(ctx)
 }
 
@@ -158,7 +160,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return refuseToSend(req, admitted, refuseTooLarge(limit)), nil
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
-	res, err := t.nodes.Send(out, node.Address, admitted.kid(), &admitted.attempts)
+	if refusal := t.proofs.check(out, node.Address, admitted); refusal != nil {
+		return refuseToSend(req, admitted, refusal), nil
+	}
+	res, err := t.send(out, node.Address, admitted)
 	switch {
 	case err != nil && isHeaderListTooLarge(err):
 		return refuseToSend(req, admitted, refuseTooLarge(limit)), nil
@@ -171,7 +176,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, explained(err, node.Address, out)
 	case isRefusal(res.StatusCode):
-		t.listen(credential{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)
+		t.listen(sent{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)
 	}
 	return res, nil
 }
@@ -211,9 +216,15 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 	if admitted.client == nil {
 		secret = nil // it says that the proxy vouches for the client
 	}
+	place := &admitted.byTransport
+	if admitted.renewed { // net/http may still be reading the headers with the credential that was refused
+		own := *req
+		own.Header = maps.Clone(req.Header)
+		req, place = &own, new([1]string)
+	}
 	req.Trailer = nil
 	out = req
-	size, sent := h.rewriter.sweep(req.Header, &admitted.byTransport)
+	size, sent := h.rewriter.sweep(req.Header, place)
 	if sent {
 		return req, headersize.Sent(req, size) // net/http may still be reading these headers
 	}
@@ -223,11 +234,19 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 		own.Header = maps.Clone(req.Header)
 		out = &own
 	}
-	size += h.rewriter.set(out.Header, admitted, &admitted.byTransport)
+	size += h.rewriter.set(out.Header, admitted, place)
 	if secret != nil {
 		size += setSharedSecret(out.Header, secret.Get())
 	}
 	return out, headersize.Sent(out, size)
+}
+
+// scheme returns that of the requests to nodes.
+func (t *Transport) scheme() string {
+	if t.TLSEnabled() {
+		return "https"
+	}
+	return "http"
 }
 
 // secretFor returns the shared secret for requests that a handler has let in: the transport's, or else the handler's. It

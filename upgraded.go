@@ -49,7 +49,7 @@ func (h *Handler) serveUpgraded(
 		return h.refused(r, refusal)
 	}
 	metrics.refused(identity.Reason(refusal.Reason))
-	logDecision(r, &decision{certificate: admitted.certificate, token: admitted.token, reason: refusal.Reason})
+	logDecision(r, &decision{certificate: admitted.certificate, credential: admitted.credential, reason: refusal.Reason})
 	h.logRefusal(r, refusal, "upgraded connections are being ended, whose clients are no longer let in "+
 		"(this is logged once a minute)", zap.String("user", admitted.client.Name()))
 	return nil

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,6 +29,9 @@ type Node struct {
 
 // NewNode returns a node that is asked over a transport.
 func NewNode(base string, over http.RoundTripper) Node { return Node{base, over} }
+
+// At returns the node of another address, which is asked over the same transport.
+func (n Node) At(base string) Node { return Node{base, n.over} }
 
 // Cluster is the nodes of a cluster. Any of them may be asked.
 type Cluster struct {
@@ -147,9 +151,7 @@ func (n Node) Ask(ctx context.Context, q Question) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range q.Header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, q.Header)
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

@@ -26,7 +26,10 @@ type Credential struct {
 	// Headers are the other headers, with canonical names and one value each.
 	Headers []Header
 
-	// ID names the credential in logs: the kid of a JWT, or the ID of an API key. It is no secret. It may be "".
+	// KeyID is the kid of a JWT, whose key a node may have to fetch. Other credentials have none.
+	KeyID string
+
+	// ID names a credential that is no JWT in logs, such as the ID of an API key. It is no secret. It may be "".
 	ID string
 
 	// Until is when it ends, and RenewAt when to make the next one, in Unix seconds.
@@ -96,9 +99,16 @@ type Plan struct {
 	// Key has everything that shapes the credential: clients with the same key share one.
 	Key string
 
+	// Apart is set by the [Cache], for a client that must not share what others with its Key have: its certificate ends
+	// earlier.
+	Apart string
+
 	// Detail is for the Maker alone.
 	Detail any
 }
+
+// ID returns what those who share a credential have in common.
+func (p *Plan) ID() string { return p.Key + "\x00" + p.Apart }
 
 // Dropper is a [Maker] that can replace a credential which a node refuses with 401.
 type Dropper interface {

@@ -74,6 +74,9 @@ func (id *Identifier) Explain(sent []*x509.Certificate, sites []Site, now time.T
 		return e.refused(err).blaming(id.files, v.chains)
 	}
 	e.Principal, e.Groups = who.principal, who.groups
+	if id.profile.settings.NoToken {
+		return e
+	}
 	origins := id.profile.origins()
 	for _, c := range who.claims {
 		if c.Value != nil {

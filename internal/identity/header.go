@@ -92,7 +92,7 @@ func (s *Settings) compileHeaders(resolve setting.Resolver) ([]Header, error) {
 		}
 		configured[name] = value
 	}
-	if _, ok := configured[authorization]; !ok {
+	if _, ok := configured[authorization]; !ok && !s.NoToken {
 		configured[authorization] = token.Bearer + "{jwt}"
 	}
 	var headers []Header
@@ -102,10 +102,14 @@ func (s *Settings) compileHeaders(resolve setting.Resolver) ([]Header, error) {
 		if err != nil {
 			return nil, setting.In("header "+name, err)
 		}
+		if h.HasToken() && s.NoToken {
+			return nil, setting.In("header "+name, errors.New("it has {jwt} in it, and there is no token: "+
+				"leave it out, or take the setting `credential` out"))
+		}
 		jwt = jwt || h.HasToken()
 		headers = append(headers, h)
 	}
-	if !jwt {
+	if !jwt && !s.NoToken {
 		return nil, setting.In("header "+authorization, errors.New("no header has {jwt} in it, "+
 			"so that the upstream would get no token: write `header Authorization \"Bearer {jwt}\"`"))
 	}

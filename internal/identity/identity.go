@@ -27,6 +27,7 @@ type Client struct {
 
 	Principal any // its user name: a string, boxed once for Caddy's replacer
 	Serial    string
+	Groups    []string // only with [Settings.NoToken]; a token has them in its claims
 	Headers   []string // the values of the profile's headers, in their order; "" has the token in it
 	Groupless bool     // the certificate has no group, though the settings say where to look for some
 
@@ -242,6 +243,9 @@ func (id *Identifier) newClient(
 		Groupless: len(who.groups) == 0 && id.profile.wantsGroups(),
 		recheck:   recheck,
 		chainEnd:  end,
+	}
+	if id.profile.settings.NoToken {
+		client.Groups = slices.Clone(who.groups)
 	}
 	if client.Claims, err = token.Encode(who.claims, id.profile.settings.TokenID); err != nil {
 		return nil, reading{}, fmt.Errorf("encoding the claims: %w", err)

@@ -23,7 +23,10 @@ const (
 	NoClaim       Reason = "no_claim"
 	TooLarge      Reason = "too_large"
 	Misdirected   Reason = "misdirected"
+	NoRole        Reason = "no_role"
 	NoKey         Reason = "no_key"
+	NoCredential  Reason = "no_credential"
+	ProxyRefused  Reason = "proxy_refused"
 	RefusedAPI    Reason = "credential_api"
 	NoPath        Reason = "no_path"
 	NotAdmitted   Reason = "not_admitted"
@@ -32,12 +35,13 @@ const (
 // Reasons are all reasons.
 var Reasons = []Reason{
 	NoCertificate, ReplayedToken, Unverified, Expired, Revoked, NoPrincipal, InvalidName, InvalidGroup,
-	NoClaim, TooLarge, Misdirected, NoKey, RefusedAPI, NoPath, NotAdmitted,
+	NoClaim, TooLarge, Misdirected, NoRole, NoKey, NoCredential, ProxyRefused, RefusedAPI, NoPath, NotAdmitted,
 }
 
 // Status returns the HTTP status of a refusal (RFC 9110): 400 if the request has no path, 401 if the client is not
 // authenticated, 403 if it is and has no identity here, 421 for the wrong site, 431 for headers that no node would
-// read, 502 if no handler has let the request in, 503 if it may work a moment later.
+// read, 502 if no handler has let the request in or the cluster refuses the proxy itself, 503 if it may work a moment
+// later.
 func (r Reason) Status() int {
 	switch r {
 	case NoCertificate, ReplayedToken, Unverified, Expired:
@@ -48,9 +52,9 @@ func (r Reason) Status() int {
 		return http.StatusRequestHeaderFieldsTooLarge
 	case Misdirected:
 		return http.StatusMisdirectedRequest
-	case NotAdmitted:
+	case NotAdmitted, ProxyRefused:
 		return http.StatusBadGateway
-	case NoKey:
+	case NoKey, NoCredential:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusForbidden

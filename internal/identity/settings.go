@@ -41,6 +41,9 @@ type Settings struct {
 	CRL      []string
 	CRLStale string
 
+	// NoToken is set if clients go on with another credential than a token. Then the settings of tokens are not used.
+	NoToken bool
+
 	Headers       map[string]string
 	MaxHeaderSize int
 }
@@ -80,8 +83,10 @@ func (s *Settings) Compile(resolve setting.Resolver) (*Profile, error) {
 	}
 	p := &Profile{settings: *s}
 	var err error
-	if p.issuer, p.fixed, err = s.fixedClaims(resolve); err != nil {
-		return nil, err
+	if !s.NoToken {
+		if p.issuer, p.fixed, err = s.fixedClaims(resolve); err != nil {
+			return nil, err
+		}
 	}
 	if p.principal, err = s.compilePrincipal(resolve); err != nil {
 		return nil, err

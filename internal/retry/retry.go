@@ -83,6 +83,37 @@ func (t *Transport) Send(req *http.Request, node, kid string, attempts *Attempts
 	return res, nil
 }
 
+// SendRenewing sends a request to a node, and once more if the node answers 401 and renew has put another credential
+// into the headers that it is given. Otherwise it is like [Transport.Send]. A body of which not all was kept is not sent
+// again.
+func (t *Transport) SendRenewing(
+	req *http.Request, node string, attempts *Attempts, renew func(http.Header) bool,
+) (*http.Response, error) {
+	body := attempts.watchBody(req)
+	if body.isGone() {
+		return nil, ErrBodyGone
+	}
+	if req.Header["Upgrade"] != nil { // nobody knows what the node has begun
+		return t.roundTrip(req, node, body)
+	}
+	again := *req
+	again.Header = nil
+	kept := keepBody(req)
+	res, err := t.roundTrip(req, node, body)
+	if err != nil || res.StatusCode != http.StatusUnauthorized {
+		return res, err
+	}
+	whole, ok := kept.whole()
+	headers := req.Header.Clone()
+	if !renew(headers) || !ok { // the client's next request has the other credential
+		return res, nil
+	}
+	_, _ = io.CopyN(io.Discard, res.Body, maxBody) // so that the connection can be used again
+	_ = res.Body.Close()
+	again.Header, again.Body = headers, whole
+	return t.roundTrip(&again, node, nil)
+}
+
 // roundTrip sends a request. body is that of the client, or nil.
 func (t *Transport) roundTrip(req *http.Request, node string, body *clientBody) (*http.Response, error) {
 	res, err := t.next.RoundTrip(req)

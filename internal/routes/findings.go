@@ -109,6 +109,7 @@ func (f *findings) ofHandler(h *Handler, complete bool) {
 		f.add(false, h.sites, nil, "no request reaches elasticsearch_jwt, since "+enderName(h.hidden)+
 			" before it answers all of them: write elasticsearch_jwt first, or take it out")
 	}
+	f.ofNeeds(h, complete)
 	switch {
 	case len(h.after) == 0:
 	case h.first:
@@ -118,6 +119,27 @@ func (f *findings) ofHandler(h *Handler, complete bool) {
 		f.add(true, h.sites, nil, "every request that comes to this elasticsearch_jwt has been let in by another one "+
 			"already, and only the last one counts: keep one of the two, or give each a handle block of its own, "+
 			"together with its reverse_proxy")
+	}
+}
+
+// ofNeeds is about a handler whose credential needs the transport, and the addresses of the nodes.
+func (f *findings) ofNeeds(h *Handler, complete bool) {
+	if h.Needs.Credential == "" || !h.reached() {
+		return
+	}
+	for _, p := range h.Proxies {
+		if p.kind != delivers {
+			f.add(true, h.sites, p.upstreams, "`credential "+h.Needs.Credential+"` needs the transport of this plugin: "+
+				"write `transport elasticsearch_jwt` into this reverse_proxy")
+		} else if h.Needs.Nodes && len(p.Nodes()) == 0 {
+			f.add(true, h.sites, p.upstreams, "`credential "+h.Needs.Credential+"` asks the cluster, and this reverse_proxy "+
+				"does not say where it is: write the addresses of nodes into the credential, "+
+				"as in `cluster https://es1.example.com:9200`")
+		}
+	}
+	if len(h.Proxies) == 0 && complete {
+		f.add(true, h.sites, nil, "`credential "+h.Needs.Credential+"` needs a reverse_proxy behind elasticsearch_jwt, "+
+			"with `transport elasticsearch_jwt` in it")
 	}
 }
 

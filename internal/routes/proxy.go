@@ -86,6 +86,27 @@ func (w *walker) newProxy(module *reverseproxy.Handler) *Proxy {
 	return p
 }
 
+// Nodes returns the addresses of the proxy's upstreams, each as host:port. It returns none if they are not known before
+// there is a request, or if they are sockets.
+func (p *Proxy) Nodes() []string {
+	if upstreamsSourceOf(p.module) != nil {
+		return nil
+	}
+	var nodes []string
+	for _, upstream := range p.module.Upstreams {
+		dial := upstream.Dial
+		if strings.Contains(dial, "{env.") {
+			dial = caddy.NewReplacer().ReplaceKnown(dial, "")
+		}
+		address, err := caddy.ParseNetworkAddress(dial)
+		if err != nil || strings.Contains(dial, "{") || address.IsUnixNetwork() || address.PortRangeSize() != 1 {
+			return nil
+		}
+		nodes = append(nodes, net.JoinHostPort(address.Host, fmt.Sprint(address.StartPort)))
+	}
+	return nodes
+}
+
 // normalize returns an upstream's address in such a way that addresses of the same node are the same.
 func normalize(dial string) string {
 	if strings.Contains(dial, "{env.") {

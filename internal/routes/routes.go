@@ -34,6 +34,13 @@ type Door struct {
 	Keys     string                 // the key set that it signs with
 	Injects  []string               // the names of the headers that it sets
 	Protects func(name string) bool // whether it removes a header that a client sends
+	Needs    Needs
+}
+
+// Needs is what a credential that is no token needs of every reverse_proxy behind an elasticsearch_jwt.
+type Needs struct {
+	Credential string // its kind, which needs the transport elasticsearch_jwt; "" for a token, which needs nothing
+	Nodes      bool   // it asks the nodes, whose addresses must be there
 }
 
 // Map is what there is on the ways of a configuration.

@@ -10,15 +10,15 @@ import (
 )
 
 // UnmarshalModule parses a module's settings, as [caddyfile.UnmarshalModule] does. If there is no such module, its
-// error says which ones there are.
-func UnmarshalModule(d *caddyfile.Dispenser, namespace, name string) (caddyfile.Unmarshaler, error) {
+// error says which ones there are. what is what the modules are, such as "source".
+func UnmarshalModule(d *caddyfile.Dispenser, what, namespace, name string) (caddyfile.Unmarshaler, error) {
 	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
 		known := ModuleNames(namespace)
 		if meant := Nearest(name, known); meant != "" {
-			return nil, d.Errf("unknown source %q: did you mean %s? Otherwise use one of %s",
-				name, meant, strings.Join(known, ", "))
+			return nil, d.Errf("unknown %s %q: did you mean %s? Otherwise use one of %s",
+				what, name, meant, strings.Join(known, ", "))
 		}
-		return nil, d.Errf("unknown source %q: use one of %s", name, strings.Join(known, ", "))
+		return nil, d.Errf("unknown %s %q: use one of %s", what, name, strings.Join(known, ", "))
 	}
 	return caddyfile.UnmarshalModule(d, namespace+"."+name)
 }

@@ -525,10 +525,10 @@ func TestAModuleIsFoundByItsName(t *testing.T) {
 
 	d := caddyfile.NewTestDispenser("one argument")
 	d.Next()
-	found, err := setting.UnmarshalModule(d, "setting_test", "one")
+	found, err := setting.UnmarshalModule(d, "source", "setting_test", "one")
 	require.NoError(t, err)
 	require.Equal(t, "argument", found.(*parsedModule).argument)
 
-	_, err = setting.UnmarshalModule(d, "setting_test", "three")
+	_, err = setting.UnmarshalModule(d, "source", "setting_test", "three")
 	require.ErrorContains(t, err, `unknown source "three": use one of one, two`)
 }

@@ -35,6 +35,9 @@ const (
 	// Elasticsearch's allowed_clock_skew has the same default.
 	ClockSkew = time.Minute / TimeScale
 
+	// CredentialTimeout is how long a request waits for a credential that the cluster makes.
+	CredentialTimeout = 10 * time.Second
+
 	// MinRemaining is how long a token must still be valid when it is put into a request: as long as a clock may
 	// be off, and time for the proxy to send the request once more. A token that ends together with the
 	// certificate may have less left.

@@ -1,4 +1,5 @@
-package esjwt
+// Package signer makes the credential that is a JWT: one token for equal claims and window.
+package signer
 
 import (
 	"context"
@@ -13,6 +14,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/keyset"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
@@ -23,21 +25,29 @@ import (
 // errSlowKey says that a key has not signed within signatureTimeout.
 var errSlowKey = errors.New("the key did not sign in time")
 
-// signedToken is a signed JWT. It is immutable.
-type signedToken struct {
-	authorization string // "Bearer " and the compact JWS
-	kid           string
-	key           *keys.Key
-	schedule      *keyset.Schedule // as of which the key was right
-	window        token.Window
-	freshUntil    int64 // Unix seconds: until then, and with the same schedule, it is the right one
+// signed is a signed JWT. It is immutable.
+type signed struct {
+	credential.Credential // whose RenewAt is when it is the right one no more, with the same schedule
+
+	key      *keys.Key
+	schedule *keyset.Schedule // as of which the key was right
+	window   token.Window
+}
+
+// NotBefore returns when a token of a Signer begins to count (nbf), in Unix seconds.
+func NotBefore(c *credential.Credential) int64 {
+	t, ok := c.Detail.(*signed)
+	if !ok {
+		return 0
+	}
+	return t.window.NotBefore()
 }
 
 // slot holds the current token of equal claims.
 type slot struct {
 	claims  token.Claims
 	digest  token.Digest
-	current atomic.Pointer[signedToken]
+	current atomic.Pointer[signed]
 }
 
 // slotOf is the slot that a holder's last token came from, or nil.
@@ -46,10 +56,10 @@ func slotOf(holder *token.Holder) *slot {
 	return slot
 }
 
-// signer makes the tokens of a key set, each of them once. A token is a pure function of
+// Signer makes the tokens of a key set, each of them once. A token is a pure function of
 // (claims, key, window): whoever asks again, on whichever replica, gets the same one.
-type signer struct {
-	keys  func(context.Context) (*keyset.Schedule, error) // waits for the first keys
+type Signer struct {
+	keys  *keyset.State
 	slots *lru.Cache[token.Digest, *slot]
 	calls singleflight.Group
 
@@ -62,19 +72,19 @@ type signer struct {
 	observe func(jose.SignatureAlgorithm, time.Duration, error)
 }
 
-// newSigner returns a signer that remembers the tokens of at most size different clients. It calls observe after
+// New returns a Signer that remembers the tokens of at most size different clients. It calls observe after
 // each signature.
-func newSigner(
+func New(
 	size int,
-	keys func(context.Context) (*keyset.Schedule, error),
+	keys *keyset.State,
 	observe func(jose.SignatureAlgorithm, time.Duration, error),
-) *signer {
+) *Signer {
 	slots, err := lru.New[token.Digest, *slot](size)
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
 	cpus := runtime.GOMAXPROCS(0)
-	return &signer{
+	return &Signer{
 		keys:  keys,
 		slots: slots,
 		first: make(chan struct{}, cpus),
@@ -84,22 +94,29 @@ func newSigner(
 	}
 }
 
-// freshToken returns the token that a holder got last, if that is certainly still the right one. Most requests
-// need no more than this. Instants are in Unix seconds.
-func freshToken(holder *token.Holder, current *keyset.Schedule, now, notAfter int64) *signedToken {
+// Fresh implements [credential.Kind]. Most requests need no more than this.
+func (s *Signer) Fresh(holder *token.Holder, now, notAfter int64) *credential.Credential {
+	if t := fresh(holder, s.keys.Current(), now, notAfter); t != nil {
+		return &t.Credential
+	}
+	return nil
+}
+
+// fresh returns the token that a holder got last, if that is certainly still the right one. Instants are in Unix
+// seconds.
+func fresh(holder *token.Holder, current *keyset.Schedule, now, notAfter int64) *signed {
 	slot := slotOf(holder)
 	if slot == nil {
 		return nil
 	}
 	t := slot.current.Load()
-	if t == nil || t.schedule != current || now >= t.freshUntil || now < t.window.Start || t.window.Expires > notAfter {
+	if t == nil || t.schedule != current || now >= t.RenewAt || now < t.window.Start || t.window.Expires > notAfter {
 		return nil
 	}
 	return t
 }
 
-// token returns a holder's token at an instant. notAfter is when the client's certificate ends. signed is called
-// if a token is signed.
+// Get implements [credential.Kind]: it returns a client's token at an instant.
 //
 // There are four cases, for example if a window begins at 12:00:
 //
@@ -107,15 +124,16 @@ func freshToken(holder *token.Holder, current *keyset.Schedule, now, notAfter in
 //	12:03  the keys have changed, but not the one for this window: the last token still counts
 //	12:05  the next window has begun: the last token is served once more, while the next one is being signed
 //	12:30  the last token is too old, or there is none: the request waits for a signature
-func (s *signer) token(
-	ctx context.Context, holder *token.Holder, now, notAfter time.Time, signed func(*signedToken),
-) (*signedToken, error) {
-	current, err := s.keys(ctx)
+func (s *Signer) Get(
+	ctx context.Context, client *credential.Client, now time.Time, made func(*credential.Credential),
+) (*credential.Credential, error) {
+	current, err := s.keys.Wait(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if t := freshToken(holder, current, now.Unix(), notAfter.Unix()); t != nil {
-		return t, nil
+	holder, notAfter := client.Holder, time.Unix(client.NotAfter, 0)
+	if t := fresh(holder, current, now.Unix(), client.NotAfter); t != nil {
+		return &t.Credential, nil
 	}
 	want, err := s.want(holder, current, now, notAfter)
 	if err != nil {
@@ -124,14 +142,27 @@ func (s *signer) token(
 	last := want.slot.current.Load()
 	switch {
 	case want.isMetBy(last):
-		return want.keep(last), nil
+		return &want.keep(last).Credential, nil
 	case last.mayServe(current, now, notAfter):
-		s.start(want, s.renew, signed)
-		return last, nil
+		s.start(want, s.renew, made)
+		return &last.Credential, nil
 	default:
-		return wait(ctx, s.start(want, s.first, signed))
+		return wait(ctx, s.start(want, s.first, made))
 	}
 }
+
+// Renewed implements [credential.Kind]. A token that a node refuses is as good as another one would be.
+func (s *Signer) Renewed(
+	context.Context, *credential.Client, *credential.Credential, func(*credential.Credential),
+) *credential.Credential {
+	return nil
+}
+
+// Remembered returns for how many clients there is a token.
+func (s *Signer) Remembered() int { return s.slots.Len() }
+
+// Resize sets for how many clients tokens are remembered.
+func (s *Signer) Resize(size int) { s.slots.Resize(size) }
 
 // wanted is the token that is the right one at an instant.
 type wanted struct {
@@ -143,7 +174,7 @@ type wanted struct {
 }
 
 // want finds out which token is the right one for a holder, and makes its slot the holder's.
-func (s *signer) want(holder *token.Holder, current *keyset.Schedule, now, notAfter time.Time) (wanted, error) {
+func (s *Signer) want(holder *token.Holder, current *keyset.Schedule, now, notAfter time.Time) (wanted, error) {
 	w := token.WindowAt(now.Unix(), holder.Lifetime, holder.Claims, notAfter.Unix())
 	record := current.SigningFor(time.Unix(w.Start, 0), now)
 	if record == nil {
@@ -155,7 +186,7 @@ func (s *signer) want(holder *token.Holder, current *keyset.Schedule, now, notAf
 }
 
 // isMetBy reports whether a token, which can be nil, is the wanted one.
-func (w wanted) isMetBy(t *signedToken) bool {
+func (w wanted) isMetBy(t *signed) bool {
 	return t != nil && t.window == w.window && t.key.Is(w.record.Key)
 }
 
@@ -166,31 +197,37 @@ func (w wanted) id() string {
 
 // keep returns the wanted token, which was signed already, and puts it into the slot as the right one by the
 // current schedule.
-func (w wanted) keep(last *signedToken) *signedToken {
-	t := w.signed(last.authorization)
+func (w wanted) keep(last *signed) *signed {
+	t := w.signed(last.Authorization)
 	w.slot.current.CompareAndSwap(last, t)
 	return t
 }
 
 // signed is the wanted token, given the text of its header.
-func (w wanted) signed(authorization string) *signedToken {
-	t := &signedToken{
-		authorization: authorization,
-		kid:           w.record.ID,
-		key:           w.record.Key,
-		schedule:      w.schedule,
-		window:        w.window,
-		freshUntil:    w.window.End,
+func (w wanted) signed(authorization string) *signed {
+	t := &signed{
+		Credential: credential.Credential{
+			Authorization: authorization,
+			KeyID:         w.record.ID,
+			Until:         w.window.Expires,
+			RenewAt:       w.window.End,
+		},
+		key:      w.record.Key,
+		schedule: w.schedule,
+		window:   w.window,
 	}
+	t.Detail = t
 	if e := w.schedule.NextEmergency(w.now); !e.IsZero() {
-		t.freshUntil = min(t.freshUntil, e.Unix())
+		t.RenewAt = min(t.RenewAt, e.Unix())
 	}
 	return t
 }
 
 // start signs the wanted token in the background, when its turn has come. All who want the same token share one
 // signature.
-func (s *signer) start(want wanted, turns chan struct{}, signed func(*signedToken)) <-chan singleflight.Result {
+func (s *Signer) start(
+	want wanted, turns chan struct{}, made func(*credential.Credential),
+) <-chan singleflight.Result {
 	return s.calls.DoChan(want.id(), func() (any, error) {
 		if t := want.slot.current.Load(); want.isMetBy(t) {
 			return t, nil // it was signed just before this call began
@@ -205,13 +242,13 @@ func (s *signer) start(want wanted, turns chan struct{}, signed func(*signedToke
 		}
 		t := want.signed(token.Bearer + jws)
 		want.slot.current.Store(t)
-		signed(t)
+		made(&t.Credential)
 		return t, nil
 	})
 }
 
 // wait waits for a token to be signed, but no longer than its request lasts, and not for a key that hangs.
-func wait(ctx context.Context, result <-chan singleflight.Result) (*signedToken, error) {
+func wait(ctx context.Context, result <-chan singleflight.Result) (*credential.Credential, error) {
 	timeout := time.NewTimer(timing.SignatureTimeout)
 	defer timeout.Stop()
 	select {
@@ -219,7 +256,7 @@ func wait(ctx context.Context, result <-chan singleflight.Result) (*signedToken,
 		if r.Err != nil {
 			return nil, r.Err
 		}
-		return r.Val.(*signedToken), nil
+		return &r.Val.(*signed).Credential, nil
 	case <-timeout.C:
 		return nil, errSlowKey
 	case <-ctx.Done():
@@ -228,7 +265,7 @@ func wait(ctx context.Context, result <-chan singleflight.Result) (*signedToken,
 }
 
 // sign has a key sign. A key in a KMS may hang.
-func (s *signer) sign(key *keys.Key, payload []byte) (string, error) {
+func (s *Signer) sign(key *keys.Key, payload []byte) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), timing.SignatureTimeout, errSlowKey)
 	defer cancel()
 	return hanging.Call(ctx, &s.hanging, func() (string, error) { return key.Sign(payload) })
@@ -236,7 +273,7 @@ func (s *signer) sign(key *keys.Key, payload []byte) (string, error) {
 
 // slot finds the slot that all clients with these claims share. A token that the certificate's end (notAfter, in
 // Unix seconds) cuts short has one of its own, since a renewed certificate has the same claims and a later end.
-func (s *signer) slot(holder *token.Holder, w token.Window, notAfter int64) *slot {
+func (s *Signer) slot(holder *token.Holder, w token.Window, notAfter int64) *slot {
 	cut := int64(0)
 	if w.Expires == notAfter {
 		cut = notAfter
@@ -255,7 +292,7 @@ func (s *signer) slot(holder *token.Holder, w token.Window, notAfter int64) *slo
 
 // mayServe reports whether a token, which can be nil, may be served while the right one is being signed: its
 // window has ended, or there is a newer key.
-func (t *signedToken) mayServe(current *keyset.Schedule, now, notAfter time.Time) bool {
+func (t *signed) mayServe(current *keyset.Schedule, now, notAfter time.Time) bool {
 	if t == nil || t.window.Expires > notAfter.Unix() || now.Unix() < t.window.Start {
 		return false
 	}
@@ -265,3 +302,6 @@ func (t *signedToken) mayServe(current *keyset.Schedule, now, notAfter time.Time
 	}
 	return t.window.Expires-now.Unix() > least && current.Trusts(t.key, now)
 }
+
+// Interface guards
+var _ credential.Kind = (*Signer)(nil)

@@ -1,0 +1,242 @@
+package esjwt
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+)
+
+// This file is about handlers whose clients go on with something else than a token.
+
+const (
+	credentialKinds = "elasticsearch_jwt.credentials" // the namespace of the modules
+	jwtKind         = "jwt"
+)
+
+// credentialKind returns the kind of credential that clients of the handler go on with.
+func (h *Handler) credentialKind() string {
+	var module struct {
+		Kind string `json:"kind"`
+	}
+	if json.Unmarshal(h.CredentialRaw, &module) != nil || module.Kind == "" {
+		return jwtKind
+	}
+	return module.Kind
+}
+
+// sendsTokens reports whether clients go on with a token.
+func (h *Handler) sendsTokens() bool { return h.credentialKind() == jwtKind }
+
+// checkTokenSettings returns an error if the handler has settings of tokens, and sends none.
+func (h *Handler) checkTokenSettings() error {
+	if h.sendsTokens() {
+		return nil
+	}
+	for _, s := range []struct {
+		name  string
+		isSet bool
+	}{
+		{"issuer", h.Issuer != ""},
+		{"audience", len(h.Audience) > 0},
+		{"keys", h.Keys != ""},
+		{"token_type", h.TokenType != ""},
+		{"lifetime", h.Lifetime != 0},
+		{"principal_claim", h.PrincipalClaim != ""},
+		{"audience_claim", h.AudienceClaim != ""},
+		{"groups_claim", h.GroupsClaim != ""},
+		{"claim", len(h.Claims) > 0},
+		{"required_claim", len(h.RequiredClaims) > 0},
+		{"confirmation", h.Confirmation},
+		{"jti", h.TokenID},
+		{"shared_secret", h.SharedSecret != ""},
+	} {
+		if s.isSet {
+			return setting.In(s.name, fmt.Errorf("it is about tokens, and `credential %s` sends none: leave it out",
+				h.credentialKind()))
+		}
+	}
+	return nil
+}
+
+// provisionKind prepares what makes the credentials of clients.
+func (h *Handler) provisionKind(ctx caddy.Context, settings *identity.Settings) error {
+	if h.sendsTokens() {
+		setting.SetDefault(&h.Keys, defaultKeySet)
+		var err error
+		if h.keys, err = h.app.keySet(h.Keys); err != nil {
+			return err
+		}
+		h.keys.SignFor(settings.Lifetime)
+		h.kind = h.keys.signer
+		return nil
+	}
+	h.credentialSettings = h.CredentialRaw // which LoadModule clears
+	module, err := ctx.LoadModule(h, "CredentialRaw")
+	if err != nil {
+		return setting.In("credential", err)
+	}
+	h.CredentialRaw = h.credentialSettings
+	maker, ok := module.(credential.Maker)
+	if !ok {
+		return setting.In("credential", fmt.Errorf("%T makes no credentials", module))
+	}
+	kind := h.credentialKind()
+	h.cache = credential.NewCache(maker, func(took time.Duration, err error) {
+		observeCredential(kind, took, err)
+		if err != nil {
+			h.warnOfCredential(err)
+		}
+	})
+	h.kind = h.cache
+	if watcher, ok := maker.(credential.Watcher); ok {
+		for _, w := range watcher.Watched() {
+			h.app.watch(w)
+		}
+	}
+	return nil
+}
+
+// sets returns the names of the headers of the credentials, if these are no tokens.
+func (h *Handler) sets() []string {
+	if h.cache == nil {
+		return nil
+	}
+	return h.cache.Maker().Sets()
+}
+
+// wants returns who wants a credential.
+func wants(client *identity.Client, chain []*x509.Certificate, notAfter int64) *credential.Client {
+	return &credential.Client{
+		Holder: &client.Holder, Principal: client.Name(), Groups: client.Groups, Chain: chain, NotAfter: notAfter,
+	}
+}
+
+// refuseWithout returns the refusal of a client for which there is no credential.
+func (h *Handler) refuseWithout(err error) *Refusal {
+	if h.cache == nil {
+		return refuseNoKey(err)
+	}
+	return refuseNoCredential(credential.AsRefusal(err))
+}
+
+// warnOfCredential warns that a credential could not be made. It may be one that is being renewed, of which the client
+// notices nothing yet.
+func (h *Handler) warnOfCredential(err error) {
+	refusal := credential.AsRefusal(err)
+	times, due := h.warnings.Due("credential "+refusal.Detail, time.Now())
+	if !due {
+		return
+	}
+	h.logger.Warn("credentials cannot be made or renewed; those that are still good go on "+
+		"(this is logged once a minute)",
+		zap.String("kind", h.credentialKind()),
+		zap.String("advice", refusal.Detail),
+		zap.Int("times", times),
+		zap.Error(refusal.Cause),
+	)
+}
+
+// credentialStates has the credentials of all configurations in this process: see [Handler.beginCredentials].
+var credentialStates = caddy.NewUsagePool()
+
+// beginCredentials lets the handler's credentials be made. The nodes are those of the reverse_proxy behind the handler.
+// A later configuration goes on with the credentials of an earlier one if its settings and its nodes are the same.
+func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
+	if h.cache == nil {
+		return
+	}
+	maker := h.cache.Maker()
+	if clustered, ok := maker.(credential.Clustered); ok {
+		if own := clustered.Nodes(); len(own) > 0 && len(nodes) > 0 {
+			over := nodes[0]
+			nodes = nil
+			for _, address := range own {
+				nodes = append(nodes, over.At(address))
+			}
+		}
+		clustered.SetCluster(cluster.New(nodes...))
+	}
+	id := sha256.New()
+	fmt.Fprintf(id, "%s %s", h.credentialSettings, setting.AsJSON(h.app.ctx.Storage()))
+	for _, node := range nodes {
+		fmt.Fprintf(id, " %s", node.URL)
+	}
+	key := hex.EncodeToString(id.Sum(nil))
+	state, _ := credentialStates.LoadOrStore(key, credential.NewState(h.app.CacheSize))
+	h.app.credentialIDs = append(h.app.credentialIDs, key)
+	state.(*credential.State).Resize(h.app.CacheSize)
+	if beginner, ok := maker.(credential.Beginner); ok {
+		beginner.Begin(ctx, credential.Site{Denied: h.denied})
+	}
+	h.cache.Begin(state.(*credential.State))
+}
+
+// denied reports why a client with a chain would not be let in now; "" if it would be.
+func (h *Handler) denied(chain []*x509.Certificate) string {
+	if e := h.identify(chain, time.Now()); e.Reason != "" {
+		return e.Reason
+	}
+	return ""
+}
+
+// mayReplace reports whether another credential can replace one that a node has refused with 401.
+func (h *Handler) mayReplace() bool {
+	if h.cache == nil {
+		return false
+	}
+	_, ok := h.cache.Maker().(credential.Dropper)
+	return ok
+}
+
+// needs returns what the handler's credentials need of the reverse_proxy behind it. The handler need not be
+// provisioned.
+func (h *Handler) needs() routes.Needs {
+	kind := h.credentialKind()
+	if kind == jwtKind {
+		return routes.Needs{}
+	}
+	needs := routes.Needs{Credential: kind}
+	info, err := caddy.GetModule(credentialKinds + "." + kind)
+	if err != nil {
+		return needs // loading it fails, and says why
+	}
+	settings := h.credentialSettings
+	if settings == nil {
+		settings = h.CredentialRaw
+	}
+	module := info.New()
+	_ = json.Unmarshal(settings, module)
+	if clustered, ok := module.(credential.Clustered); ok {
+		needs.Nodes = len(clustered.Nodes()) == 0
+	}
+	return needs
+}
+
+// refuseNoCredential keeps the cause from the client. The log has it.
+func refuseNoCredential(r *credential.Refusal) *Refusal {
+	reason := identity.NoCredential
+	switch r.Problem {
+	case credential.NoRole:
+		reason = identity.NoRole
+	case credential.InvalidName:
+		reason = identity.InvalidName
+	case credential.ProxyRefused:
+		reason = identity.ProxyRefused
+	case credential.Unavailable:
+	}
+	return identity.Refuse(reason, "%s", strings.TrimSpace(r.Detail)).From(r.Cause)
+}

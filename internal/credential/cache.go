@@ -1,0 +1,308 @@
+package credential
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
+)
+
+const (
+	// firstTurns and renewTurns are how many credentials are made at a time, for clients that have none and for those
+	// that have one. A flood of the former cannot starve the latter, and a cluster is not asked more than it can bear.
+	firstTurns, renewTurns = 8, 4
+
+	// failurePause is how long a failure counts for those who wait. With a credential in hand, each failure in a row
+	// doubles the time to the next attempt, up to longestPause.
+	failurePause, longestPause = time.Second, time.Minute
+
+	// dropPause is how long a credential that replaced a refused one is kept, whatever nodes say about it.
+	dropPause = 10 * time.Second
+)
+
+// Cache is the [Kind] of a [Maker]. Clients whose plans are equal share a credential, and whoever wants the same one
+// at the same time waits for the same attempt to make it.
+type Cache struct {
+	maker   Maker
+	observe func(took time.Duration, err error)
+
+	begun chan struct{} // closed when there is a state
+	state *State
+}
+
+// State is the part of a Cache that outlives a configuration: the credentials.
+type State struct {
+	slots *lru.Cache[digest, *slot]
+	calls singleflight.Group
+
+	first, renew chan struct{}
+}
+
+// digest identifies those who share a credential.
+type digest [sha256.Size]byte
+
+// slot holds the current credential of those who share it.
+type slot struct {
+	digest  digest
+	current atomic.Pointer[Credential]
+
+	mu       sync.Mutex
+	failure  error // of the last attempt; nil if it succeeded
+	failures int   // in a row
+	failed   time.Time
+	dropped  time.Time
+}
+
+// place is where a holder's last credential is, and as of which version of the maker it is the right place.
+type place struct {
+	slot    *slot
+	version uint64
+}
+
+// placeOf returns the place that a holder's last credential came from, or nil.
+func placeOf(holder *token.Holder) *place {
+	p, _ := holder.Slot.Load().(*place)
+	return p
+}
+
+// NewState returns a State for the credentials of at most size different clients.
+func NewState(size int) *State {
+	slots, err := lru.New[digest, *slot](size)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &State{slots: slots, first: make(chan struct{}, firstTurns), renew: make(chan struct{}, renewTurns)}
+}
+
+// Len returns how many credentials there are.
+func (s *State) Len() int { return s.slots.Len() }
+
+// Resize sets how many credentials are remembered.
+func (s *State) Resize(size int) { s.slots.Resize(size) }
+
+// NewCache returns the Kind of a maker. It calls observe after each attempt to make a credential. Requests wait until
+// [Cache.Begin] is called.
+func NewCache(maker Maker, observe func(took time.Duration, err error)) *Cache {
+	return &Cache{maker: maker, observe: observe, begun: make(chan struct{})}
+}
+
+// Begin gives the cache the credentials that an earlier configuration had. It is called once, when the maker can ask
+// the cluster.
+func (c *Cache) Begin(state *State) {
+	c.state = state
+	close(c.begun)
+}
+
+// Maker returns whose credentials these are.
+func (c *Cache) Maker() Maker { return c.maker }
+
+// Fresh implements [Kind].
+func (c *Cache) Fresh(holder *token.Holder, now, notAfter int64) *Credential {
+	p := placeOf(holder)
+	if p == nil || p.version != c.maker.Version() {
+		return nil
+	}
+	current := p.slot.current.Load()
+	if current == nil || now >= current.RenewAt || current.Until > notAfter {
+		return nil
+	}
+	return current
+}
+
+// Get implements [Kind]. For example, of an API key that lives for four hours, from 12:00 to 16:00:
+//
+//	13:00  it is the right one
+//	14:00  it is served once more, while it is being renewed
+//	15:00  the cluster is down since 13:30: it is served, and each minute somebody tries to renew it
+//	16:00  it has ended: the request waits for another one, and is refused if there is none
+func (c *Cache) Get(ctx context.Context, client *Client, now time.Time, made func(*Credential)) (*Credential, error) {
+	select {
+	case <-c.begun:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the configuration to start: %w", context.Cause(ctx))
+	}
+	version := c.maker.Version() // before the plan is made, so that a change meanwhile makes the place invalid
+	plan, err := c.maker.Plan(client)
+	if err != nil {
+		return nil, err
+	}
+	s := c.state.slot(plan)
+	current := s.current.Load()
+	if current != nil && current.Until > client.NotAfter {
+		// It was made for a certificate that ends later. This one must not have what outlives it.
+		plan.Apart = "until " + strconv.FormatInt(client.NotAfter, 10)
+		s = c.state.slot(plan)
+		current = s.current.Load()
+	}
+	client.Holder.Slot.Store(&place{s, version})
+	switch at := now.Unix(); {
+	case current.isFresh(at):
+		return current, nil
+	case current.isGood(at):
+		if s.pausing(now, true) == nil {
+			c.start(client, plan, s, c.state.renew, made)
+		}
+		return current, nil
+	default:
+		if err := s.pausing(now, false); err != nil {
+			return nil, err
+		}
+		return wait(ctx, c.start(client, plan, s, c.state.first, made))
+	}
+}
+
+// isFresh reports whether a credential, which can be nil, need not be renewed yet.
+func (c *Credential) isFresh(now int64) bool { return c != nil && now < c.RenewAt }
+
+// isGood reports whether a credential, which can be nil, has not ended.
+func (c *Credential) isGood(now int64) bool { return c != nil && now < c.Until }
+
+// slot finds the slot of those who share a plan.
+func (s *State) slot(plan Plan) *slot {
+	d := digest(sha256.Sum256([]byte(plan.ID())))
+	if known, ok := s.slots.Get(d); ok {
+		return known
+	}
+	mine := &slot{digest: d}
+	if other, ok, _ := s.slots.PeekOrAdd(d, mine); ok {
+		return other
+	}
+	return mine
+}
+
+// start makes or renews a credential in the background, when its turn has come.
+func (c *Cache) start(
+	client *Client, plan Plan, s *slot, turns chan struct{}, made func(*Credential),
+) <-chan singleflight.Result {
+	return c.state.calls.DoChan(string(s.digest[:]), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), timing.CredentialTimeout)
+		defer cancel()
+		last := s.current.Load()
+		if last.isFresh(time.Now().Unix()) {
+			return last, nil // it was made just before this call began
+		}
+		select {
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
+		case <-ctx.Done():
+			return nil, s.note(errBusy)
+		}
+		began := time.Now()
+		if !last.isGood(began.Unix()) {
+			last = nil
+		}
+		credential, err := c.maker.Make(ctx, client, plan, last)
+		if err == nil && credential.Until <= began.Unix() {
+			err = errEnded
+		}
+		c.observe(time.Since(began), err)
+		if s.note(err) != nil {
+			return nil, err
+		}
+		s.current.Store(credential)
+		made(credential)
+		return credential, nil
+	})
+}
+
+var (
+	errBusy  = errors.New("too many clients want a credential at once")
+	errSlow  = errors.New("the credential was not made in time")
+	errEnded = errors.New("the credential has ended before it was used: compare the clocks of Caddy and the nodes")
+)
+
+// note remembers the outcome of an attempt, and returns its error.
+func (s *slot) note(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure = err
+	if err == nil {
+		s.failures = 0
+		return nil
+	}
+	s.failures++
+	s.failed = time.Now()
+	return err
+}
+
+// pausing returns the last failure, if it is too early to try again.
+func (s *slot) pausing(now time.Time, hasOne bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pause := failurePause
+	if hasOne {
+		pause = min(longestPause, failurePause<<min(s.failures, 10))
+	}
+	if s.failure == nil || now.Sub(s.failed) >= pause {
+		return nil
+	}
+	return s.failure
+}
+
+// wait waits for a credential, but no longer than its request lasts, and not for a cluster that hangs.
+func wait(ctx context.Context, result <-chan singleflight.Result) (*Credential, error) {
+	timeout := time.NewTimer(timing.CredentialTimeout)
+	defer timeout.Stop()
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*Credential), nil
+	case <-timeout.C:
+		return nil, errSlow
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for a credential: %w", context.Cause(ctx))
+	}
+}
+
+// Renewed implements [Kind]. At most one credential in dropPause replaces a refused one. All requests whose credential
+// was refused with it get the same one.
+func (c *Cache) Renewed(
+	ctx context.Context, client *Client, refused *Credential, made func(*Credential),
+) *Credential {
+	dropper, ok := c.maker.(Dropper)
+	p := placeOf(client.Holder)
+	if !ok || p == nil {
+		return nil
+	}
+	now := time.Now()
+	current := p.slot.current.Load()
+	if current != nil && current.Authorization == refused.Authorization {
+		if !p.slot.mayDrop(now) {
+			return nil
+		}
+		if p.slot.current.CompareAndSwap(current, nil) {
+			dropper.Drop(ctx, current)
+		}
+	}
+	renewed, err := c.Get(ctx, client, now, made)
+	if err != nil || renewed.Authorization == refused.Authorization {
+		return nil
+	}
+	return renewed
+}
+
+// mayDrop reports whether a credential may be dropped, and notes that it is.
+func (s *slot) mayDrop(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dropped.IsZero() && now.Sub(s.dropped) < dropPause {
+		return false
+	}
+	s.dropped = now
+	return true
+}
+
+// Interface guards
+var _ Kind = (*Cache)(nil)

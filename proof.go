@@ -1,0 +1,74 @@
+package esjwt
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+)
+
+// This file is about credentials that a node may not obey, without a word: with run_as, a node that ignores the header
+// serves everybody as the proxy. So each node is asked who a client is, before it gets the first request.
+
+// proofs are which nodes have shown that they obey the credentials of which handlers.
+type proofs struct {
+	over  http.RoundTripper // set by the transport
+	known sync.Map          // proof
+	calls singleflight.Group
+}
+
+// proof is a node that obeys the credentials of a handler.
+type proof struct {
+	handler *Handler
+	node    string
+}
+
+// check returns why a request must not be sent to a node, or nil. The node is asked if it is not known yet.
+func (p *proofs) check(out *http.Request, node string, admitted *admission) *Refusal {
+	if admitted.client == nil || admitted.handler.cache == nil {
+		return nil
+	}
+	prover, ok := admitted.handler.cache.Maker().(credential.Prover)
+	if !ok {
+		return nil
+	}
+	id := proof{admitted.handler, node}
+	if _, known := p.known.Load(id); known {
+		return nil
+	}
+	if err := p.ask(prover, out, node, admitted); err != nil {
+		return refuseNoCredential(credential.AsRefusal(err))
+	}
+	p.known.Store(id, true)
+	return nil
+}
+
+// ask asks a node. Clients with the same credential ask together.
+func (p *proofs) ask(prover credential.Prover, out *http.Request, node string, admitted *admission) error {
+	asked := cluster.NewNode(out.URL.Scheme+"://"+out.URL.Host, p.over)
+	who := admitted.client.Name()
+	answer := p.calls.DoChan(node+" "+who, func() (any, error) {
+		// The dial information of reverse_proxy is in the context, and the request may end before the others have
+		// their answer.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(out.Context()), timing.CredentialTimeout)
+		defer cancel()
+		return nil, prover.Prove(ctx, asked, who, admitted.credential)
+	})
+	timeout := time.NewTimer(timing.CredentialTimeout)
+	defer timeout.Stop()
+	select {
+	case r := <-answer:
+		return r.Err
+	case <-timeout.C:
+		return errors.New("the node did not say in time who a client is")
+	case <-out.Context().Done():
+		return context.Cause(out.Context())
+	}
+}

@@ -1,0 +1,37 @@
+package esjwt
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// This file is about credentials that a node refuses with 401, and that can be replaced.
+
+// send sends a request to a node. If the node refuses the client's credential with 401 and another one can be made, the
+// request is sent once more with that one.
+func (t *Transport) send(out *http.Request, node string, admitted *admission) (*http.Response, error) {
+	if admitted.client == nil || !admitted.handler.mayReplace() {
+		return t.nodes.Send(out, node, admitted.kid(), &admitted.attempts)
+	}
+	return t.nodes.SendRenewing(out, node, &admitted.attempts, func(h http.Header) bool {
+		return admitted.renew(out.Context(), h)
+	})
+}
+
+// renew puts another credential into headers, instead of one that a node has refused. It reports whether there is one.
+func (a *admission) renew(ctx context.Context, headers http.Header) bool {
+	h := a.handler
+	renewed := h.kind.Renewed(ctx, a.wants(), a.credential, h.auditor(a.client, a.certificate))
+	if renewed == nil {
+		return false
+	}
+	a.credential, a.renewed = renewed, true
+	h.rewriter.takeBack(headers)
+	h.rewriter.set(headers, a, new([1]string))
+	metrics.retries.Inc()
+	if times, due := h.warnings.Due("renewed", time.Now()); due {
+		h.logRenewed(a.client.Name(), times)
+	}
+	return true
+}
