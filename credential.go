@@ -1,10 +1,7 @@
 package esjwt
 
 import (
-	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
@@ -148,49 +144,6 @@ func (h *Handler) warnOfCredential(err error) {
 		zap.Int("times", times),
 		zap.Error(refusal.Cause),
 	)
-}
-
-// credentialStates has the credentials of all configurations in this process: see [Handler.beginCredentials].
-var credentialStates = caddy.NewUsagePool()
-
-// beginCredentials lets the handler's credentials be made. The nodes are those of the reverse_proxy behind the handler.
-// A later configuration goes on with the credentials of an earlier one if its settings and its nodes are the same.
-func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
-	if h.cache == nil {
-		return
-	}
-	maker := h.cache.Maker()
-	if clustered, ok := maker.(credential.Clustered); ok {
-		if own := clustered.Nodes(); len(own) > 0 && len(nodes) > 0 {
-			over := nodes[0]
-			nodes = nil
-			for _, address := range own {
-				nodes = append(nodes, over.At(address))
-			}
-		}
-		clustered.SetCluster(cluster.New(nodes...))
-	}
-	id := sha256.New()
-	fmt.Fprintf(id, "%s %s", h.credentialSettings, setting.AsJSON(h.app.ctx.Storage()))
-	for _, node := range nodes {
-		fmt.Fprintf(id, " %s", node.URL)
-	}
-	key := hex.EncodeToString(id.Sum(nil))
-	state, _ := credentialStates.LoadOrStore(key, credential.NewState(h.app.CacheSize))
-	h.app.credentialIDs = append(h.app.credentialIDs, key)
-	state.(*credential.State).Resize(h.app.CacheSize)
-	if beginner, ok := maker.(credential.Beginner); ok {
-		beginner.Begin(ctx, credential.Site{Denied: h.denied})
-	}
-	h.cache.Begin(state.(*credential.State))
-}
-
-// denied reports why a client with a chain would not be let in now; "" if it would be.
-func (h *Handler) denied(chain []*x509.Certificate) string {
-	if e := h.identify(chain, time.Now()); e.Reason != "" {
-		return e.Reason
-	}
-	return ""
 }
 
 // mayReplace reports whether another credential can replace one that a node has refused with 401.
