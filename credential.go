@@ -187,6 +187,8 @@ func refuseNoCredential(r *credential.Refusal) *Refusal {
 		reason = identity.NoRole
 	case credential.InvalidName:
 		reason = identity.InvalidName
+	case credential.Unverified:
+		reason = identity.Unverified
 	case credential.ProxyRefused:
 		reason = identity.ProxyRefused
 	case credential.Unavailable:

@@ -165,6 +165,7 @@ type Problem int
 const (
 	NoRole       Problem = iota // the client has no group for which there is a role or a credential: 403
 	InvalidName                 // the cluster cannot have a user of this name: 403
+	Unverified                  // the cluster does not take the client's certificate: 401
 	Unavailable                 // the cluster cannot make one now: 503
 	ProxyRefused                // the cluster refuses the proxy's own credential, or does not obey it: 502
 )
