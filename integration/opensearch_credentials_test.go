@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -192,7 +193,13 @@ var tokenSettings = regexp.MustCompile(`(?m)^\s*(issuer|audience) .*\n|^\s*elast
 // inFront starts a Caddy in front of the node, with a kind of credential.
 func (n proxiedNode) inFront(t *testing.T, credential string) *front {
 	t.Helper()
-	f := &front{node: n.Node, site: site{port: freePort(t), upstream: n.URL(), handler: "credential " + credential}}
+	return n.inFrontOf(t, site{handler: "credential " + credential})
+}
+
+func (n proxiedNode) inFrontOf(t *testing.T, s site) *front {
+	t.Helper()
+	s.port, s.upstream = freePort(t), n.URL()
+	f := &front{node: n.Node, site: s}
 	caddyfile, err := f.site.caddyfile()
 	require.NoError(t, err)
 	f.caddy = StartCaddy(t, tokenSettings.ReplaceAllString(caddyfile, ""))
@@ -234,6 +241,28 @@ func TestOpenSearchClientIsTheUserInProxyHeaders(t *testing.T) {
 			got := f.site.authinfo(t, client, header).searchUser(t)
 			require.Equal(t, "carol", got.Name, name)
 			require.Empty(t, got.BackendRoles, name)
+		}
+	})
+}
+
+// TestHealthChecksHaveProxyHeaders, if they say that they were forwarded.
+func TestHealthChecksHaveProxyHeaders(t *testing.T) {
+	forEachProxiedNode(t, func(t *testing.T, n proxiedNode) {
+		for name, test := range map[string]struct {
+			headers string
+			status  int
+		}{
+			"with X-Forwarded-For":    {"health_headers {\nX-Forwarded-For 127.0.0.1\n}", http.StatusOK},
+			"without X-Forwarded-For": {"", http.StatusServiceUnavailable},
+		} {
+			f := n.inFrontOf(t, site{
+				handler:   "credential proxy_headers",
+				transport: "health_principal caddy-health",
+				proxy:     "health_uri /_plugins/_security/authinfo\nhealth_interval 100ms\n" + test.headers,
+			})
+			require.Eventually(t, func() bool {
+				return f.search(t, "alice", "analysts").status == test.status
+			}, 20*time.Second, 100*time.Millisecond, name)
 		}
 	})
 }
