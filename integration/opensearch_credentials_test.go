@@ -160,7 +160,8 @@ func TestWhomOpenSearchBelievesAboutProxyHeaders(t *testing.T) {
 			"UTF-8":                        {says("Zoë", "10.0.0.1", "Größe"), "ZoÃ«", []string{"GrÃ¶Ã\u009fe"}},
 			"another separator": {
 				http.Header{"X-Name": {"alice"}, "X-Groups": {"Acme, Inc.;ops"}, "X-Forwarded-For": {"10.0.0.1"}},
-				"alice", []string{"Acme, Inc.", "ops"},
+				"alice",
+				[]string{"Acme, Inc.", "ops"},
 			},
 		} {
 			got := n.authinfo(t, proxy, believed.header)
