@@ -74,6 +74,7 @@ xpack.security.http.ssl.certificate_authorities: [certs/clients-ca.crt, certs/pe
 xpack.security.authc.realms.pki.%s:
   order: %d
   certificate_authorities: certs/clients-ca.crt
+  delegation.enabled: true
 `, pkiRealm, order)
 }
 

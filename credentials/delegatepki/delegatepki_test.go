@@ -205,7 +205,7 @@ func TestSettings(t *testing.T) {
 		"delegate_pki {\nuser {env.USER}\ncluster es1:9200\n}":                                         "a node is written as",
 		"delegate_pki {\nuser {env.USER}\ncluster https://a:b@es1:9200\n}":                             "leave the user and the password out",
 		"delegate_pki {\nuser {env.USER}\npassword x\n}":                                               "unknown setting",
-		"delegate_pki x":                                                                               "in a block",
+		"delegate_pki x": "in a block",
 	} {
 		kind := new(delegatepki.DelegatePKI)
 		err := kind.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
