@@ -262,7 +262,7 @@ func TestTheManualHasEveryMetric(t *testing.T) {
 	require.ElementsMatch(t, values["refused_handshakes_total reason"], inRow("`reason` of `refused_handshakes_total`"))
 	require.ElementsMatch(t, values["jwks_requests_total result"], inRow("`result` of `jwks_requests_total`"))
 	require.ElementsMatch(t, values["cluster_refusals_total status"], inRow("`status` of `cluster_refusals_total`"))
-	settings := append(values["unusable_sources setting"], "credential") // which credentials/static has
+	settings := append(slices.Clone(values["unusable_sources setting"]), "credential") // which credentials/static has
 	require.ElementsMatch(t, settings, inRow("`setting`"))
 	require.ElementsMatch(t, values["key_failures_total reason"], document.part(t, "Failures of keys").firstSpans())
 	requireMetricsOfTheManual(t, slices.Collect(maps.Keys(known)))

@@ -210,8 +210,8 @@ func (s *Static) Explain(client *credential.Client) (credential.Explanation, err
 			opaqueID + ": " + opaqueIDOf(client.Principal),
 		},
 		Needs: []string{
-			fmt.Sprintf("the credential of the group %q, as an API key that has not expired; what it may do, "+
-				"each client of the group may do", e.group),
+			fmt.Sprintf("the API key or the user of this credential, with the rights that each client of the group %q may have",
+				e.group),
 		},
 	}, nil
 }
