@@ -350,6 +350,7 @@ func (a *App) Start() error {
 		a.running.Go(func() { w.Watch(ctx) })
 	}
 	a.lookAgain(ctx)
+	a.beginOthers(ctx)
 	a.metrics.Expose(slices.Collect(a.keySets()))
 	for _, ks := range a.sets {
 		ks.signer.Resize(a.CacheSize)

@@ -23,9 +23,10 @@ var credentialStates = caddy.NewUsagePool()
 // beginCredentials lets the handler's credentials be made. The nodes are those of the reverse_proxy behind the handler.
 // A later configuration goes on with the credentials of an earlier one if its settings and its nodes are the same.
 func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
-	if h.cache == nil {
+	if h.cache == nil || h.begun {
 		return
 	}
+	h.begun = true
 	maker := h.cache.Maker()
 	if clustered, ok := maker.(credential.Clustered); ok {
 		if own := clustered.Nodes(); len(own) > 0 && len(nodes) > 0 {
@@ -50,6 +51,14 @@ func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
 		beginner.Begin(ctx, credential.Site{Denied: h.denied})
 	}
 	h.cache.Begin(state.(*credential.State))
+}
+
+// beginOthers lets the credentials of handlers be made that the look at the routes has not found: they are inside another
+// plugin's handler. There is no node that those could ask.
+func (a *App) beginOthers(ctx context.Context) {
+	for _, h := range a.handlers {
+		h.beginCredentials(ctx, nil)
+	}
 }
 
 // denied reports why a client with a chain would not be let in now; "" if it would be.

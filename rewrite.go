@@ -40,6 +40,9 @@ type rewriter struct {
 	shortest  [256]uint8           // the length of the shortest of them, or 255
 	headers   []identity.Header
 	sets      []string // the names of the headers of a credential that is no token
+
+	// hidden is true if a header other than Authorization has a token in it, which log lines of Caddy's would print.
+	hidden bool
 }
 
 // identityNames protects the headers that every handler protects, whatever its settings.
@@ -71,6 +74,7 @@ func newRewriter(headers []identity.Header, sets []string) *rewriter {
 	protect("expect")
 	for _, h := range headers {
 		protect(strings.Map(foldRune, h.Name))
+		rw.hidden = rw.hidden || h.HasToken() && h.Name != "Authorization"
 	}
 	for _, name := range sets {
 		protect(strings.Map(foldRune, name))
@@ -234,11 +238,8 @@ func (rw *rewriter) set(h http.Header, a *admission, first *[1]string) (size int
 	return size
 }
 
-// onlyAuthorization reports whether Authorization is the only header that is set.
-func (rw *rewriter) onlyAuthorization() bool {
-	return len(rw.headers)+len(rw.sets) == 1 && (len(rw.sets) == 1 && rw.sets[0] == "Authorization" ||
-		len(rw.headers) == 1 && rw.headers[0].Name == "Authorization")
-}
+// setsOne reports whether there is one header that is set.
+func (rw *rewriter) setsOne() bool { return len(rw.headers)+len(rw.sets) == 1 }
 
 // count returns how many headers an admission has: those that are configured, after those of a credential that is no
 // token.

@@ -217,7 +217,7 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 		secret = nil // it says that the proxy vouches for the client
 	}
 	place := &admitted.byTransport
-	if admitted.renewed { // net/http may still be reading the headers with the credential that was refused
+	if admitted.renewed || admitted.sent && !h.rewriter.setsOne() { // net/http may still be reading these headers
 		own := *req
 		own.Header = maps.Clone(req.Header)
 		req, place = &own, new([1]string)
@@ -229,12 +229,13 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 		return req, headersize.Sent(req, size) // net/http may still be reading these headers
 	}
 	dropUpgrade(req.Header, admitted.upgrade)
-	if secret != nil || admitted.own != nil && admitted.own.clientAuth != "" || !h.rewriter.onlyAuthorization() {
+	if secret != nil || admitted.own != nil && admitted.own.clientAuth != "" || h.rewriter.hidden {
 		own := *req
 		own.Header = maps.Clone(req.Header)
 		out = &own
 	}
 	size += h.rewriter.set(out.Header, admitted, place)
+	admitted.sent = true
 	if secret != nil {
 		size += setSharedSecret(out.Header, secret.Get())
 	}

@@ -43,14 +43,18 @@ func newTransport(b testing.TB, kind string) http.RoundTripper {
 func BenchmarkDoors(b *testing.B) {
 	clients := newAuthority(b, "clients authority")
 	leaf := referenceCertificate(clients, "alice")
+	groups := writeFile(b, "groups", []byte(leaf.Subject.Organization[0]+" ApiKey key\n"))
 	for _, c := range []struct {
-		name, transport, settings string
+		name, transport, config string
 	}{
-		{"http", "http", ""},
-		{"elasticsearch_jwt", "elasticsearch_jwt", ""},
-		{"elasticsearch_jwt and another header", "elasticsearch_jwt", `,"headers":{"X-User":"{cert.cn}"}`},
+		{"http", "http", benchConfig},
+		{"elasticsearch_jwt", "elasticsearch_jwt", benchConfig},
+		{"elasticsearch_jwt and another header", "elasticsearch_jwt", benchConfigWith(`,"headers":{"X-User":"{cert.cn}"}`)},
+		// The others send one header as a token does, or two.
+		{"proxy_headers", "elasticsearch_jwt", `{"credential":{"kind":"proxy_headers"}}`},
+		{"static", "elasticsearch_jwt", `{"credential":{"kind":"static","file":"` + groups + `"}}`},
 	} {
-		h := newHandler(b, benchConfigWith(c.settings), "")
+		h := newHandler(b, c.config, "")
 		transport := newTransport(b, c.transport)
 		if c.transport == "elasticsearch_jwt" {
 			h.Deliver()
