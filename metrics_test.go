@@ -163,6 +163,8 @@ func TestNoClientCanAddAMetric(t *testing.T) {
 				require.Contains(t, []string{"401", "403"}, label[2])
 			case "within":
 				require.Contains(t, []string{"1d", "7d", "30d"}, label[2])
+			case "kind":
+				require.Contains(t, []string{"api_key", "delegate_pki", "proxy_headers", "run_as", "static"}, label[2])
 			case "le":
 			default:
 				require.Fail(t, "an unknown label", sample)
