@@ -1,0 +1,203 @@
+package apikey
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+)
+
+// metadataName is the member of a key's metadata that says where it comes from.
+const metadataName = "caddy_elasticsearch_jwt"
+
+// metadata is in each key.
+type metadata struct {
+	Principal   string   `json:"principal"`
+	Groups      []string `json:"groups"`
+	Fingerprint string   `json:"certificate_sha256,omitempty"`
+	Replica     string   `json:"replica"`
+	Store       string   `json:"store"`
+}
+
+// api is Elasticsearch's API for keys, as the proxy's user has it.
+type api struct {
+	cluster *cluster.Cluster
+	user    cluster.User
+}
+
+// apiOf returns the API for a user.
+func (a *APIKey) apiOf(user cluster.User) (*api, error) {
+	c := a.cluster.Load()
+	if c == nil {
+		return nil, unreachable(errNoCluster)
+	}
+	return &api{c, user}, nil
+}
+
+// ask asks the cluster. Its error is a Refusal.
+func (a *api) ask(ctx context.Context, method, path string, body, into any) error {
+	answer, err := a.cluster.Ask(ctx, cluster.Question{
+		Method: method, Path: path, Header: a.user.Header(), Body: body,
+	})
+	if err != nil {
+		return unreachable(err)
+	}
+	if !answer.OK() {
+		return refusal(answer)
+	}
+	if err := answer.Decode(into); err != nil {
+		return unreachable(err)
+	}
+	return nil
+}
+
+// made is the answer to a key that was made.
+type made struct {
+	ID      string `json:"id"`
+	Secret  string `json:"api_key"`
+	Encoded string `json:"encoded"`
+}
+
+// create makes a key that lives for some seconds.
+func (a *api) create(
+	ctx context.Context, name string, seconds int64, roles map[string]descriptor, about metadata,
+) (*made, error) {
+	descriptors := make(map[string]json.RawMessage, len(roles))
+	for group, d := range roles {
+		if len(d.json) <= len(`{}`) {
+			return nil, errNothing
+		}
+		descriptors[group] = d.json
+	}
+	switch {
+	case len(descriptors) == 0: // which would mean all privileges of the proxy
+		return nil, errNothing
+	case seconds <= 0:
+		return nil, errEnded
+	}
+	var m made
+	err := a.ask(ctx, http.MethodPost, "/_security/api_key?refresh=false", map[string]any{
+		"name":             name,
+		"expiration":       expiration(seconds),
+		"role_descriptors": descriptors,
+		"metadata":         map[string]any{metadataName: about},
+	}, &m)
+	if err != nil {
+		return nil, err
+	}
+	encoded := base64.StdEncoding.EncodeToString([]byte(m.ID + ":" + m.Secret))
+	if m.ID == "" || m.Secret == "" || m.Encoded != encoded || !httpguts.ValidHeaderFieldValue(m.ID) {
+		return nil, unreachable(errors.New("a node has answered with something else than an API key"))
+	}
+	return &m, nil
+}
+
+var errEnded = errors.New("the certificate has ended")
+
+func expiration(seconds int64) string { return fmt.Sprintf("%ds", seconds) }
+
+// aboutKey returns the metadata of a client's key.
+func (a *APIKey) aboutKey(client *credential.Client, store string) metadata {
+	about := metadata{
+		Principal: client.Principal, Groups: credential.SortedGroups(client.Groups), Replica: a.replica, Store: store,
+	}
+	if len(client.Chain) > 0 {
+		fingerprint := client.Fingerprint()
+		about.Fingerprint = hex.EncodeToString(fingerprint[:])
+	}
+	return about
+}
+
+// renew sets when keys expire. It returns those that the cluster has not renewed, with the reason: it does not know them
+// any more, or they have ended.
+func (a *api) renew(ctx context.Context, ids []string, seconds int64) (lost map[string]error, err error) {
+	var answer struct {
+		Updated []string `json:"updated"`
+		Noops   []string `json:"noops"`
+		Errors  struct {
+			Details map[string]struct {
+				Type   string `json:"type"`
+				Reason string `json:"reason"`
+			} `json:"details"`
+		} `json:"errors"`
+	}
+	err = a.ask(ctx, http.MethodPost, "/_security/api_key/_bulk_update",
+		map[string]any{"ids": ids, "expiration": expiration(seconds)}, &answer)
+	if err != nil {
+		return nil, err
+	}
+	lost = make(map[string]error)
+	for _, id := range ids {
+		if slices.Contains(answer.Updated, id) || slices.Contains(answer.Noops, id) {
+			continue
+		}
+		detail := answer.Errors.Details[id]
+		lost[id] = fmt.Errorf("it was not renewed: %s: %s", detail.Type, detail.Reason)
+	}
+	return lost, nil
+}
+
+// invalidate invalidates keys, and returns those that are not known to be invalid now. That is so for about a second
+// after a key was made, while the node answers 200 and does nothing, and for ever if the node has deleted the key.
+func (a *api) invalidate(ctx context.Context, ids []string) (left []string, err error) {
+	var answer struct {
+		Invalidated []string `json:"invalidated_api_keys"`
+		Previously  []string `json:"previously_invalidated_api_keys"`
+	}
+	err = a.ask(ctx, http.MethodDelete, "/_security/api_key", map[string]any{"ids": ids, "owner": true}, &answer)
+	if err != nil {
+		return ids, err
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		return slices.Contains(answer.Invalidated, id) || slices.Contains(answer.Previously, id)
+	}), nil
+}
+
+// pageSize is how many keys an answer has. Descriptors are in there, so a page is not small.
+const pageSize = 500
+
+// list returns the IDs of all keys of a store that are good.
+func (a *api) list(ctx context.Context, store string) (map[string]bool, error) {
+	ids := make(map[string]bool)
+	for from := int64(0); ; {
+		var page struct {
+			Keys []struct {
+				ID       string `json:"id"`
+				Username string `json:"username"`
+				Creation int64  `json:"creation"`
+			} `json:"api_keys"`
+		}
+		err := a.ask(ctx, http.MethodPost, "/_security/_query/api_key", map[string]any{
+			"size": pageSize,
+			"sort": []any{map[string]string{"creation": "asc"}},
+			"query": map[string]any{"bool": map[string]any{"filter": []any{
+				map[string]any{"term": map[string]any{"metadata." + metadataName + ".store": store}},
+				map[string]any{"term": map[string]any{"invalidated": false}},
+				map[string]any{"range": map[string]any{"expiration": map[string]any{"gt": "now"}}},
+				map[string]any{"range": map[string]any{"creation": map[string]any{"gte": from}}},
+			}}},
+		}, &page)
+		if err != nil {
+			return nil, err
+		}
+		before := len(ids)
+		for _, key := range page.Keys {
+			if key.Username == a.user.Name() {
+				ids[key.ID] = true
+			}
+			from = max(from, key.Creation)
+		}
+		if len(page.Keys) < pageSize || len(ids) == before {
+			return ids, nil
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package apikey
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+)
+
+// maxCleaners is how many keys are invalidated at a time after nodes have refused them. The sweep does the rest.
+const maxCleaners = 4
+
+// dropTries is how often it is tried, and dropPause the time in between: a key that was made just now cannot be
+// invalidated for about a second.
+const (
+	dropTries   = 3
+	dropPause   = 2 * time.Second
+	dropTimeout = 20 * time.Second
+)
+
+// Drop implements [credential.Dropper]. It sees that nobody finds the key in the storage, and invalidates it in the
+// background: a node that refuses it may be wrong.
+func (a *APIKey) Drop(ctx context.Context, refused *credential.Credential) {
+	key, ok := refused.Detail.(*stored)
+	if !ok {
+		return
+	}
+	user := a.user.Get()
+	asked, err := a.apiOf(user)
+	if err != nil {
+		return
+	}
+	a.unstored.remove(key.ID)
+	if err := a.stores.of(a.storage, user, asked.cluster).remove(ctx, key.name, key.ID); err != nil {
+		a.logger.Warn("an API key that a node refuses could not be deleted from the storage",
+			zap.String("api_key", key.ID), zap.Error(err))
+	}
+	select {
+	case a.cleaners <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() { <-a.cleaners }()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+		defer cancel()
+		for range dropTries {
+			if left, err := asked.invalidate(ctx, []string{key.ID}); err == nil && len(left) == 0 {
+				return
+			}
+			time.Sleep(dropPause)
+		}
+	}()
+}

@@ -1,0 +1,134 @@
+package apikey
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+)
+
+const (
+	// gatherTime is how long a renewal waits for others that can go with it, and maxGathered how many go together.
+	gatherTime  = 200 * time.Millisecond
+	maxGathered = 500
+
+	// renewTimeout is how long the cluster may take to renew some keys.
+	renewTimeout = 8 * time.Second
+)
+
+// renew makes a key live longer, without a new secret. If another replica has done it already, that is all. Nothing is
+// locked: if two replicas renew one key, the later one wins, and both are right.
+func (m *making) renew(
+	ctx context.Context, last *credential.Credential, had *stored,
+) (*credential.Credential, error) {
+	current := had
+	if found, _, err := m.store.load(ctx, had.name); err == nil && found != nil && m.isUsable(found) {
+		if found.ID != had.ID || found.Until > had.Until {
+			return m.credential(found), nil
+		}
+	} else if err == nil && found == nil && !m.unstored.has(had.ID) {
+		// Somebody has deleted it, because its client was denied or a node refused it.
+		return m.first(ctx)
+	}
+	now := time.Now()
+	life := m.life(now)
+	if life <= 0 {
+		return nil, errEnded
+	}
+	if until(now, life) <= current.Until+seconds(minLeft) {
+		kept := *last
+		kept.RenewAt = last.Until // no renewal makes it live longer
+		return &kept, nil
+	}
+	lost, err := m.renewals.join(ctx, m.api, had.ID, life)
+	switch {
+	case err != nil:
+		return nil, err
+	case lost != nil:
+		m.logger.Info("an API key is gone, or has ended, and the client gets another one",
+			zap.String("api_key", had.ID), zap.Error(lost))
+		if err := m.store.remove(ctx, had.name, had.ID); err != nil {
+			return nil, credential.AsRefusal(err) // or it would be found again
+		}
+		m.unstored.remove(had.ID)
+		return m.first(ctx)
+	}
+	renewed := *current
+	renewed.Since, renewed.Until, renewed.old = now.Unix(), until(now, life), false
+	renewed.setClient(m.client)
+	m.keep(ctx, &renewed)
+	return m.credential(&renewed), nil
+}
+
+// has reports whether a key could not be stored.
+func (u *unstored) has(id string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, ok := u.keys[id]
+	return ok
+}
+
+// renewals gathers the renewals that come together, so that the cluster is asked once for all of them.
+type renewals struct {
+	mu       sync.Mutex
+	gathered map[sameRenewal]*gathering
+}
+
+// sameRenewal is what those have in common that can go together.
+type sameRenewal struct {
+	api     api
+	seconds int64
+}
+
+// gathering is a question that is yet to be asked.
+type gathering struct {
+	ids  []string
+	done chan struct{}
+	lost map[string]error
+	err  error
+}
+
+// join renews a key together with others. lost says why the cluster does not renew this one.
+func (r *renewals) join(ctx context.Context, a *api, id string, life int64) (lost, err error) {
+	g := r.gather(sameRenewal{*a, life}, id)
+	select {
+	case <-g.done:
+		return g.lost[id], g.err
+	case <-ctx.Done():
+		return nil, unreachable(context.Cause(ctx))
+	}
+}
+
+func (r *renewals) gather(what sameRenewal, id string) *gathering {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.gathered[what]
+	if g == nil {
+		g = &gathering{done: make(chan struct{})}
+		if r.gathered == nil {
+			r.gathered = make(map[sameRenewal]*gathering)
+		}
+		r.gathered[what] = g
+		time.AfterFunc(gatherTime, func() { r.ask(what, g) })
+	}
+	g.ids = append(g.ids, id)
+	if len(g.ids) == maxGathered {
+		delete(r.gathered, what)
+	}
+	return g
+}
+
+func (r *renewals) ask(what sameRenewal, g *gathering) {
+	r.mu.Lock()
+	if r.gathered[what] == g {
+		delete(r.gathered, what)
+	}
+	r.mu.Unlock()
+	defer close(g.done)
+	ctx, cancel := context.WithTimeout(context.Background(), renewTimeout)
+	defer cancel()
+	g.lost, g.err = what.api.renew(ctx, g.ids, what.seconds)
+}
