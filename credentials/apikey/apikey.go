@@ -137,7 +137,7 @@ func (a *APIKey) openUser() error {
 		}
 		return user, err
 	}
-	a.user = watch.NewSetting("user", setting.SecretSource(a.User), parse, a.logger)
+	a.user = watch.NewSetting("credential", setting.SecretSource(a.User), parse, a.logger)
 	if err := a.user.Read(); err != nil {
 		return fmt.Errorf("%s: %w", a.User, err)
 	}
@@ -149,7 +149,7 @@ func (a *APIKey) openRole(r Role) error {
 	if err != nil {
 		return err
 	}
-	opened, err := watch.OpenFile("role", name, parseDescriptor, a.logger.With(zap.String("group", r.Group)))
+	opened, err := watch.OpenFile("credential", name, parseDescriptor, a.logger.With(zap.String("group", r.Group)))
 	if err != nil {
 		return err
 	}

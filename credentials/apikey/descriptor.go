@@ -41,11 +41,11 @@ type written struct {
 
 // indexPrivileges is an entry of indices.
 type indexPrivileges struct {
-	Names           names          `json:"names"`
-	Privileges      []string       `json:"privileges"`
+	Names           names           `json:"names"`
+	Privileges      []string        `json:"privileges"`
 	FieldSecurity   json.RawMessage `json:"field_security,omitempty"`
 	Query           json.RawMessage `json:"query,omitempty"`
-	AllowRestricted bool           `json:"allow_restricted_indices,omitempty"`
+	AllowRestricted bool            `json:"allow_restricted_indices,omitempty"`
 }
 
 // applicationPrivileges is an entry of applications.

@@ -99,7 +99,9 @@ func (m *making) find(ctx context.Context) (name string, found *stored) {
 	return name, found
 }
 
-func untilOf(client *credential.Client) string { return "until " + strconv.FormatInt(client.NotAfter, 10) }
+func untilOf(client *credential.Client) string {
+	return "until " + strconv.FormatInt(client.NotAfter, 10)
+}
 
 // isUsable reports whether a stored key is good, long enough, and not too long for the client.
 func (m *making) isUsable(s *stored) bool {
@@ -108,7 +110,9 @@ func (m *making) isUsable(s *stored) bool {
 }
 
 // endsWithCertificate reports whether a key cannot live longer than it does.
-func (m *making) endsWithCertificate(s *stored) bool { return s.Until+2*seconds(margin) >= m.client.NotAfter }
+func (m *making) endsWithCertificate(s *stored) bool {
+	return s.Until+2*seconds(margin) >= m.client.NotAfter
+}
 
 // life returns how many seconds a key that is made or renewed now can live; 0 if the certificate has ended.
 func (m *making) life(now time.Time) int64 {
@@ -123,7 +127,9 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // until returns when a key ends that the cluster was asked for at an instant. It lets a key live no shorter than it was
 // asked to.
-func until(asked time.Time, life int64) int64 { return asked.Unix() + life - min(seconds(margin), life/4) }
+func until(asked time.Time, life int64) int64 {
+	return asked.Unix() + life - min(seconds(margin), life/4)
+}
 
 // create makes a key, and stores it, if there is a name to store it under.
 func (m *making) create(ctx context.Context, store, name string) (*credential.Credential, error) {
