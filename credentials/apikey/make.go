@@ -140,7 +140,8 @@ func (m *making) create(ctx context.Context, store, name string) (*credential.Cr
 		return nil, err
 	}
 	key := &stored{
-		ID: answer.ID, Encoded: answer.Encoded, Since: now.Unix(), Until: until(now, life), Apart: m.plan.Apart, name: name,
+		ID: answer.ID, Encoded: answer.Encoded, Since: now.Unix(), Until: until(now, life),
+		Apart: m.plan.Apart, Store: store, name: name,
 	}
 	if name != "" && name != m.store.objectName(m.plan.ID()) {
 		key.Apart = untilOf(m.client)

@@ -95,7 +95,9 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body map[string]json.RawMessage
-	_ = json.NewDecoder(r.Body).Decode(&body)
+	if r.Body != nil {
+		_ = json.NewDecoder(r.Body).Decode(&body)
+	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET /_security/_authenticate":
 		fmt.Fprintf(w, `{"username":%q}`, user)

@@ -26,6 +26,8 @@ type stored struct {
 	Since   int64  `json:"since"`   // when the key was made or renewed, in Unix seconds
 	Until   int64  `json:"until"`
 
+	Store string `json:"store"` // in the key's metadata: another one if the storage could not be read when it was made
+
 	// For whom it was made or renewed, so that it is deleted when that client is not let in any more.
 	Principal string   `json:"principal"`
 	Groups    []string `json:"groups"`

@@ -79,19 +79,23 @@ func (a *APIKey) sweep(ctx context.Context) error {
 		return err
 	}
 	s := a.stores.of(a.storage, asked.user, asked.cluster)
-	if !a.sweeps(s) {
-		return nil
-	}
 	head, err := s.open(ctx)
 	if err != nil {
 		return err
+	}
+	users := usersOf(ctx, head.ID)
+	if len(users) > 0 && users[0] != a {
+		return nil // another handler sweeps
 	}
 	release, err := s.tryLock(ctx, "sweep")
 	if err != nil {
 		return nil //nolint:nilerr // another replica sweeps
 	}
 	defer release()
-	w := sweeping{APIKey: a, api: asked, store: s, objects: make(map[string]*stored), known: make(map[string]string)}
+	w := sweeping{
+		APIKey: a, api: asked, store: s, id: head.ID, users: users,
+		objects: make(map[string]*stored), known: make(map[string]string),
+	}
 	a.storeLate(ctx, s)
 	// The cluster comes first: what is made meanwhile is in an object, and not in the list.
 	if w.living, err = asked.list(ctx, head.ID); err != nil {
@@ -103,22 +107,18 @@ func (a *APIKey) sweep(ctx context.Context) error {
 	return w.clean(ctx)
 }
 
-// sweeps reports whether this maker is the one that sweeps a store: one of each process does it.
-func (a *APIKey) sweeps(s *store) bool {
-	for _, other := range usersOf(s) {
-		return other == a
-	}
-	return true
-}
-
 // usersOf returns the makers in use that share a store.
-func usersOf(s *store) []*APIKey {
+func usersOf(ctx context.Context, id string) []*APIKey {
 	handlers.mu.Lock()
 	used := slices.Clone(handlers.used)
 	handlers.mu.Unlock()
 	return slices.DeleteFunc(used, func(a *APIKey) bool {
 		c := a.cluster.Load()
-		return c == nil || a.storage != s.storage || a.stores.of(a.storage, a.user.Get(), c).path != s.path
+		if c == nil {
+			return true
+		}
+		theirs, err := a.stores.of(a.storage, a.user.Get(), c).open(ctx)
+		return err != nil || theirs.ID != id
 	})
 }
 
@@ -140,6 +140,8 @@ type sweeping struct {
 	*APIKey
 	api   *api
 	store *store
+	id    string    // of the store
+	users []*APIKey // of this process that share the store
 
 	living  map[string]bool    // the IDs of the keys that the cluster has of this store
 	objects map[string]*stored // by their names
@@ -198,6 +200,9 @@ func (w *sweeping) clean(ctx context.Context) error {
 		}
 	}
 	for id, name := range w.known {
+		if found := w.objects[name]; found != nil && found.Store != w.id {
+			continue // the cluster was not asked for those
+		}
 		if name != "" && !w.living[id] {
 			suspect = append(suspect, id)
 		}
@@ -250,7 +255,7 @@ func (w *sweeping) isDenied(name string, found *stored) bool {
 		return false
 	}
 	judged := false
-	for _, a := range usersOf(w.store) {
+	for _, a := range w.users {
 		plan, err := a.Plan(client)
 		site := a.site.Load()
 		if err != nil || site == nil || site.Denied == nil || w.store.objectName(plan.Key+"\x00"+found.Apart) != name {

@@ -1,0 +1,92 @@
+package apikey_test
+
+import (
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const limitedRole = `{"cluster":["monitor"],"indices":[{"names":["logs-*"],"privileges":["read"],"query":"{\"match_all\":{}}"}]}`
+
+func TestWhatIsMissingIsSaidAtStart(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(t *testing.T, s *scene)
+		says   string
+	}{
+		"nothing":          {func(*testing.T, *scene) {}, ""},
+		"another password": {func(_ *testing.T, s *scene) { s.passwords["proxy"] = "x" }, `the cluster refuses the user "proxy"`},
+		"security off":     {func(_ *testing.T, s *scene) { s.security = false }, "xpack.security.enabled"},
+		"to make keys": {
+			func(_ *testing.T, s *scene) { s.lacks = []string{"manage_own_api_key"} },
+			"lacks the cluster privilege manage_own_api_key",
+		},
+		"a privilege of a role": {
+			func(_ *testing.T, s *scene) { s.lacks = []string{"view_index_metadata"} },
+			`the role of the group "analysts" has: view_index_metadata on sales`,
+		},
+		"a privilege that is none": {
+			func(t *testing.T, s *scene) {
+				require.NoError(t, os.WriteFile(s.ops, []byte(`{"indices":[{"names":["a"],"privileges":["reed"]}]}`), 0o600))
+			}, "unknown index privilege [reed]",
+		},
+		"a licence": {
+			func(t *testing.T, s *scene) { require.NoError(t, os.WriteFile(s.ops, []byte(limitedRole), 0o600)) },
+			`Platinum, Enterprise or trial licence, and it has "basic"`,
+		},
+		"no licence": {
+			func(t *testing.T, s *scene) {
+				s.licence = "trial"
+				require.NoError(t, os.WriteFile(s.ops, []byte(limitedRole), 0o600))
+			}, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inScene(t, func(t *testing.T, s *scene) {
+				test.change(t, s)
+				a, logs, err := s.provision(t, s.settings())
+				require.NoError(t, err)
+				defer begin(t, a, nil)()
+				time.Sleep(time.Second)
+				synctest.Wait()
+				explained, err := a.Explain(newClient(t, "alice", "ops"))
+				require.NoError(t, err)
+				require.NotContains(t, logs(), "hunter2")
+				if test.says == "" {
+					require.Empty(t, explained.Missing)
+					require.NotContains(t, logs(), `"level":"error"`)
+					return
+				}
+				require.Len(t, explained.Missing, 1)
+				require.Contains(t, explained.Missing[0], test.says)
+				require.Contains(t, logs(), `"level":"error"`)
+			})
+		})
+	}
+}
+
+// TestTheChecksAreRepeated when they could not be made, and when what they have found may have changed.
+func TestTheChecksAreRepeated(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.down = true
+		s.lacks = []string{"read"}
+		a := s.replica(t)
+		defer begin(t, a, nil)()
+		missing := func() []string {
+			synctest.Wait()
+			explained, err := a.Explain(newClient(t, "alice", "ops"))
+			require.NoError(t, err)
+			return explained.Missing
+		}
+		time.Sleep(time.Minute)
+		require.Empty(t, missing())
+		s.set(func() { s.down = false })
+		time.Sleep(6 * time.Minute)
+		require.Len(t, missing(), 2)
+		s.set(func() { s.lacks = nil })
+		time.Sleep(2 * time.Hour)
+		require.Empty(t, missing())
+	})
+}

@@ -1,0 +1,110 @@
+package apikey_test
+
+import (
+	"crypto/x509"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheKeyOfADeniedClientIsInvalidated(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		a, b := s.replica(t), s.replica(t)
+		denied := false
+		alice, bob := newClient(t, "alice", "ops"), newClient(t, "bob", "ops")
+		deny := func(chain []*x509.Certificate) string {
+			if denied && chain[0].Equal(alice.Chain[0]) {
+				return "revoked"
+			}
+			return ""
+		}
+		defer begin(t, a, deny)()
+		defer begin(t, b, func(chain []*x509.Certificate) string { return deny(chain) })()
+		keyOfAlice, keyOfBob := get(t, a, alice, nil), get(t, a, bob, nil)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, []string{"alice", "bob"}, s.good())
+		s.set(func() { denied = true })
+		time.Sleep(3 * time.Minute)
+		require.Nil(t, s.keyOf(keyOfAlice.Authorization))
+		require.NotNil(t, s.keyOf(keyOfBob.Authorization))
+		require.Len(t, s.objects(t), 1)
+	})
+}
+
+// TestADeniedClientOfAnotherHandler: if one handler lets the client in, its key goes on.
+func TestADeniedClientOfAnotherHandler(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		settings := s.settings()
+		settings["roles"] = []map[string]string{{"group": "ops", "file": s.analysts}}
+		a, b := s.replica(t), s.replica(t)
+		c, _, err := s.provision(t, settings)
+		require.NoError(t, err)
+		everybody := func([]*x509.Certificate) string { return "revoked" }
+		alice := newClient(t, "alice", "ops")
+		defer begin(t, a, everybody)()
+		endB := begin(t, b, nil)
+		defer begin(t, c, nil)()
+		shared, alone := get(t, a, alice, nil), get(t, c, alice, nil)
+		time.Sleep(10 * time.Minute)
+		require.NotNil(t, s.keyOf(shared.Authorization))
+		endB()
+		time.Sleep(3 * time.Minute)
+		require.Nil(t, s.keyOf(shared.Authorization))
+		require.NotNil(t, s.keyOf(alone.Authorization), "that of a handler with other roles is not judged by those of this one")
+	})
+}
+
+// TestAKeyInNoObjectIsInvalidated, as if Caddy was killed after it had made it and before it stored it.
+func TestAKeyInNoObjectIsInvalidated(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		get(t, s.replica(t), newClient(t, "alice", "ops"), nil)
+		require.NoError(t, os.Remove(s.objects(t)[0]))
+		kept := get(t, s.replica(t), newClient(t, "bob", "ops"), nil)
+
+		others := newScene(t) // another Caddy with the same user, and a storage of its own
+		others.node = s.node
+		theirs := get(t, others.replica(t), newClient(t, "carol", "ops"), nil)
+
+		defer begin(t, s.replica(t), nil)()
+		time.Sleep(2*time.Minute + 30*time.Second)
+		require.Equal(t, []string{"alice", "bob", "carol"}, s.good(), "it could be one that is being stored")
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, []string{"bob", "carol"}, s.good())
+		require.NotNil(t, s.keyOf(kept.Authorization))
+		require.NotNil(t, s.keyOf(theirs.Authorization))
+	})
+}
+
+func TestAnObjectWithoutItsKeyIsDeleted(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		a := s.replica(t)
+		defer begin(t, a, nil)()
+		made := get(t, a, newClient(t, "alice", "ops"), nil)
+		get(t, a, newClient(t, "bob", "ops"), nil)
+		s.set(func() { s.keys[made.ID].Invalidated = true })
+		time.Sleep(7 * time.Minute)
+		require.Len(t, s.objects(t), 1)
+		time.Sleep(5 * time.Hour)
+		require.Empty(t, s.objects(t), "nor is one kept whose key has ended")
+		require.Empty(t, s.good())
+	})
+}
+
+// TestASweepThatFailsDeletesNothing.
+func TestASweepThatFailsDeletesNothing(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		a := s.replica(t)
+		defer begin(t, a, nil)()
+		get(t, a, newClient(t, "alice", "ops"), nil)
+		s.set(func() { s.down = true })
+		time.Sleep(time.Hour)
+		require.Len(t, s.objects(t), 1)
+		s.set(func() { s.down = false })
+		time.Sleep(time.Hour)
+		require.Len(t, s.objects(t), 1)
+		require.Equal(t, []string{"alice"}, s.good())
+		require.Zero(t, s.total(invalidates))
+	})
+}
