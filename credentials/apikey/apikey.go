@@ -20,6 +20,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -29,7 +30,7 @@ func init() {
 
 const (
 	defaultLifetime = 4 * time.Hour
-	minLifetime     = 10 * time.Minute
+	minLifetime     = 10 * time.Minute / timing.TimeScale
 	maxLifetime     = 30 * 24 * time.Hour
 )
 

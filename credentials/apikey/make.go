@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 
 	// minLeft is how much of its life a stored key must have left to be used. One that ends with the certificate may have
 	// less.
-	minLeft = time.Minute
+	minLeft = time.Minute / timing.TimeScale
 )
 
 // Make implements [credential.Maker]. It asks the cluster for nothing that the storage has.

@@ -6,6 +6,7 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -33,7 +34,7 @@ var sealers struct {
 
 // sealerOf returns the sealer of a password and a salt. It takes a while for a new one.
 func sealerOf(password string, salt []byte) (cipher.AEAD, error) {
-	id := sha256.Sum256(append(append([]byte{byte(len(salt))}, salt...), password...))
+	id := sha256.Sum256(fmt.Appendf(nil, "%x %s", salt, password))
 	sealers.mu.Lock()
 	defer sealers.mu.Unlock()
 	if i := slices.IndexFunc(sealers.list, func(s sealer) bool { return s.id == id }); i >= 0 {

@@ -11,16 +11,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 const (
 	// sweepInterval is the time between two sweeps. Each wait is up to a tenth longer or shorter.
-	sweepInterval = 2 * time.Minute
+	sweepInterval = 2 * time.Minute / timing.TimeScale
 	sweepTimeout  = time.Minute
 
 	// suspicion is how long something must be suspect until it is deleted. A key that was made just now is stored a moment
 	// later, and found by the cluster's search a second later. The clocks of the machines do not matter this way.
-	suspicion = 100 * time.Second
+	suspicion = 100 * time.Second / timing.TimeScale
 
 	// forgetAfter is how long an object is kept after its key has ended.
 	forgetAfter = 5 * time.Minute
@@ -89,7 +90,7 @@ func (a *APIKey) sweep(ctx context.Context) error {
 	}
 	release, err := s.tryLock(ctx, "sweep")
 	if err != nil {
-		return nil //nolint:nilerr // another replica sweeps
+		return nil // another replica sweeps
 	}
 	defer release()
 	w := sweeping{

@@ -3,6 +3,7 @@ package apikey_test
 import (
 	"crypto/x509"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,10 +13,10 @@ import (
 func TestTheKeyOfADeniedClientIsInvalidated(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
 		a, b := s.replica(t), s.replica(t)
-		denied := false
+		var denied atomic.Bool
 		alice, bob := newClient(t, "alice", "ops"), newClient(t, "bob", "ops")
 		deny := func(chain []*x509.Certificate) string {
-			if denied && chain[0].Equal(alice.Chain[0]) {
+			if denied.Load() && chain[0].Equal(alice.Chain[0]) {
 				return "revoked"
 			}
 			return ""
@@ -25,7 +26,7 @@ func TestTheKeyOfADeniedClientIsInvalidated(t *testing.T) {
 		keyOfAlice, keyOfBob := get(t, a, alice, nil), get(t, a, bob, nil)
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, []string{"alice", "bob"}, s.good())
-		s.set(func() { denied = true })
+		denied.Store(true)
 		time.Sleep(3 * time.Minute)
 		require.Nil(t, s.keyOf(keyOfAlice.Authorization))
 		require.NotNil(t, s.keyOf(keyOfBob.Authorization))
