@@ -22,7 +22,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
-	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/delegatepki" // each kind of credential is a Caddy module
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/apikey" // each kind of credential is a Caddy module
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/delegatepki"
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/proxyheaders"
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/static"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
