@@ -1,0 +1,197 @@
+package integration
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/integration/internal/caddy"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
+)
+
+// keyStack is a node with a basic licence, and what Caddys in front of it need to make API keys.
+type keyStack struct {
+	front
+	es       *realnode.Elasticsearch
+	settings string
+	denied   string // a file
+}
+
+func newKeyStack(t *testing.T, version string) *keyStack {
+	t.Helper()
+	config := nodeConfig(version, "")
+	config.License, config.SecurityIndex, config.RoleMappings = "basic", true, nil
+	config.Roles += "\nkey_maker:\n  cluster: [manage_own_api_key]\n"
+	config.Users = []realnode.User{{
+		Name: "caddy-keys", Password: "correct-horse", Roles: []string{"key_maker", "sales_reader", "cluster_watcher"},
+	}}
+	s := &keyStack{es: newElasticsearch(t, config)}
+	require.NoError(t, s.es.Start(t.Context()))
+	s.node = s.es.Node
+	require.NoError(t, s.addSales(t.Context()))
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		return file
+	}
+	s.denied = write("denied.txt", "")
+	s.settings = fmt.Sprintf("deny %s\ncredential api_key {\nuser {file.%s}\nrole analysts %s\nrole operators %s\nlifetime 30s\n}",
+		s.denied, write("user", "caddy-keys:correct-horse\n"),
+		write("analysts.json", `{"indices":[{"names":["sales*"],"privileges":["read"]}]}`),
+		write("operators.json", `{"cluster":["monitor"]}`))
+	return s
+}
+
+// replica starts a Caddy whose minutes are seconds.
+func (s *keyStack) replica(t *testing.T, env ...string) *front {
+	t.Helper()
+	program, err := fastCaddy()
+	require.NoError(t, err)
+	f := &front{node: s.node, site: site{port: freePort(t), upstream: s.es.URL(), handler: s.settings}}
+	f.caddy = caddy.Start(t, program, f.keyCaddyfile(t), env...)
+	return f
+}
+
+func (f *front) keyCaddyfile(t *testing.T) string {
+	t.Helper()
+	caddyfile, err := f.site.caddyfile()
+	require.NoError(t, err)
+	return tokenSettings.ReplaceAllString(caddyfile, "")
+}
+
+// realKey is a key as the node has it.
+type realKey struct {
+	ID, Name, Username string
+	Invalidated        bool
+	Creation           int64
+	Expiration         int64
+	Metadata           map[string]struct{ Principal, Store string }
+}
+
+// keys returns the keys that work, by an administrator's look.
+func (s *keyStack) keys(t testing.TB) []realKey {
+	t.Helper()
+	status, body, err := s.es.Do(t.Context(), http.MethodGet, "/_security/api_key?active_only=true", "")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status, string(body))
+	var answer struct {
+		Keys []realKey `json:"api_keys"`
+	}
+	require.NoError(t, json.Unmarshal(body, &answer))
+	return answer.Keys
+}
+
+func (s *keyStack) works(t testing.TB, id string) bool {
+	t.Helper()
+	return slices.ContainsFunc(s.keys(t), func(k realKey) bool { return k.ID == id })
+}
+
+// keyOf returns the name and the ID of the key with which a client's requests go on.
+func (f *front) keyOf(t testing.TB, certificate tls.Certificate) (name, id string) {
+	t.Helper()
+	a := f.site.authenticate(t, &http.Client{Transport: f.site.http1(certificate)})
+	require.Equal(t, http.StatusOK, a.status, a.body)
+	var who struct {
+		Username string
+		Key      struct{ Name, ID string } `json:"api_key"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(a.body), &who))
+	require.Equal(t, "caddy-keys", who.Username)
+	return who.Key.Name, who.Key.ID
+}
+
+// TestClientsHaveAPIKeysOfTheirOwn on a basic licence, shared by replicas and restarts, renewed, and deleted when nobody
+// needs them.
+func TestClientsHaveAPIKeysOfTheirOwn(t *testing.T) {
+	for _, version := range versions(*elasticsearchVersions) {
+		t.Run(version, func(t *testing.T) {
+			s := newKeyStack(t, version)
+			f := s.replica(t)
+			require.Equal(t, http.StatusOK, f.search(t, "alice", "analysts").status)
+			require.Equal(t, http.StatusForbidden, f.search(t, "bob", "operators").status)
+			carol := f.search(t, "carol", "others")
+			require.Equal(t, http.StatusForbidden, carol.status)
+			require.Contains(t, carol.body, "no_role")
+			for _, name := range []string{"Zoë", "a b", "_x"} {
+				got := f.search(t, name, "analysts")
+				if name == "_x" {
+					require.Equal(t, http.StatusForbidden, got.status)
+					require.Contains(t, got.body, "invalid_name")
+					continue
+				}
+				require.Equal(t, http.StatusOK, got.status, got.body)
+			}
+
+			alice := clientCA().Client("alice", "analysts")
+			name, id := f.keyOf(t, alice.TLS)
+			require.Equal(t, "alice", name)
+			other := s.replica(t, "XDG_DATA_HOME="+f.caddy.DataHome())
+			_, theirs := other.keyOf(t, alice.TLS)
+			require.Equal(t, id, theirs)
+
+			require.NoError(t, f.caddy.Kill())
+			require.NoError(t, f.caddy.Run(t.Context(), f.keyCaddyfile(t)))
+			_, again := f.keyOf(t, alice.TLS)
+			require.Equal(t, id, again)
+
+			// Renewed, and so used for longer than it lived at first.
+			for began := time.Now(); time.Since(began) < 40*time.Second; time.Sleep(time.Second) {
+				_, again = f.keyOf(t, alice.TLS)
+				require.Equal(t, id, again)
+			}
+
+			// A key that somebody has made and not stored is deleted, and those of others stay.
+			_, _, err := s.es.Do(t.Context(), http.MethodPost, "/_security/api_key", `{"name":"of-the-administrator"}`)
+			require.NoError(t, err)
+			var store string
+			for _, k := range s.keys(t) {
+				if k.ID == id {
+					store = k.Metadata["caddy_elasticsearch_jwt"].Store
+				}
+			}
+			require.NotEmpty(t, store)
+			stray := s.makeAs(t, "caddy-keys:correct-horse", `{"name":"stray","expiration":"1h","role_descriptors":{"r":{"cluster":["monitor"]}},`+
+				`"metadata":{"caddy_elasticsearch_jwt":{"store":"`+store+`"}}}`)
+			foreign := s.makeAs(t, "caddy-keys:correct-horse", `{"name":"foreign","expiration":"1h","role_descriptors":{"r":{"cluster":["monitor"]}},`+
+				`"metadata":{"caddy_elasticsearch_jwt":{"store":"another"}}}`)
+			require.EventuallyWithT(t, func(c *assert.CollectT) { assert.False(c, s.works(t, stray)) }, 30*time.Second, time.Second)
+			require.True(t, s.works(t, foreign))
+			require.True(t, s.works(t, id))
+
+			// An operator invalidates a key: the client gets another one, and notices nothing.
+			_, _, err = s.es.Do(t.Context(), http.MethodDelete, "/_security/api_key", `{"ids":["`+id+`"]}`)
+			require.NoError(t, err)
+			_, second := f.keyOf(t, alice.TLS)
+			require.NotEqual(t, id, second)
+
+			// Its client is denied.
+			require.NoError(t, os.WriteFile(s.denied, fmt.Appendf(nil, "fingerprint %x\n", sha256.Sum256(alice.Leaf.Raw)), 0o600))
+			require.EventuallyWithT(t, func(c *assert.CollectT) { assert.False(c, s.works(t, second)) }, 40*time.Second, time.Second)
+			require.Equal(t, http.StatusForbidden, f.site.authenticate(t, f.site.client(alice.TLS)).status)
+			require.Contains(t, f.caddy.LogSince(0), "the cluster has what `credential api_key` needs")
+		})
+	}
+}
+
+// makeAs makes a key as another user.
+func (s *keyStack) makeAs(t *testing.T, user, body string) (id string) {
+	t.Helper()
+	got := send(t, directClient(), http.MethodPost, s.es.URL()+"/_security/api_key", body,
+		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user))}})
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	var made struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(got.body), &made))
+	return made.ID
+}
