@@ -117,8 +117,8 @@ func (a *APIKey) aboutKey(client *credential.Client, store string) metadata {
 	return about
 }
 
-// renew sets when keys expire. It returns those that the cluster has not renewed, with the reason: it does not know them
-// any more, or they have ended.
+// renew sets when keys expire. It returns those that the cluster has not renewed, with the reason: it does not know
+// them any more, or they have ended.
 func (a *api) renew(ctx context.Context, ids []string, seconds int64) (lost map[string]error, err error) {
 	var answer struct {
 		Updated []string `json:"updated"`
@@ -178,7 +178,7 @@ func (a *api) list(ctx context.Context, store string) (map[string]bool, error) {
 		}
 		err := a.ask(ctx, http.MethodPost, "/_security/_query/api_key", map[string]any{
 			"size": pageSize,
-			"sort": []any{map[string]string{"creation": "asc"}},
+			"sort": []any{map[string]any{"creation": map[string]string{"order": "asc"}}},
 			"query": map[string]any{"bool": map[string]any{"filter": []any{
 				map[string]any{"term": map[string]any{"metadata." + metadataName + ".store": store}},
 				map[string]any{"term": map[string]any{"invalidated": false}},

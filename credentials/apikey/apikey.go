@@ -1,5 +1,5 @@
-// Package apikey is the kind of credential that works with every licence of Elasticsearch: an API key for each identity,
-// which the proxy makes as a user of its own.
+// Package apikey is the kind of credential that works with every licence of Elasticsearch: an API key for each
+// identity, which the proxy makes as a user of its own.
 package apikey
 
 import (
@@ -20,6 +20,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
@@ -42,24 +43,26 @@ const (
 // half its life, and deleted when its client is not let in any more. The keys are in Caddy's storage, sealed with the
 // password of the proxy's user, so that replicas and restarts share them.
 //
-// A client that has none of the groups is refused with no_role. One with a name that no API key can have is refused with
-// invalid_name: it has more than 256 characters, begins with `_`, begins or ends with a blank, or is not printable.
+// A client that has none of the groups is refused with no_role. One with a name that no API key can have is refused
+// with invalid_name: it has more than 256 characters, begins with `_`, begins or ends with a blank, or is not
+// printable.
 type APIKey struct {
 	// The nodes that are asked to make keys, as in https://es1.example.com:9200. Default: the upstreams of the
 	// reverse_proxy.
 	Cluster []string `json:"cluster,omitempty"`
 
 	// The proxy's user as `user:password`, as a {file.*} or {env.*} placeholder. It needs the cluster privilege
-	// manage_own_api_key, and all privileges of all the roles: a key can do nothing that its maker cannot. An API key is
-	// refused, because it cannot make others that can do something. A change is noticed within ten seconds or so.
+	// manage_own_api_key, and all privileges of all the roles: a key can do nothing that its maker cannot. An API key
+	// is refused, because it cannot make others that can do something. A change is noticed within ten seconds or so.
 	// Required.
 	User string `json:"user,omitempty"`
 
 	// The roles of the groups. At least one is required.
 	Roles []Role `json:"roles,omitempty"`
 
-	// How long a key lives: 10m to 30d. It is renewed at half of that, so that clients go on for as long while the cluster
-	// makes none. What somebody has changed in the roles of the proxy's user counts after that, too. Default: 4h.
+	// How long a key lives: 10m to 30d. It is renewed at half of that, so that clients go on for as long while the
+	// cluster makes none. What somebody has changed in the roles of the proxy's user counts after that, too. Default:
+	// 4h.
 	Lifetime caddy.Duration `json:"lifetime,omitempty"`
 
 	logger  *zap.Logger
@@ -76,6 +79,7 @@ type APIKey struct {
 	renewals renewals
 	unstored unstored
 	suspects suspects
+	warnings throttle.Throttle
 	cleaners chan struct{} // bounds what Drop does in the background
 }
 
@@ -252,8 +256,8 @@ func (a *APIKey) Explain(client *credential.Client) (credential.Explanation, err
 		}
 	}
 	explanation.Needs = []string{
-		fmt.Sprintf("the user %q of the setting user, with the cluster privilege %s and all privileges of the roles of the "+
-			"client's groups: %s", p.user.Name(), managePrivilege, strings.Join(groups, ", ")),
+		fmt.Sprintf("the user %q of the setting user, with the cluster privilege %s and all privileges of the roles of "+
+			"the client's groups: %s", p.user.Name(), managePrivilege, strings.Join(groups, ", ")),
 	}
 	if limited {
 		explanation.Needs = append(explanation.Needs, "a Platinum, Enterprise or trial licence, "+

@@ -21,8 +21,8 @@ const (
 	checkPause        = 5 * time.Second
 	longestCheckPause = 5 * time.Minute
 
-	// noticePause is how often it is looked whether a file has changed, and recheckAfter when all is checked again in any
-	// case: somebody may have changed the user, its roles or the licence.
+	// noticePause is how often it is looked whether a file has changed, and recheckAfter when all is checked again in
+	// any case: somebody may have changed the user, its roles or the licence.
 	noticePause  = 10 * time.Second
 	recheckAfter = time.Hour
 
@@ -42,8 +42,8 @@ func (a *APIKey) keepChecking(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			a.logger.Warn("it could not be checked what the cluster must have for `credential api_key`: it is tried again",
-				zap.Error(err))
+			a.logger.Warn("it could not be checked what the cluster must have for `credential api_key`: "+
+				"it is tried again", zap.Error(cause(err)))
 			if !sleep(ctx, pause) {
 				return
 			}
@@ -136,8 +136,8 @@ func (a *api) lacking(group string, lacked []string) []string {
 		"or take it out of the role; until then clients of the group cannot do it either", a.user.Name(), group, what)}
 }
 
-// checkPrivileges returns the privileges of a role that the user lacks. If the cluster does not know one of them, that is
-// what it returns.
+// checkPrivileges returns the privileges of a role that the user lacks. If the cluster does not know one of them, that
+// is what it returns.
 func (a *api) checkPrivileges(ctx context.Context, role descriptor) (lacked []string, err error) {
 	body := make(map[string]any)
 	if len(role.cluster) > 0 {
@@ -152,8 +152,11 @@ func (a *api) checkPrivileges(ctx context.Context, role descriptor) (lacked []st
 		}
 		body["index"] = list
 	}
-	if len(role.applications) > 0 {
-		body["application"] = role.applications
+	named := slices.DeleteFunc(slices.Clone(role.applications), func(a applicationPrivileges) bool {
+		return strings.Contains(a.Application, "*") // which this API does not take
+	})
+	if len(named) > 0 {
+		body["application"] = named
 	}
 	if len(body) == 0 {
 		return nil, nil // of another cluster, which cannot be asked for
@@ -223,8 +226,8 @@ func (a *APIKey) checkLicence(ctx context.Context, asked *api) (missing []string
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	of := fmt.Sprintf("the roles of the groups %s have document or field level security, for which the cluster needs a "+
-		"Platinum, Enterprise or trial licence", strings.Join(groups, ", "))
+	of := fmt.Sprintf("the roles of the groups %s have document or field level security, for which the cluster "+
+		"needs a Platinum, Enterprise or trial licence", strings.Join(groups, ", "))
 	if answer.Status == http.StatusForbidden {
 		return one(of + ": it could not be checked, because the user lacks the cluster privilege monitor"), nil
 	}

@@ -81,7 +81,7 @@ func parseDescriptor(content []byte) (descriptor, error) {
 		return descriptor{}, errNothing
 	}
 	if name := wrapped(members); name != "" {
-		return descriptor{}, fmt.Errorf("it has a role descriptor under a name, %q: write what that name stands for alone, "+
+		return descriptor{}, fmt.Errorf("it has a role descriptor under a name, %q: write what that name stands for, "+
 			"without the name and the braces around it; each group has a file of its own", name)
 	}
 	var w written

@@ -37,6 +37,11 @@ func (a *APIKey) Drop(ctx context.Context, refused *credential.Credential) {
 		a.logger.Warn("an API key that a node refuses could not be deleted from the storage",
 			zap.String("api_key", key.ID), zap.Error(err))
 	}
+	a.discard(asked, key.ID)
+}
+
+// discard invalidates a key in the background.
+func (a *APIKey) discard(asked *api, id string) {
 	select {
 	case a.cleaners <- struct{}{}:
 	default:
@@ -44,10 +49,10 @@ func (a *APIKey) Drop(ctx context.Context, refused *credential.Credential) {
 	}
 	go func() {
 		defer func() { <-a.cleaners }()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 		defer cancel()
 		for range dropTries {
-			if left, err := asked.invalidate(ctx, []string{key.ID}); err == nil && len(left) == 0 {
+			if left, err := asked.invalidate(ctx, []string{id}); err == nil && len(left) == 0 {
 				return
 			}
 			time.Sleep(dropPause)

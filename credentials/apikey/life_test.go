@@ -64,31 +64,40 @@ func TestReplicasAndRestartsShareAKey(t *testing.T) {
 	})
 }
 
-func TestReplicasThatStartTogetherMakeOneKey(t *testing.T) {
-	inScene(t, func(t *testing.T, s *scene) {
-		s.latency = 100 * time.Millisecond
-		var mu sync.Mutex
-		got := make(map[string]bool)
-		var wg sync.WaitGroup
-		for range 2 {
-			a := s.replica(t)
-			for range 4 {
-				c := newClient(t, "alice", "ops")
-				wg.Go(func() {
-					made, err := try(a, c, nil)
-					mu.Lock()
-					defer mu.Unlock()
-					if err == nil {
-						got[made.Authorization] = true
-					}
-				})
-			}
-		}
-		wg.Wait()
-		require.NotEmpty(t, got)
-		require.Len(t, s.objects(t), 1)
-		require.LessOrEqual(t, s.total(creates), 8)
-	})
+// TestReplicasThatStartTogetherUseOneKey, also if the cluster is so slow that they do not wait for each other.
+func TestReplicasThatStartTogetherUseOneKey(t *testing.T) {
+	for _, latency := range []time.Duration{0, 100 * time.Millisecond, 3 * time.Second} {
+		t.Run(latency.String(), func(t *testing.T) {
+			inScene(t, func(t *testing.T, s *scene) {
+				s.latency = latency
+				var mu sync.Mutex
+				got := make(map[string]int)
+				var wg sync.WaitGroup
+				const replicas = 3
+				for range replicas {
+					a, c := s.replica(t), newClient(t, "alice", "ops")
+					wg.Go(func() {
+						made, err := try(a, c, nil)
+						mu.Lock()
+						defer mu.Unlock()
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						got[made.Authorization]++
+					})
+				}
+				wg.Wait()
+				time.Sleep(20 * time.Second)
+				require.Len(t, s.objects(t), 1)
+				require.Equal(t, []string{"alice"}, s.good(), "those that nobody has used are invalidated")
+				for used, times := range got {
+					require.NotNil(t, s.keyOf(used))
+					require.Equal(t, replicas, times)
+				}
+			})
+		})
+	}
 }
 
 // TestStoredKeysAreSealed: the storage has nothing of the key's secret in it.

@@ -23,8 +23,8 @@ const (
 	// latency is how long the cluster takes to make or renew a key, whose life begins only then.
 	latency = time.Second
 
-	// minLeft is how much of its life a stored key must have left to be used. One that ends with the certificate may have
-	// less.
+	// minLeft is how much of its life a stored key must have left to be used. One that ends with the certificate may
+	// have less.
 	minLeft = time.Minute / timing.TimeScale
 )
 
@@ -67,22 +67,48 @@ type making struct {
 func (m *making) first(ctx context.Context) (*credential.Credential, error) {
 	head, err := m.store.open(ctx)
 	if err != nil {
-		m.logger.Warn("Caddy's storage cannot be used for API keys, so that replicas and restarts need keys of their own: "+
-			"make it readable and writable for Caddy", zap.Error(err))
-		head = m.unstored.head()
-		return m.create(ctx, head.ID, "")
+		m.warn("Caddy's storage cannot be used for API keys, so that replicas and restarts need keys of their own: "+
+			"make it readable and writable for Caddy", err)
+		made, err := m.create(ctx, m.unstored.head().ID, "")
+		if err != nil {
+			return nil, err
+		}
+		key, _ := made.Detail.(*stored)
+		key.name = m.store.objectName(m.plan.ID())
+		m.unstored.add(key)
+		return made, nil
 	}
 	name, found := m.find(ctx)
 	if found != nil {
 		return m.credential(found), nil
 	}
-	if release, err := m.store.lock(ctx, "make_"+path.Base(name)); err == nil {
+	release, lockErr := m.store.lock(ctx, "make_"+path.Base(name))
+	if lockErr == nil {
 		defer release()
 	}
 	if _, found := m.find(ctx); found != nil {
 		return m.credential(found), nil
 	}
-	return m.create(ctx, head.ID, name)
+	made, err := m.create(ctx, head.ID, name)
+	if err != nil {
+		return nil, err
+	}
+	key, _ := made.Detail.(*stored)
+	if lockErr != nil {
+		if _, found := m.find(ctx); found != nil {
+			m.discard(m.api, key.ID) // which nobody has used
+			return m.credential(found), nil
+		}
+	}
+	m.keep(ctx, key)
+	return made, nil
+}
+
+// warn warns of the storage, at most once a minute.
+func (a *APIKey) warn(what string, err error) {
+	if times, due := a.warnings.Due(what, time.Now()); due {
+		a.logger.Warn(what, zap.Int("times", times), zap.Error(err))
+	}
 }
 
 // find returns the stored key of the plan, if the client can have it, and the name under which to store another one. A
@@ -132,7 +158,7 @@ func until(asked time.Time, life int64) int64 {
 	return asked.Unix() + life - min(seconds(margin), life/4)
 }
 
-// create makes a key, and stores it, if there is a name to store it under.
+// create makes a key, which is yet to be stored under a name.
 func (m *making) create(ctx context.Context, store, name string) (*credential.Credential, error) {
 	now := time.Now()
 	life := m.life(now)
@@ -148,21 +174,15 @@ func (m *making) create(ctx context.Context, store, name string) (*credential.Cr
 		key.Apart = untilOf(m.client)
 	}
 	key.setClient(m.client)
-	m.keep(ctx, key)
 	return m.credential(key), nil
 }
 
 // keep stores a key. Without a storage the key is used all the same, and stored later.
 func (m *making) keep(ctx context.Context, key *stored) {
-	if key.name == "" {
-		key.name = m.store.objectName(m.plan.ID())
-		m.unstored.add(key)
-		return
-	}
 	if err := m.store.save(ctx, key); err != nil {
 		m.unstored.add(key)
-		m.logger.Warn("an API key could not be stored, so that only this replica has it: "+
-			"make Caddy's storage writable for Caddy", zap.String("api_key", key.ID), zap.Error(err))
+		m.warn("API keys cannot be stored, so that only this replica has them: "+
+			"make Caddy's storage writable for Caddy", err)
 		return
 	}
 	m.unstored.remove(key.ID)
@@ -183,8 +203,8 @@ func (m *making) credential(s *stored) *credential.Credential {
 	return c
 }
 
-// renewAt returns when a key is renewed: at half its life, or a bit before, so that not all keys that were made together
-// are renewed together, and one replica is first.
+// renewAt returns when a key is renewed: at half its life, or a bit before, so that not all keys that were made
+// together are renewed together, and one replica is first.
 func renewAt(s *stored, replica string) int64 {
 	const spread = 20 // the part of a life
 	sum := sha256.Sum256([]byte(s.ID + "\x00" + replica))

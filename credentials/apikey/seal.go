@@ -17,16 +17,16 @@ var sealIterations = 600_000
 // maxSealers is how many keys are remembered: of each store, and of the passwords that it had.
 const maxSealers = 16
 
-// sealer seals what is stored with a key that is derived from the password of the proxy's user. Who can read the storage,
-// or a backup of it, cannot use what is in there.
+// sealer seals what is stored with a key that is derived from the password of the proxy's user. Who can read the
+// storage, or a backup of it, cannot use what is in there.
 type sealer struct {
 	id   [sha256.Size]byte // of the salt and the password
 	salt string
 	aead cipher.AEAD
 }
 
-// sealers has the keys that this process has derived, the last one used at the end. They outlive a configuration, so that
-// what was sealed with a password before it changed can be read as long as the process lives.
+// sealers has the keys that this process has derived, the last one used at the end. They outlive a configuration, so
+// that what was sealed with a password before it changed can be read as long as the process lives.
 var sealers struct {
 	mu   sync.Mutex
 	list []sealer

@@ -30,8 +30,8 @@ const (
 
 	storedVersion = 1
 
-	// storageTimeout is how long the storage may take to answer while a client waits. If it takes longer, or fails, nobody
-	// asks it for storagePause.
+	// storageTimeout is how long the storage may take to answer while a client waits. If it takes longer, or fails,
+	// nobody asks it for storagePause.
 	storageTimeout = 2 * time.Second
 	storagePause   = 10 * time.Second
 )
@@ -155,7 +155,8 @@ func (s *store) loadHead(ctx context.Context, name string) (*head, error) {
 		return nil, err
 	}
 	var h head
-	if err := json.Unmarshal(content, &h); err != nil || h.Version != storedVersion || h.ID == "" || len(h.Salt) < saltSize {
+	err = json.Unmarshal(content, &h)
+	if err != nil || h.Version != storedVersion || h.ID == "" || len(h.Salt) < saltSize {
 		return nil, fmt.Errorf("%s is damaged, or of another release: remove the folder %s", name, s.path)
 	}
 	return &h, nil
@@ -165,13 +166,16 @@ func (s *store) loadHead(ctx context.Context, name string) (*head, error) {
 const saltSize = 16
 
 func (s *store) makeHead(ctx context.Context, name string) (*head, error) {
-	release, err := s.lock(ctx, headName)
-	if err != nil {
-		return nil, err
+	release, lockErr := s.lock(ctx, headName)
+	if lockErr == nil {
+		defer release()
 	}
-	defer release()
-	if found, err := s.loadHead(ctx, name); !errors.Is(err, fs.ErrNotExist) {
-		return found, err
+	found, err := s.loadHead(ctx, name)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return found, err // another replica has made it meanwhile
+	case lockErr != nil:
+		return nil, lockErr
 	}
 	h := newHead()
 	content, err := json.Marshal(h)

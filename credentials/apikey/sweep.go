@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -17,10 +18,11 @@ import (
 const (
 	// sweepInterval is the time between two sweeps. Each wait is up to a tenth longer or shorter.
 	sweepInterval = 2 * time.Minute / timing.TimeScale
-	sweepTimeout  = time.Minute
+	sweepTimeout  = 10 * time.Minute
 
-	// suspicion is how long something must be suspect until it is deleted. A key that was made just now is stored a moment
-	// later, and found by the cluster's search a second later. The clocks of the machines do not matter this way.
+	// suspicion is how long something must be suspect until it is deleted. A key that was made just now is stored a
+	// moment later, and found by the cluster's search a second later. The clocks of the machines do not matter this
+	// way.
 	suspicion = 100 * time.Second / timing.TimeScale
 
 	// forgetAfter is how long an object is kept after its key has ended.
@@ -30,8 +32,8 @@ const (
 	maxInvalidated = 200
 )
 
-// handlers has the makers of this process that are in use. Several handlers can share the keys of a store: a client that
-// one of them denies may be let in by another.
+// handlers has the makers of this process that are in use. Several handlers can share the keys of a store: a client
+// that one of them denies may be let in by another.
 var handlers struct {
 	mu   sync.Mutex
 	used []*APIKey
@@ -54,11 +56,19 @@ func (a *APIKey) Begin(ctx context.Context, site credential.Site) {
 			limited, cancel := context.WithTimeout(ctx, sweepTimeout)
 			if err := a.sweep(limited); err != nil && ctx.Err() == nil {
 				a.logger.Warn("API keys that nobody needs could not be deleted: it is tried again in a few minutes",
-					zap.Error(err))
+					zap.Error(cause(err)))
 			}
 			cancel()
 		}
 	}()
+}
+
+// cause returns what a cluster has said, without what a client would be told.
+func cause(err error) error {
+	if refusal, ok := errors.AsType[*credential.Refusal](err); ok && refusal.Cause != nil {
+		return refusal.Cause
+	}
+	return err
 }
 
 // sleep waits, a bit longer or shorter than it is told, and reports whether the context has not ended.
@@ -72,8 +82,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// sweep deletes the keys that nobody needs, and the objects whose keys are gone. The lock keeps replicas from sweeping at
-// the same time, which only spares work.
+// sweep deletes the keys that nobody needs, and the objects whose keys are gone. The lock keeps replicas from sweeping
+// at the same time, which only spares work.
 func (a *APIKey) sweep(ctx context.Context) error {
 	asked, err := a.apiOf(a.user.Get())
 	if err != nil {
