@@ -20,6 +20,9 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
+// keyMaker is the user of the proxy, with its password.
+const keyMaker = "caddy-keys:correct-horse"
+
 // keyStack is a node with a basic licence, and what Caddys in front of it need to make API keys.
 type keyStack struct {
 	front
@@ -48,7 +51,7 @@ func newKeyStack(t *testing.T, version string) *keyStack {
 	}
 	s.denied = write("denied.txt", "")
 	s.settings = fmt.Sprintf("deny %s\ncredential api_key {\nuser {file.%s}\nrole analysts %s\nrole operators %s\nlifetime 30s\n}",
-		s.denied, write("user", "caddy-keys:correct-horse\n"),
+		s.denied, write("user", keyMaker+"\n"),
 		write("analysts.json", `{"indices":[{"names":["sales*"],"privileges":["read"]}]}`),
 		write("operators.json", `{"cluster":["monitor"]}`))
 	return s
@@ -80,10 +83,10 @@ type realKey struct {
 	Metadata           map[string]struct{ Principal, Store string }
 }
 
-// keys returns the keys that work, by an administrator's look.
+// keys returns all keys, by an administrator's look. The node finds a new one a second later.
 func (s *keyStack) keys(t testing.TB) []realKey {
 	t.Helper()
-	status, body, err := s.es.Do(t.Context(), http.MethodGet, "/_security/api_key?active_only=true", "")
+	status, body, err := s.es.Do(t.Context(), http.MethodGet, "/_security/api_key", "")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status, string(body))
 	var answer struct {
@@ -93,9 +96,10 @@ func (s *keyStack) keys(t testing.TB) []realKey {
 	return answer.Keys
 }
 
-func (s *keyStack) works(t testing.TB, id string) bool {
+// isInvalidated reports whether somebody has invalidated a key. One that has expired is something else.
+func (s *keyStack) isInvalidated(t testing.TB, id string) bool {
 	t.Helper()
-	return slices.ContainsFunc(s.keys(t), func(k realKey) bool { return k.ID == id })
+	return slices.ContainsFunc(s.keys(t), func(k realKey) bool { return k.ID == id && k.Invalidated })
 }
 
 // keyOf returns the name and the ID of the key with which a client's requests go on.
@@ -162,13 +166,10 @@ func TestClientsHaveAPIKeysOfTheirOwn(t *testing.T) {
 				}
 			}
 			require.NotEmpty(t, store)
-			stray := s.makeAs(t, "caddy-keys:correct-horse", `{"name":"stray","expiration":"1h","role_descriptors":{"r":{"cluster":["monitor"]}},`+
-				`"metadata":{"caddy_elasticsearch_jwt":{"store":"`+store+`"}}}`)
-			foreign := s.makeAs(t, "caddy-keys:correct-horse", `{"name":"foreign","expiration":"1h","role_descriptors":{"r":{"cluster":["monitor"]}},`+
-				`"metadata":{"caddy_elasticsearch_jwt":{"store":"another"}}}`)
-			require.EventuallyWithT(t, func(c *assert.CollectT) { assert.False(c, s.works(t, stray)) }, 30*time.Second, time.Second)
-			require.True(t, s.works(t, foreign))
-			require.True(t, s.works(t, id))
+			stray, foreign := s.makeFor(t, store), s.makeFor(t, "another")
+			s.requireInvalidated(t, stray)
+			require.False(t, s.isInvalidated(t, foreign))
+			require.False(t, s.isInvalidated(t, id))
 
 			// An operator invalidates a key: the client gets another one, and notices nothing.
 			_, _, err = s.es.Do(t.Context(), http.MethodDelete, "/_security/api_key", `{"ids":["`+id+`"]}`)
@@ -178,18 +179,27 @@ func TestClientsHaveAPIKeysOfTheirOwn(t *testing.T) {
 
 			// Its client is denied.
 			require.NoError(t, os.WriteFile(s.denied, fmt.Appendf(nil, "fingerprint %x\n", sha256.Sum256(alice.Leaf.Raw)), 0o600))
-			require.EventuallyWithT(t, func(c *assert.CollectT) { assert.False(c, s.works(t, second)) }, 40*time.Second, time.Second)
+			s.requireInvalidated(t, second)
 			require.Equal(t, http.StatusForbidden, f.site.authenticate(t, f.site.client(alice.TLS)).status)
 			require.Contains(t, f.caddy.LogSince(0), "the cluster has what `credential api_key` needs")
 		})
 	}
 }
 
-// makeAs makes a key as another user.
-func (s *keyStack) makeAs(t *testing.T, user, body string) (id string) {
+func (s *keyStack) requireInvalidated(t *testing.T, id string) {
 	t.Helper()
-	got := send(t, directClient(), http.MethodPost, s.es.URL()+"/_security/api_key", body,
-		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user))}})
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.True(c, s.isInvalidated(t, id))
+	}, 40*time.Second, time.Second)
+}
+
+// makeFor makes a key as a Caddy with a store does.
+func (s *keyStack) makeFor(t *testing.T, store string) (id string) {
+	t.Helper()
+	got := send(t, directClient(), http.MethodPost, s.es.URL()+"/_security/api_key",
+		`{"name":"stray","expiration":"1h","role_descriptors":{"r":{"cluster":["monitor"]}},`+
+			`"metadata":{"caddy_elasticsearch_jwt":{"store":"`+store+`"}}}`,
+		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(keyMaker))}})
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	var made struct{ ID string }
 	require.NoError(t, json.Unmarshal([]byte(got.body), &made))

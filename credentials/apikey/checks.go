@@ -51,8 +51,8 @@ func (a *APIKey) keepChecking(ctx context.Context) {
 			continue
 		}
 		pause = checkPause
-		a.missing.Store(&missing)
-		if !slices.Equal(missing, logged) {
+		first := a.missing.Swap(&missing) == nil
+		if first || !slices.Equal(missing, logged) {
 			for _, m := range missing {
 				a.logger.Error("something is missing for `credential api_key`: " + m)
 			}

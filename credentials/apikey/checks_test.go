@@ -57,6 +57,7 @@ func TestWhatIsMissingIsSaidAtStart(t *testing.T) {
 				if test.says == "" {
 					require.Empty(t, explained.Missing)
 					require.NotContains(t, logs(), `"level":"error"`)
+					require.Contains(t, logs(), "the cluster has what `credential api_key` needs")
 					return
 				}
 				require.Len(t, explained.Missing, 1)
