@@ -242,6 +242,10 @@ func (n *node) invalidate(w http.ResponseWriter, user string, body map[string]js
 }
 
 func (n *node) query(w http.ResponseWriter, body map[string]json.RawMessage) {
+	if string(body["sort"]) != `[{"creation":{"order":"asc"}}]` { // the node takes no shorter form
+		fail(w, http.StatusBadRequest, "x_content_parse_exception", "failed to parse field [sort]")
+		return
+	}
 	var filters []map[string]map[string]json.RawMessage
 	var query struct {
 		Bool struct {
