@@ -25,6 +25,7 @@ import (
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/apikey" // each kind of credential is a Caddy module
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/delegatepki"
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/proxyheaders"
+	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/runas"
 	_ "github.com/edgejwt/caddy-elasticsearch-jwt/credentials/static"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"

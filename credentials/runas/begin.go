@@ -1,0 +1,187 @@
+package runas
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
+)
+
+const (
+	// glance is how often the check looks whether there is another key, and asks again if the cluster said nothing.
+	glance = 10 * time.Second
+
+	// recheck is how often the cluster is asked what a key may do that it has been asked about: somebody can update it.
+	recheck = 5 * time.Minute
+)
+
+// verdict is what the cluster says of the key.
+type verdict struct {
+	authorization string   // of the key
+	grants        *grants  // nil if they were not asked for
+	missing       []string // for a person
+	refusal       *credential.Refusal
+}
+
+// verdictOn returns the verdict on a key, or nil if there is none.
+func (r *RunAs) verdictOn(key cluster.User) *verdict {
+	if v := r.verdict.Load(); v != nil && v.authorization == key.Authorization() {
+		return v
+	}
+	return nil
+}
+
+// Begin implements [credential.Beginner]. It asks the cluster what the key may do, until it knows, and then now and then.
+func (r *RunAs) Begin(ctx context.Context, _ credential.Site) { go r.watchKey(ctx) }
+
+func (r *RunAs) watchKey(ctx context.Context) {
+	ticker := time.NewTicker(glance)
+	defer ticker.Stop()
+	var asked time.Time
+	for {
+		key := r.key.Get()
+		if v := r.verdictOn(key); v == nil || v.refusal != nil || time.Since(asked) >= recheck {
+			asked = time.Now()
+			r.judge(ctx, key)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// judge asks the cluster about a key. A verdict stands until there is another one: an outage tells nothing.
+func (r *RunAs) judge(ctx context.Context, key cluster.User) {
+	ctx, cancel := context.WithTimeout(ctx, timing.CredentialTimeout)
+	defer cancel()
+	v, err := r.ask(ctx, key)
+	before := r.verdictOn(key)
+	if err != nil {
+		if ctx.Err() == nil && before == nil {
+			r.logger.Debug("the cluster does not say yet what the API key of run_as may do", zap.Error(err))
+		}
+		return
+	}
+	if v.same(before) {
+		return
+	}
+	r.verdict.Store(v)
+	r.verdicts.Add(1) // after the verdict is there, so that whoever sees the count sees the verdict
+	r.report(key, v)
+}
+
+// same reports whether a verdict says the same as another one, which can be nil. The cause of a refusal does not count: it
+// names a node, and any of them may have answered.
+func (v *verdict) same(other *verdict) bool {
+	return other != nil && (v.refusal == nil) == (other.refusal == nil) && slices.Equal(v.missing, other.missing) &&
+		reflect.DeepEqual(v.grants, other.grants)
+}
+
+// report tells the operator what the cluster says of a key.
+func (r *RunAs) report(key cluster.User, v *verdict) {
+	id := zap.String("key_id", key.Name())
+	if v.refusal != nil {
+		r.logger.Error("all clients are refused: "+v.refusal.Detail, id, zap.Error(v.refusal.Cause))
+		return
+	}
+	if reached := v.grants.reaches(); len(reached) > 0 {
+		r.logger.Warn("the API key of run_as reaches reserved users, and perhaps every superuser: "+
+			"give its run_as a pattern that only clients match, such as edge-*", id, zap.Strings("users", reached))
+	}
+	for _, missing := range v.missing {
+		r.logger.Warn("the API key of run_as lacks something", id, zap.String("missing", missing))
+	}
+	fields := []zap.Field{id, zap.Strings("run_as", v.grants.runAs)}
+	if v.grants.expires > 0 {
+		fields = append(fields, zap.Time("expires", time.UnixMilli(v.grants.expires)))
+	}
+	r.logger.Info("clients run as users of the cluster", fields...)
+}
+
+// ask asks the cluster what a key may do. An error says that it did not answer.
+func (r *RunAs) ask(ctx context.Context, key cluster.User) (*verdict, error) {
+	who, err := r.askWho(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	v := &verdict{authorization: key.Authorization()}
+	switch {
+	case who.OK():
+	case isWithoutSecurity(who):
+		return v.refuse(who.Err(), adviceNoSecurity), nil
+	case who.Status == http.StatusUnauthorized:
+		return v.refuse(who.Err(), adviceKeyRefused), nil
+	default:
+		return nil, who.Err()
+	}
+	seen, err := parseWho(who)
+	if err != nil {
+		return nil, err
+	}
+	if seen.Type != "api_key" {
+		return v.refuse(fmt.Errorf("authentication_type is %q", seen.Type),
+			"the cluster does not take the `key` of run_as for an API key: the operator must make one"), nil
+	}
+	answer, err := r.nodes.Ask(ctx, cluster.Question{
+		Method: http.MethodGet, Path: "/_security/api_key?id=" + url.QueryEscape(key.Name()), Header: key.Header(),
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !answer.OK():
+		return nil, answer.Err()
+	}
+	if v.grants, err = parseGrants(answer.Body, key.Name()); err != nil {
+		return nil, err
+	}
+	return v.weigh(r.Users), nil
+}
+
+// askWho asks who the key is. A 401 counts if no node says otherwise: one that has just started may know no keys yet.
+func (r *RunAs) askWho(ctx context.Context, key cluster.User) (answer *cluster.Answer, err error) {
+	for range r.nodes.Nodes() {
+		answer, err = r.nodes.Ask(ctx, whoAmI(key.Header()))
+		if err != nil || answer.Status != http.StatusUnauthorized {
+			break
+		}
+	}
+	return answer, err
+}
+
+// weigh decides whether what the key may do is right. An API key without role descriptors has every right of its owner.
+func (v *verdict) weigh(users []User) *verdict {
+	switch g := v.grants; {
+	case g.owner:
+		return v.refuse(nil, "the API key of run_as has no role_descriptors, and so every right of its owner: "+
+			"the operator must make one that has run_as and nothing else")
+	case len(g.more) > 0:
+		return v.refuse(fmt.Errorf("it grants %s", strings.Join(g.more, ", ")),
+			"the API key of run_as has other rights beside run_as: the operator must make one that has nothing else")
+	case len(g.runAs) == 0:
+		return v.refuse(nil, "the API key of run_as has no run_as: the operator must make one that has it, and nothing else")
+	}
+	for _, u := range users {
+		if !v.grants.mayRunAs(u.Name) {
+			v.missing = append(v.missing, fmt.Sprintf("run_as for %q in the API key", u.Name))
+		}
+	}
+	return v
+}
+
+func (v *verdict) refuse(cause error, detail string) *verdict {
+	v.refusal = credential.Refuse(credential.ProxyRefused, cause, detail)
+	v.missing = []string{detail}
+	return v
+}
