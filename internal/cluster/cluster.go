@@ -82,12 +82,16 @@ func (a *Answer) Err() error {
 	}
 	_ = json.Unmarshal(a.Body, &body)
 	_ = json.Unmarshal(body.Error, &failed)
-	reason := failed.Reason
+	return &StatusError{Node: a.Node, Status: a.Status, Type: shortened(failed.Type), Reason: shortened(failed.Reason)}
+}
+
+// shortened returns the beginning of a long text.
+func shortened(text string) string {
 	const longest = 500
-	if len(reason) > longest {
-		reason = strings.ToValidUTF8(reason[:longest], "") + "…"
+	if len(text) <= longest {
+		return text
 	}
-	return &StatusError{Node: a.Node, Status: a.Status, Type: failed.Type, Reason: reason}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
 // StatusError is an answer that is no success.
