@@ -160,6 +160,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return refuseToSend(req, admitted, refuseTooLarge(limit)), nil
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
+	t.SetScheme(out) // a node that must prove something is asked at this URL
 	if refusal := t.proofs.check(out, node.Address, admitted); refusal != nil {
 		return refuseToSend(req, admitted, refusal), nil
 	}
