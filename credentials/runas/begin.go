@@ -41,7 +41,8 @@ func (r *RunAs) verdictOn(key cluster.User) *verdict {
 	return nil
 }
 
-// Begin implements [credential.Beginner]. It asks the cluster what the key may do, until it knows, and then now and then.
+// Begin implements [credential.Beginner]. It asks the cluster what the key may do, until it knows, and then
+// now and then.
 func (r *RunAs) Begin(ctx context.Context, _ credential.Site) { go r.watchKey(ctx) }
 
 func (r *RunAs) watchKey(ctx context.Context) {
@@ -82,8 +83,8 @@ func (r *RunAs) judge(ctx context.Context, key cluster.User) {
 	r.report(key, v)
 }
 
-// same reports whether a verdict says the same as another one, which can be nil. The cause of a refusal does not count: it
-// names a node, and any of them may have answered.
+// same reports whether a verdict says the same as another one, which can be nil. The cause of a refusal does not
+// count: it names a node, and any of them may have answered.
 func (v *verdict) same(other *verdict) bool {
 	return other != nil && (v.refusal == nil) == (other.refusal == nil) && slices.Equal(v.missing, other.missing) &&
 		reflect.DeepEqual(v.grants, other.grants)

@@ -93,8 +93,8 @@ func (g *grants) reaches() []string {
 // onlyLucene are characters that mean something in the regular expressions of Lucene, and nothing in those of Go.
 const onlyLucene = "~&@<>#\""
 
-// matches reports whether a pattern of names in a role matches a name. There is a backslash before a character that stands
-// for itself:
+// matches reports whether a pattern of names in a role matches a name. There is a backslash before a character that
+// stands for itself:
 //
 //	edge-*        any characters
 //	edge-?        one character

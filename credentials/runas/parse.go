@@ -43,8 +43,8 @@ var reserved = []string{
 	"elastic", "kibana", "kibana_system", "logstash_system", "beats_system", "apm_system", "remote_monitoring_user",
 }
 
-// checkName checks that clients can run as a user. A comma is a character like others: Elasticsearch takes the whole value
-// for one name.
+// checkName checks that clients can run as a user. A comma is a character like others: Elasticsearch takes the whole
+// value for one name.
 func checkName(name string) error {
 	switch {
 	case name == "":

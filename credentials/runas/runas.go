@@ -27,10 +27,10 @@ func init() {
 // es-security-runas-user. The user must exist in Elasticsearch, in the native or file realm, or in LDAP or Active
 // Directory; its roles are those of the moment. It needs no licence beyond Basic.
 //
-// The key must have run_as for the names of these users, and no other right. A password would let every client set another
-// one for its user, and a service account ignores the header: both are errors. When the configuration starts, the cluster
-// is asked what the key may do. While it is more than run_as, or nothing, all clients are refused with proxy_refused.
-// Before a node gets its first request, it is asked whether it obeys the header.
+// The key must have run_as for the names of these users, and no other right. A password would let every client set
+// another one for its user, and a service account ignores the header: both are errors. When the configuration starts,
+// and every five minutes, the cluster is asked what the key may do. While it is more than run_as, or nothing, all clients
+// are refused with proxy_refused. Before a node gets its first request, it is asked whether it obeys the header.
 type RunAs struct {
 	// The addresses of nodes, such as https://es1.example.com:9200. They are asked over the transport of the
 	// reverse_proxy. Default: its upstreams.
@@ -115,8 +115,8 @@ type planned struct {
 	user string
 }
 
-// Plan implements [credential.Maker]. It refuses everybody while the key is known to be no good. A cluster that does not
-// say what the key may do is no reason to refuse.
+// Plan implements [credential.Maker]. It refuses everybody while the key is known to be no good. A cluster that does
+// not say what the key may do is no reason to refuse.
 func (r *RunAs) Plan(client *credential.Client) (credential.Plan, error) {
 	key := r.key.Get()
 	if v := r.verdictOn(key); v != nil && v.refusal != nil {

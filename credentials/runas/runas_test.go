@@ -60,7 +60,8 @@ func (n *node) RoundTrip(r *http.Request) (*http.Response, error) {
 func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	fail := func(status int, reason string) {
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"type": "security_exception", "reason": reason}})
+		failed := map[string]string{"type": "security_exception", "reason": reason}
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": failed})
 	}
 	user := r.Header.Get(userHeader)
 	enabled, known := n.users[user]
@@ -101,6 +102,8 @@ func newKind(t testing.TB, n *node, users ...runas.User) (kind *runas.RunAs, fil
 	return kind, file
 }
 
+var groups = []runas.User{{Group: "ops", Name: "edge-ops"}, {Group: "analysts", Name: "edge-a"}}
+
 func client(name string, groups ...string) *credential.Client {
 	return &credential.Client{Principal: name, Groups: groups, NotAfter: time.Now().Add(time.Hour).Unix()}
 }
@@ -123,7 +126,7 @@ func TestTheUserIsThePrincipalOrThatOfTheFirstGroup(t *testing.T) {
 	require.Equal(t, alice.NotAfter, got.Until)
 	require.Equal(t, []string{"Authorization", userHeader}, kind.Sets())
 
-	kind, _ = newKind(t, newNode(), runas.User{Group: "ops", Name: "edge-ops"}, runas.User{Group: "analysts", Name: "edge-a"})
+	kind, _ = newKind(t, newNode(), groups...)
 	require.Equal(t, "edge-ops", made(t, kind, client("Zoë", "analysts", "ops")).Headers[0].Value)
 	require.Equal(t, "edge-a", made(t, kind, client("_x", "analysts")).Headers[0].Value)
 	for _, groups := range [][]string{nil, {"Ops"}, {"others"}} {
@@ -133,7 +136,7 @@ func TestTheUserIsThePrincipalOrThatOfTheFirstGroup(t *testing.T) {
 }
 
 func TestOnlyThoseWhoAreTheSameUserShareACredential(t *testing.T) {
-	kind, _ := newKind(t, newNode(), runas.User{Group: "ops", Name: "edge-ops"}, runas.User{Group: "analysts", Name: "edge-a"})
+	kind, _ := newKind(t, newNode(), groups...)
 	key := func(c *credential.Client) string {
 		plan, err := kind.Plan(c)
 		require.NoError(t, err)
@@ -212,7 +215,8 @@ func TestAKeyThatIsNoGoodIsRefused(t *testing.T) {
 		"something new": {func(n *node) { n.descriptors = `{"r":{"run_as":["a"],"new":{"x":1}}}` }, "other rights"},
 		"no harm": {
 			func(n *node) {
-				n.descriptors = `{"r":{"run_as":["a"],"applications":[],"global":{},"metadata":{"x":1},"transient_metadata":{"enabled":true}}}`
+				n.descriptors = `{"r":{"run_as":["a"],"applications":[],"global":{},"metadata":{"x":1},` +
+					`"transient_metadata":{"enabled":true}}}`
 			}, "",
 		},
 		"another key":                          {func(n *node) { n.key = "" }, "`key` of run_as"},
@@ -339,7 +343,7 @@ func TestOnlyAnAPIKeyIsTaken(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	for text, want := range map[string]string{
-		"run_as {\nkey {file./run/secrets/key}\ncluster https://es1:9200 https://es2:9200/\nuser a edge-a\nuser \"b c\" edge-b\n}": "",
+		"run_as {\nkey {file./run/key}\ncluster https://es1:9200 https://es2:9200/\nuser a edge-a\nuser \"b c\" edge-b\n}": "",
 		"run_as":                                              "key: it is missing",
 		"run_as x":                                            "in a block",
 		"run_as {\nkey ApiKeyhunter2\n}":                      "a secret in the configuration",

@@ -113,7 +113,8 @@ func TestAQuestionIsAskedAsItStands(t *testing.T) {
 	n := &nodes{answers: map[string]answer{"a": {200, `{"x":1}`}, "other": {200, ""}}}
 	node := cluster.NewNode("https://a", n)
 	got, err := node.Ask(t.Context(), cluster.Question{
-		Method: http.MethodPost, Path: "/_x?y=z", Header: http.Header{"Authorization": {"ApiKey x"}}, Body: map[string]int{"n": 1},
+		Method: http.MethodPost, Path: "/_x?y=z",
+		Header: http.Header{"Authorization": {"ApiKey x"}}, Body: map[string]int{"n": 1},
 	})
 	require.NoError(t, err)
 	require.Equal(t, "https://a/_x?y=z", n.last.URL.String())
@@ -156,7 +157,8 @@ func TestAnErrorHasTheReasonOfTheNode(t *testing.T) {
 	require.True(t, strings.HasSuffix(long.Error(), "ë…"))
 
 	var into struct{ X int }
-	require.ErrorContains(t, (&cluster.Answer{Node: "https://a", Body: []byte(`<`)}).Decode(&into), "https://a answered something else")
+	err := (&cluster.Answer{Node: "https://a", Body: []byte(`<`)}).Decode(&into)
+	require.ErrorContains(t, err, "https://a answered something else")
 	require.NoError(t, (&cluster.Answer{Body: []byte(`{"x":2}`)}).Decode(&into))
 	require.Equal(t, 2, into.X)
 	require.True(t, (&cluster.Answer{Status: 201}).OK())

@@ -23,8 +23,8 @@ const (
 	APIKey Scheme = "ApiKey"
 )
 
-// ParseUser parses the content of a file or a variable: `user:password`, or `ApiKey <encoded>`, where the encoded key is
-// what Elasticsearch's answer calls encoded. Line ends after it are dropped. An error has none of the content in it.
+// ParseUser parses the content of a file or a variable: `user:password`, or `ApiKey <encoded>`, where the encoded key
+// is what Elasticsearch's answer calls encoded. Line ends after it are dropped. An error has none of the content in it.
 func ParseUser(content []byte) (User, error) {
 	text := strings.TrimRight(string(content), "\r\n")
 	switch {

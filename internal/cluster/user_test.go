@@ -84,7 +84,7 @@ func FuzzParseUser(f *testing.F) {
 
 // FuzzCheckAddress: an address that is taken is taken again as it was returned, and a path can follow it.
 func FuzzCheckAddress(f *testing.F) {
-	for _, address := range []string{"https://es1:9200/", "http://[::1]:9200", "https://a@b", "es1:9200", "https://a%2fb"} {
+	for _, address := range []string{"https://es1:9200/", "http://[::1]:9200", "https://a@b", "es1:9200"} {
 		f.Add(address)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
