@@ -104,7 +104,8 @@ func (b *basic) runByName(t *testing.T) {
 		require.Equal(t, []string{"sales_reader"}, alice.Roles, name)
 	}
 	client := b.site.client(clientCA().Client("alice", "analysts").TLS)
-	password := send(t, client, http.MethodPut, b.site.url("/_security/user/_password"), `{"password":"correct-horse"}`, nil)
+	password := send(t, client, http.MethodPut, b.site.url("/_security/user/_password"),
+		`{"password":"correct-horse"}`, nil)
 	require.Equal(t, http.StatusForbidden, password.status, password.body)
 }
 
@@ -118,15 +119,19 @@ func (b *basic) runByGroup(t *testing.T) {
 	carol := who("others")
 	require.Equal(t, http.StatusForbidden, carol.status)
 	require.Contains(t, carol.body, "no_role")
-	require.Eventually(t, func() bool { return strings.Contains(c.LogSince(0), "clients run as users of the cluster") },
-		time.Minute, 50*time.Millisecond, "the key can read what it may do")
+	requireLogged(t, c, "clients run as users of the cluster") // the key can read what it may do
 }
 
 func (b *basic) refuseTooMuch(t *testing.T) {
 	c := b.runAs(t, `{"run_as":["edge-*","alice"],"cluster":["monitor"]}`, "")
-	require.Eventually(t, func() bool { return strings.Contains(c.LogSince(0), "all clients are refused") }, time.Minute, 50*time.Millisecond)
+	requireLogged(t, c, "all clients are refused")
 	refused := b.search(t, "alice", "analysts")
 	require.Equal(t, http.StatusBadGateway, refused.status, refused.body)
 	require.Contains(t, refused.body, "proxy_refused")
 	require.Contains(t, refused.body, "other rights beside run_as")
+}
+
+func requireLogged(t *testing.T, c *caddy.Caddy, text string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return strings.Contains(c.LogSince(0), text) }, time.Minute, 50*time.Millisecond)
 }
