@@ -130,19 +130,23 @@ func (c *sent) warnOfUnauthorized(node string) {
 
 // warnOfCredential warns of a 401 to a credential that is no token.
 func (c *sent) warnOfCredential(node string, times int) {
-	client := c.wants()
-	advice := "the node's own log has the reason"
-	if e, err := c.handler.cache.Maker().Explain(client); err == nil && len(e.Needs) > 0 {
-		advice = "see that the cluster has what this kind of credential needs: " + strings.Join(e.Needs, "; ")
-	}
 	c.handler.logger.Warn("a node refuses credentials of this proxy with 401 (this is logged once a minute)",
 		zap.String("node", node),
 		zap.String("kind", c.handler.credentialKind()),
-		zap.String("advice", advice),
+		zap.String("advice", c.needsOf()),
 		zap.Int("times", times),
 		zap.String("user", c.client.Name()),
 		zap.String("credential_id", c.credential.ID),
 	)
+}
+
+// needsOf returns what the client's credential needs of the cluster, for a log line.
+func (c *sent) needsOf() string {
+	e, err := c.handler.cache.Maker().Explain(c.wants())
+	if err != nil || len(e.Needs) == 0 {
+		return "the node's own log has the reason"
+	}
+	return "see that the cluster has what this kind of credential needs: " + strings.Join(append(e.Needs, e.Missing...), "; ")
 }
 
 // forbidden counts and logs a 403. It is often as it should be, so it is no warning, unless the token has no groups
@@ -152,7 +156,7 @@ func (c *sent) forbidden(node string) {
 	const mapping = "give the user a role, with a role mapping on realm.name and on a group or the username; " +
 		"GET /_security/_authenticate (OpenSearch: /_plugins/_security/authinfo) through Caddy shows what the node has"
 	level, what, advice := zapcore.InfoLevel, "a node refuses users of this proxy with 403", mapping
-	if c.client.Groupless {
+	if c.client.Groupless && c.handler.cache == nil {
 		wanted := strings.Join(c.handler.identifier.GroupSettings(), ", ")
 		level, what = zapcore.WarnLevel, "a node refuses users of this proxy with 403, whose tokens have no groups"
 		advice = "the certificate has no value for " + wanted + ": issue it with one, " +
@@ -163,12 +167,16 @@ func (c *sent) forbidden(node string) {
 	if !due {
 		return
 	}
+	groups := c.claims().groups
+	if c.handler.cache != nil {
+		advice, groups = c.needsOf(), len(c.client.Groups)
+	}
 	c.handler.logger.Log(level, what+" (this is logged once a minute)",
 		zap.String("node", node),
 		zap.String("advice", advice),
 		zap.Int("times", times),
 		zap.String("user", c.client.Name()),
-		zap.Int("groups", c.claims().groups),
+		zap.Int("groups", groups),
 		zap.String("certificate_serial", c.client.Serial),
 	)
 }

@@ -3,6 +3,7 @@ package esjwt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -24,10 +25,11 @@ type proofs struct {
 	calls singleflight.Group
 }
 
-// proof is a node that obeys the credentials of a handler.
+// proof is a node that obeys the credentials of a handler, which have the same Authorization.
 type proof struct {
-	handler *Handler
-	node    string
+	handler       *Handler
+	node          string
+	authorization string
 }
 
 // check returns why a request must not be sent to a node, or nil. The node is asked if it is not known yet.
@@ -39,22 +41,33 @@ func (p *proofs) check(out *http.Request, node string, admitted *admission) *Ref
 	if !ok {
 		return nil
 	}
-	id := proof{admitted.handler, node}
+	id := proof{admitted.handler, node, admitted.credential.Authorization}
 	if _, known := p.known.Load(id); known {
 		return nil
 	}
-	if err := p.ask(prover, out, node, admitted); err != nil {
+	if err := p.ask(prover, out, id, admitted); err != nil {
 		return refuseNoCredential(credential.AsRefusal(err))
 	}
 	p.known.Store(id, true)
 	return nil
 }
 
+// forget forgets what a node has shown: it may be another one when it answers again.
+func (p *proofs) forget(node string) {
+	p.known.Range(func(id, _ any) bool {
+		if id.(proof).node == node {
+			p.known.Delete(id)
+		}
+		return true
+	})
+}
+
 // ask asks a node. Clients with the same credential ask together.
-func (p *proofs) ask(prover credential.Prover, out *http.Request, node string, admitted *admission) error {
+func (p *proofs) ask(prover credential.Prover, out *http.Request, id proof, admitted *admission) error {
 	asked := cluster.NewNode(out.URL.Scheme+"://"+out.URL.Host, p.over)
 	who := admitted.client.Name()
-	answer := p.calls.DoChan(node+" "+who, func() (any, error) {
+	together := fmt.Sprintf("%p %q %q %q", id.handler, id.node, admitted.credential.Headers, id.authorization)
+	answer := p.calls.DoChan(together, func() (any, error) {
 		// The dial information of reverse_proxy is in the context, and the request may end before the others have
 		// their answer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(out.Context()), timing.CredentialTimeout)

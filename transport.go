@@ -175,6 +175,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if answer := t.answerForNode(req, node, err); answer != nil {
 			return answer, nil
 		}
+		t.proofs.forget(node.Address)
 		return nil, explained(err, node.Address, out)
 	case isRefusal(res.StatusCode):
 		t.listen(sent{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)

@@ -20,7 +20,8 @@ import (
 const (
 	// firstTurns and renewTurns are how many credentials are made at a time, for clients that have none and for those
 	// that have one. A flood of the former cannot starve the latter, and a cluster is not asked more than it can bear.
-	firstTurns, renewTurns = 8, 4
+	// There are more of the latter, since a kind can renew many credentials with one question.
+	firstTurns, renewTurns = 8, 32
 
 	// failurePause is how long a failure counts for those who wait. With a credential in hand, each failure in a row
 	// doubles the time to the next attempt, up to longestPause.

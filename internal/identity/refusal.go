@@ -25,7 +25,7 @@ const (
 	Misdirected   Reason = "misdirected"
 	NoRole        Reason = "no_role"
 	NoKey         Reason = "no_key"
-	NoCredential  Reason = "no_credential"
+	NoCredential  Reason = "no_credential" //nolint:gosec // it is no secret
 	ProxyRefused  Reason = "proxy_refused"
 	RefusedAPI    Reason = "credential_api"
 	NoPath        Reason = "no_path"
