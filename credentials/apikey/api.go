@@ -108,7 +108,7 @@ func expiration(seconds int64) string { return fmt.Sprintf("%ds", seconds) }
 // aboutKey returns the metadata of a client's key.
 func (a *APIKey) aboutKey(client *credential.Client, store string) metadata {
 	about := metadata{
-		Principal: client.Principal, Groups: credential.SortedGroups(client.Groups), Replica: a.replica, Store: store,
+		Principal: client.Principal, Groups: credential.SortedGroups(client.Groups), Replica: a.replica(), Store: store,
 	}
 	if len(client.Chain) > 0 {
 		fingerprint := client.Fingerprint()

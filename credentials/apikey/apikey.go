@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -67,7 +68,7 @@ type APIKey struct {
 
 	logger  *zap.Logger
 	storage certmagic.Storage
-	replica string // the name of this Caddy, in the metadata of keys
+	replica func() string // returns the name of this Caddy, in the metadata of keys
 
 	user  *watch.Setting[cluster.User]
 	roles []openedRole // in the order of their groups
@@ -120,7 +121,8 @@ func (a *APIKey) Provision(ctx caddy.Context) error {
 	if err := a.check(); err != nil {
 		return err
 	}
-	a.logger, a.storage, a.replica = ctx.Logger(), ctx.Storage(), replicaName()
+	a.logger, a.storage = ctx.Logger(), ctx.Storage()
+	a.replica = sync.OnceValue(replicaName) // not now: Caddy writes its ID into a file when it is first asked for
 	a.cleaners = make(chan struct{}, maxCleaners)
 	if err := a.openUser(); err != nil {
 		return setting.In("user", err)

@@ -198,7 +198,7 @@ func (m *making) credential(s *stored) *credential.Credential {
 		Detail:        s,
 	}
 	if !m.endsWithCertificate(s) {
-		c.RenewAt = renewAt(s, m.replica)
+		c.RenewAt = renewAt(s, m.replica())
 	}
 	return c
 }
