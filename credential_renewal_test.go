@@ -147,3 +147,23 @@ func TestAReloadKeepsTheCredentials(t *testing.T) {
 	require.Equal(t, "token-1", s.get(s.httpClient(alice), "/").body)
 	require.Equal(t, 1, n.given)
 }
+
+// TestTheNodesAreAskedWithTheNameOfEachNode: tls_server_name can have placeholders, which Caddy's transport takes from a
+// request of a client. A question of the proxy's own has none, and Caddy would panic outside of any handler.
+func TestTheNodesAreAskedWithTheNameOfEachNode(t *testing.T) {
+	for name, settings := range map[string]string{
+		"a placeholder": "tls_server_name {http.reverse_proxy.upstream.host}",
+		"a name":        "tls_server_name example.com",
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := new(delegating)
+			n.Server = httptest.NewTLSServer(n)
+			t.Cleanup(n.Close)
+			file := writeFile(t, "user", []byte("proxy:a-password\n"))
+			s := newSceneOf(t, strings.Replace(withCredential, "transport elasticsearch_jwt", "transport elasticsearch_jwt {\n"+
+				"tls_trust_pool file "+writeFile(t, "node.pem", pemOf(n.Certificate().Raw))+"\n"+settings+"\n}", 1),
+				"{{upstream}}", n.URL, "{{settings}}", "credential delegate_pki {\nuser {file."+file+"}\n}")
+			require.Equal(t, "token-1", s.get(s.httpClient(s.clients.client("alice")), "/").body)
+		})
+	}
+}

@@ -133,11 +133,12 @@ func nodesBehind(h *routes.Handler) []cluster.Node {
 		if !ok {
 			continue
 		}
+		over := ownQuestions{&t.HTTPTransport}
 		for _, address := range p.Nodes() {
-			nodes = append(nodes, cluster.NewNode(t.scheme()+"://"+address, &t.HTTPTransport))
+			nodes = append(nodes, cluster.NewNode(t.scheme()+"://"+address, over))
 		}
 		if len(nodes) == 0 {
-			nodes = append(nodes, cluster.NewNode("", &t.HTTPTransport))
+			nodes = append(nodes, cluster.NewNode("", over))
 		}
 		break
 	}

@@ -1,0 +1,28 @@
+package esjwt
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// ownQuestions sends what the proxy asks a node on its own behalf over Caddy's http transport. That one takes from each
+// request what reverse_proxy has put into it, which is not there, or is that of a client's request to another node:
+//
+//   - the placeholders of tls_server_name. Without a replacer it panics, in a goroutine of its own.
+//   - the address to connect to. A connection to another node would be kept as one to this node.
+type ownQuestions struct{ *reverseproxy.HTTPTransport }
+
+// RoundTrip implements [http.RoundTripper].
+func (o ownQuestions) RoundTrip(req *http.Request) (*http.Response, error) {
+	repl := caddy.NewReplacer()
+	repl.Set("http.reverse_proxy.upstream.hostport", req.URL.Host)
+	repl.Set("http.reverse_proxy.upstream.host", req.URL.Hostname())
+	repl.Set("http.reverse_proxy.upstream.port", req.URL.Port())
+	ctx := context.WithValue(req.Context(), caddy.ReplacerCtxKey, repl)
+	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
+	return o.HTTPTransport.RoundTrip(req.WithContext(ctx))
+}
