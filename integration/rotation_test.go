@@ -61,7 +61,7 @@ const (
 type cluster struct {
 	node     *realnode.Node
 	whoami   string // who the client is, as the node says
-	name     string // the member of its answer with the name
+	name     string // the member of its answer with the name, as in a.b
 	replicas [2]*replica
 	balancer *balancer
 }
@@ -432,7 +432,8 @@ func (l *load) ask(ctx context.Context, name string, clients [2]*http.Client, tu
 			return
 		}
 		var who map[string]any
-		if got.status != http.StatusOK || json.Unmarshal([]byte(got.body), &who) != nil || who[l.cluster.name] != name {
+		if got.status != http.StatusOK || json.Unmarshal([]byte(got.body), &who) != nil ||
+			member(who, l.cluster.name) != name {
 			l.fail("%s on replica %d: %d %s", name, i, got.status, got.body)
 			return
 		}
@@ -440,6 +441,16 @@ func (l *load) ask(ctx context.Context, name string, clients [2]*http.Client, tu
 		return
 	}
 	l.fail("%s: neither replica could be reached: %v", name, errors.Join(dropped...))
+}
+
+// member returns the member of an object that a path such as a.b leads to; nil if there is none.
+func member(object map[string]any, path string) any {
+	first, rest, nested := strings.Cut(path, ".")
+	if !nested {
+		return object[first]
+	}
+	inner, _ := object[first].(map[string]any)
+	return member(inner, rest)
 }
 
 func (l *load) fail(format string, args ...any) {
