@@ -31,7 +31,7 @@ type keyStack struct {
 	denied   string // a file
 }
 
-func newKeyStack(t *testing.T, version string) *keyStack {
+func newKeyStack(t *testing.T, version string, changes ...func(*realnode.ElasticsearchConfig)) *keyStack {
 	t.Helper()
 	config := nodeConfig(version, "")
 	config.License, config.SecurityIndex, config.RoleMappings = "basic", true, nil
@@ -39,6 +39,9 @@ func newKeyStack(t *testing.T, version string) *keyStack {
 	config.Users = []realnode.User{{
 		Name: "caddy-keys", Password: "correct-horse", Roles: []string{"key_maker", "sales_reader", "cluster_watcher"},
 	}}
+	for _, change := range changes {
+		change(&config)
+	}
 	s := &keyStack{es: newElasticsearch(t, config)}
 	require.NoError(t, s.es.Start(t.Context()))
 	s.node = s.es.Node
