@@ -78,7 +78,6 @@ type APIKey struct {
 	site     atomic.Pointer[credential.Site]
 	stores   stores
 	renewals renewals
-	unstored unstored
 	suspects suspects
 	warnings throttle.Throttle
 	cleaners chan struct{} // bounds what Drop does in the background

@@ -32,8 +32,9 @@ func (a *APIKey) Drop(ctx context.Context, refused *credential.Credential) {
 	if err != nil {
 		return
 	}
-	a.unstored.remove(key.ID)
-	if err := a.stores.of(a.storage, user, asked.cluster).remove(ctx, key.name, key.ID); err != nil {
+	s := a.stores.of(a.storage, user, asked.cluster)
+	s.unstored.remove(key.ID)
+	if err := s.remove(ctx, key.name, key.ID); err != nil {
 		a.logger.Warn("an API key that a node refuses could not be deleted from the storage",
 			zap.String("api_key", key.ID), zap.Error(err))
 	}

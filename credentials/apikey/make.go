@@ -69,13 +69,13 @@ func (m *making) first(ctx context.Context) (*credential.Credential, error) {
 	if err != nil {
 		m.warn("Caddy's storage cannot be used for API keys, so that replicas and restarts need keys of their own: "+
 			"make it readable and writable for Caddy", err)
-		made, err := m.create(ctx, m.unstored.head().ID, "")
+		made, err := m.create(ctx, m.store.unstored.head().ID, "")
 		if err != nil {
 			return nil, err
 		}
 		key, _ := made.Detail.(*stored)
 		key.name = m.store.objectName(m.plan.ID())
-		m.unstored.add(key)
+		m.store.unstored.add(key)
 		return made, nil
 	}
 	name, found := m.find(ctx)
@@ -180,12 +180,12 @@ func (m *making) create(ctx context.Context, store, name string) (*credential.Cr
 // keep stores a key. Without a storage the key is used all the same, and stored later.
 func (m *making) keep(ctx context.Context, key *stored) {
 	if err := m.store.save(ctx, key); err != nil {
-		m.unstored.add(key)
+		m.store.unstored.add(key)
 		m.warn("API keys cannot be stored, so that only this replica has them: "+
 			"make Caddy's storage writable for Caddy", err)
 		return
 	}
-	m.unstored.remove(key.ID)
+	m.store.unstored.remove(key.ID)
 }
 
 // credential returns a key as what is sent.
@@ -213,11 +213,34 @@ func renewAt(s *stored, replica string) int64 {
 	return s.Since + life/2 - earlier
 }
 
-// unstored has the keys that could not be stored. They are this replica's alone, until the storage is there again.
+// unstored has the keys of a store that could not be stored. They are this process's alone, until the storage is there
+// again.
 type unstored struct {
 	mu   sync.Mutex
 	keys map[string]*stored
 	name *head
+}
+
+// unstoredKeys has those of each store by its place. They outlive a configuration, as the credentials do, and are those
+// of all handlers: the one that sweeps would take the keys of others for keys that nobody knows.
+var unstoredKeys struct {
+	mu    sync.Mutex
+	known map[string]*unstored
+}
+
+// unstoredOf returns the keys that could not be stored at a place.
+func unstoredOf(place string) *unstored {
+	unstoredKeys.mu.Lock()
+	defer unstoredKeys.mu.Unlock()
+	if unstoredKeys.known == nil {
+		unstoredKeys.known = make(map[string]*unstored)
+	}
+	u := unstoredKeys.known[place]
+	if u == nil {
+		u = new(unstored)
+		unstoredKeys.known[place] = u
+	}
+	return u
 }
 
 // head returns a name for a store that cannot be read.

@@ -29,7 +29,7 @@ func (m *making) renew(
 		if found.ID != had.ID || found.Until > had.Until {
 			return m.credential(found), nil
 		}
-	} else if err == nil && found == nil && !m.unstored.has(had.ID) {
+	} else if err == nil && found == nil && !m.store.unstored.has(had.ID) {
 		// Somebody has deleted it, because its client was denied or a node refused it.
 		return m.first(ctx)
 	}
@@ -53,7 +53,7 @@ func (m *making) renew(
 		if err := m.store.remove(ctx, had.name, had.ID); err != nil {
 			return nil, credential.AsRefusal(err) // or it would be found again
 		}
-		m.unstored.remove(had.ID)
+		m.store.unstored.remove(had.ID)
 		return m.first(ctx)
 	}
 	renewed := *current

@@ -20,6 +20,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 const (
@@ -44,6 +45,8 @@ type store struct {
 	storage certmagic.Storage
 	path    string
 	user    cluster.User
+
+	unstored *unstored
 
 	mu    sync.Mutex
 	head  *head     // nil until it was read
@@ -83,7 +86,10 @@ func (s *stores) of(storage certmagic.Storage, user cluster.User, c *cluster.Clu
 	if s.known == nil {
 		s.known = make(map[string]*store)
 	}
-	opened := &store{storage: storage, path: where, user: user}
+	opened := &store{
+		storage: storage, path: where, user: user,
+		unstored: unstoredOf(fmt.Sprintf("%s %s", setting.AsJSON(storage), where)),
+	}
 	for _, other := range s.known {
 		if other.path == where {
 			opened.head = other.readHead()

@@ -107,7 +107,7 @@ func (a *APIKey) sweep(ctx context.Context) error {
 		APIKey: a, api: asked, store: s, id: head.ID, users: users,
 		objects: make(map[string]*stored), known: make(map[string]string),
 	}
-	a.storeLate(ctx, s)
+	s.storeLate(ctx)
 	// The cluster comes first: what is made meanwhile is in an object, and not in the list.
 	if w.living, err = asked.list(ctx, head.ID); err != nil {
 		return err
@@ -134,14 +134,14 @@ func usersOf(ctx context.Context, id string) []*APIKey {
 }
 
 // storeLate stores the keys that could not be stored before, unless another replica has stored one meanwhile.
-func (a *APIKey) storeLate(ctx context.Context, s *store) {
-	for _, key := range a.unstored.list(time.Now().Unix()) {
+func (s *store) storeLate(ctx context.Context) {
+	for _, key := range s.unstored.list(time.Now().Unix()) {
 		found, _, err := s.load(ctx, key.name)
 		if err != nil || found != nil && found.Until > time.Now().Unix() {
 			continue
 		}
 		if s.save(ctx, key) == nil {
-			a.unstored.remove(key.ID)
+			s.unstored.remove(key.ID)
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (w *sweeping) read(ctx context.Context) error {
 			}
 		}
 	}
-	for _, key := range w.unstored.list(time.Now().Unix()) {
+	for _, key := range w.store.unstored.list(time.Now().Unix()) {
 		w.known[key.ID] = ""
 	}
 	return nil

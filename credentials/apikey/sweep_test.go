@@ -1,8 +1,11 @@
 package apikey_test
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -108,4 +111,37 @@ func TestASweepThatFailsDeletesNothing(t *testing.T) {
 		require.Equal(t, []string{"alice"}, s.good())
 		require.Zero(t, s.total(invalidates))
 	})
+}
+
+// TestAKeyThatCouldNotBeStoredStays, and is stored later, if another handler sweeps, and after a reload.
+func TestAKeyThatCouldNotBeStoredStays(t *testing.T) {
+	for name, reload := range map[string]bool{"another handler": false, "a reload": true} {
+		t.Run(name, func(t *testing.T) {
+			inScene(t, func(t *testing.T, s *scene) {
+				sweeps, makes := s.replica(t), s.replica(t)
+				get(t, sweeps, newClient(t, "bob", "ops"), nil)
+				alice := newClient(t, "alice", "ops")
+				plan, err := makes.Plan(alice)
+				require.NoError(t, err)
+				sum := sha256.Sum256([]byte(plan.ID()))
+				object := filepath.Join(filepath.Dir(s.objects(t)[0]), hex.EncodeToString(sum[:])+".key.json")
+				require.NoError(t, os.Mkdir(object, 0o700)) // where no file can be made
+				if !reload {
+					defer begin(t, sweeps, nil)()
+				}
+				end := begin(t, makes, nil)
+				made := get(t, makes, alice, nil)
+				if reload {
+					defer begin(t, sweeps, nil)()
+					end()
+				} else {
+					defer end()
+				}
+				require.NoError(t, os.Remove(object))
+				time.Sleep(10 * time.Minute)
+				require.NotNil(t, s.keyOf(made.Authorization))
+				require.Len(t, s.objects(t), 2)
+			})
+		})
+	}
 }
