@@ -271,6 +271,9 @@ func (h *Handler) check() error {
 	if err := h.checkWords(); err != nil {
 		return err
 	}
+	if err := h.checkCredential(); err != nil {
+		return err
+	}
 	if err := h.checkTokenSettings(); err != nil {
 		return err
 	}

@@ -3,7 +3,10 @@ package esjwt
 import (
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +39,29 @@ func (h *Handler) credentialKind() string {
 
 // sendsTokens reports whether clients go on with a token.
 func (h *Handler) sendsTokens() bool { return h.credentialKind() == jwtKind }
+
+// checkCredential checks that the setting credential has a kind. Otherwise clients would go on with tokens, which nobody
+// has asked for.
+func (h *Handler) checkCredential() error {
+	if raw := string(h.CredentialRaw); raw == "" || raw == "null" {
+		return nil
+	}
+	var (
+		members map[string]json.RawMessage
+		kind    string
+	)
+	if json.Unmarshal(h.CredentialRaw, &members) != nil {
+		return setting.In("credential", errors.New(`it is no object: write {"kind": "api_key", …}`))
+	}
+	if json.Unmarshal(members["kind"], &kind) != nil || kind == "" {
+		return setting.In("credential", errors.New("it has no kind: use jwt or one of "+
+			strings.Join(setting.ModuleNames(credentialKinds), ", ")))
+	}
+	if kind == jwtKind && len(members) > 1 {
+		return setting.In("credential", errors.New("a jwt has no settings there: they are those of elasticsearch_jwt"))
+	}
+	return nil
+}
 
 // checkTokenSettings returns an error if the handler has settings of tokens, and sends none.
 func (h *Handler) checkTokenSettings() error {
@@ -90,6 +116,9 @@ func (h *Handler) provisionKind(ctx caddy.Context, settings *identity.Settings) 
 	if !ok {
 		return setting.In("credential", fmt.Errorf("%T makes no credentials", module))
 	}
+	if err := h.checkHeaders(maker.Sets()); err != nil {
+		return err
+	}
 	kind := h.credentialKind()
 	h.cache = credential.NewCache(maker, func(took time.Duration, err error) {
 		observeCredential(kind, took, err)
@@ -101,6 +130,18 @@ func (h *Handler) provisionKind(ctx caddy.Context, settings *identity.Settings) 
 	if watcher, ok := maker.(credential.Watcher); ok {
 		for _, w := range watcher.Watched() {
 			h.app.watch(w)
+		}
+	}
+	return nil
+}
+
+// checkHeaders returns an error if a configured header would take the place of one of the credential's.
+func (h *Handler) checkHeaders(sets []string) error {
+	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
+		for _, other := range sets {
+			if strings.Map(foldRune, name) == strings.Map(foldRune, other) {
+				return setting.In("header "+name, errors.New("the credential sets it: leave it out"))
+			}
 		}
 	}
 	return nil

@@ -29,6 +29,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.checkWords(); err != nil {
 		return err
 	}
+	if err := h.checkCredential(); err != nil {
+		return err
+	}
 	if err := h.checkTokenSettings(); err != nil {
 		return err
 	}
