@@ -234,5 +234,5 @@ func refuseNoCredential(r *credential.Refusal) *Refusal {
 		reason = identity.ProxyRefused
 	case credential.Unavailable:
 	}
-	return identity.Refuse(reason, "%s", strings.TrimSpace(r.Detail)).From(r.Cause)
+	return identity.Refuse(reason, "%s", r.Detail).From(r.Cause)
 }

@@ -53,8 +53,8 @@ func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
 	h.cache.Begin(state.(*credential.State))
 }
 
-// beginOthers lets the credentials of handlers be made that the look at the routes has not found: they are inside another
-// plugin's handler. There is no node that those could ask.
+// beginOthers begins the handlers that the look at the routes has not found, since they are inside another plugin's
+// handler. They have no node to ask, not even one that their settings name: no transport leads there.
 func (a *App) beginOthers(ctx context.Context) {
 	for _, h := range a.handlers {
 		h.beginCredentials(ctx, nil)

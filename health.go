@@ -152,8 +152,8 @@ func (t *Transport) setHealthHeaders(h http.Header, as *admission) (secret bool)
 	return true
 }
 
-// healthCredential returns the credential of a health check. reverse_proxy sends the first ones while it is being provisioned,
-// when there are neither all handlers nor keys. It waits for them for half of the time that the check has.
+// healthCredential returns the credential of a health check. reverse_proxy sends the first checks while it is being
+// provisioned, when there are neither all handlers nor keys. It waits for them for half of the time that the check has.
 func (t *Transport) healthCredential(ctx context.Context) (checker, *credential.Credential, error) {
 	now := time.Now()
 	if end, ok := ctx.Deadline(); ok {
@@ -209,8 +209,8 @@ func (h *Handler) checker(principal string) (checker, error) {
 // equals reports whether a node gets the same from two checkers.
 func (c checker) equals(other checker) bool {
 	return c.handler.keys == other.handler.keys &&
-		bytes.Equal(c.handler.credentialSettings, other.handler.credentialSettings) && c.client.Lifetime == other.client.Lifetime &&
-		c.client.Same(other.client)
+		bytes.Equal(c.handler.credentialSettings, other.handler.credentialSettings) &&
+		c.client.Lifetime == other.client.Lifetime && c.client.Same(other.client)
 }
 
 // audit logs a credential that is made for health checks.

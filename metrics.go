@@ -107,7 +107,8 @@ func newCollectors() *collectors {
 // all returns the collectors that are registered.
 func (c *collectors) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		c.requests, c.handshakes, c.credentials, c.credentialFailures, c.jwksRequests, c.retries, c.clusterRefusals, c.cachedClients,
+		c.requests, c.handshakes, c.credentials, c.credentialFailures, c.jwksRequests, c.retries, c.clusterRefusals,
+		c.cachedClients,
 		expiringMetrics{&c.sightings},
 		byAlgorithm{c.signatures, func(alg string) { c.signatures.WithLabelValues(alg) }},
 		byAlgorithm{c.failures, func(alg string) { c.failures.WithLabelValues(alg) }},

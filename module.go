@@ -201,7 +201,7 @@ type Handler struct {
 	identifier *identity.Identifier
 	kind       credential.Kind   // of what requests go on with
 	keys       *signingSet       // nil if that is no token
-	begun      bool              // beginCredentials
+	begun      bool              // whether beginCredentials was called
 	cache      *credential.Cache // nil if it is a token
 	rewriter   *rewriter
 	secret     *watch.Setting[string] // nil without a SharedSecret

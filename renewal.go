@@ -29,7 +29,6 @@ func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 	a.credential, a.renewed = renewed, true
 	h.rewriter.takeBack(headers)
 	h.rewriter.set(headers, a, new([1]string))
-	metrics.retries.Inc()
 	if times, due := h.warnings.Due("renewed", time.Now()); due {
 		h.logRenewed(a.client.Name(), times)
 	}

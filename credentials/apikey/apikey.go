@@ -48,8 +48,8 @@ const (
 // with invalid_name: it has more than 256 characters, begins with `_`, begins or ends with a blank, or is not
 // printable.
 type APIKey struct {
-	// The nodes that are asked to make keys, as in https://es1.example.com:9200. Default: the upstreams of the
-	// reverse_proxy.
+	// The addresses of nodes that are asked to make keys, such as https://es1.example.com:9200. They are asked over the
+	// transport of the reverse_proxy. Default: its upstreams.
 	Cluster []string `json:"cluster,omitempty"`
 
 	// The proxy's user as `user:password`, as a {file.*} or {env.*} placeholder. It needs the cluster privilege

@@ -93,7 +93,7 @@ func replicaName() string {
 // UnmarshalCaddyfile sets up the kind from Caddyfile tokens:
 //
 //	api_key {
-//	    cluster  <address…>
+//	    cluster  <addresses...>
 //	    user     <placeholder>
 //	    role     <group> <file>
 //	    lifetime <duration>

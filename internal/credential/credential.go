@@ -178,7 +178,7 @@ type Refusal struct {
 	Cause   error
 }
 
-// Error returns the detail.
+// Error returns the detail with the cause, which is for the operator alone.
 func (r *Refusal) Error() string {
 	if r.Cause != nil {
 		return r.Detail + ": " + r.Cause.Error()

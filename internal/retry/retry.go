@@ -111,6 +111,7 @@ func (t *Transport) SendRenewing(
 	_, _ = io.CopyN(io.Discard, res.Body, maxBody) // so that the connection can be used again
 	_ = res.Body.Close()
 	again.Header, again.Body = headers, whole
+	t.retried()
 	return t.roundTrip(&again, node, nil)
 }
 
