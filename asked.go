@@ -18,10 +18,11 @@ type ownQuestions struct{ *reverseproxy.HTTPTransport }
 
 // RoundTrip implements [http.RoundTripper].
 func (o ownQuestions) RoundTrip(req *http.Request) (*http.Response, error) {
+	const upstream = "http.reverse_proxy.upstream." // reverse_proxy's own placeholders
 	repl := caddy.NewReplacer()
-	repl.Set("http.reverse_proxy.upstream.hostport", req.URL.Host)
-	repl.Set("http.reverse_proxy.upstream.host", req.URL.Hostname())
-	repl.Set("http.reverse_proxy.upstream.port", req.URL.Port())
+	repl.Set(upstream+"hostport", req.URL.Host)
+	repl.Set(upstream+"host", req.URL.Hostname())
+	repl.Set(upstream+"port", req.URL.Port())
 	ctx := context.WithValue(req.Context(), caddy.ReplacerCtxKey, repl)
 	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
 	return o.HTTPTransport.RoundTrip(req.WithContext(ctx))
