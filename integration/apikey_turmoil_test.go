@@ -96,7 +96,10 @@ func (s *keysOfTurmoil) turmoil(t *testing.T) {
 			cancel()
 		}
 	})
-	load.while(t, "the node hangs for five seconds", func() { s.hang(t, 5*time.Second) })
+	load.while(t, "the node hangs for five seconds", func() {
+		s.hang(t, 5*time.Second)
+		time.Sleep(3 * time.Second) // in which all are answered
+	})
 	load.while(t, "a client is denied", func() {
 		require.NoError(t, os.WriteFile(s.denied, fmt.Appendf(nil, "fingerprint %x\n", sha256.Sum256(mallory.TLS.Leaf.Raw)),
 			0o600))
