@@ -3,6 +3,7 @@ package apikey_test
 import (
 	"context"
 	"crypto/x509"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -245,6 +246,29 @@ func TestADroppedKeyIsNotUsedAgain(t *testing.T) {
 		require.Nil(t, s.keyOf(first.Authorization), "it is invalidated, although that takes two tries so soon")
 		require.NotNil(t, s.keyOf(second.Authorization))
 	})
+}
+
+// TestAKeyIsKeptWhileTheClusterCannotLookItUp: its nodes answer 401 then, whatever key it is.
+func TestAKeyIsKeptWhileTheClusterCannotLookItUp(t *testing.T) {
+	for name, answer := range map[string]int{
+		"its shards start": http.StatusServiceUnavailable, "it does not know the proxy": http.StatusUnauthorized,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inScene(t, func(t *testing.T, s *scene) {
+				a, alice := s.replica(t), newClient(t, "alice", "ops")
+				first := get(t, a, alice, nil)
+				s.set(func() {
+					s.answers = func(*http.Request) (int, string) { return answer, `{"error":{"type":"x"}}` }
+				})
+				require.False(t, a.Drop(t.Context(), first))
+				s.set(func() { s.answers = nil })
+				time.Sleep(15 * time.Second)
+				require.NotNil(t, s.keyOf(first.Authorization))
+				require.Equal(t, first.ID, get(t, s.replica(t), alice, nil).ID)
+				require.True(t, a.Drop(t.Context(), first))
+			})
+		})
+	}
 }
 
 func TestWithoutAStorageAKeyIsUsedAllTheSame(t *testing.T) {

@@ -109,6 +109,8 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 		n.create(w, r, user, body)
 	case "POST /_security/api_key/_bulk_update":
 		n.update(w, user, body)
+	case "GET /_security/api_key":
+		_, _ = io.WriteString(w, `{"api_keys":[]}`)
 	case "DELETE /_security/api_key":
 		n.invalidate(w, user, body)
 	case "POST /_security/_query/api_key":

@@ -119,7 +119,7 @@ func (*DelegatePKI) Plan(client *credential.Client) (credential.Plan, error) {
 }
 
 // Drop implements [credential.Dropper]. A token that a node refuses is of no use to anybody.
-func (*DelegatePKI) Drop(context.Context, *credential.Credential) {}
+func (*DelegatePKI) Drop(context.Context, *credential.Credential) bool { return true }
 
 // Make implements [credential.Maker]. A token cannot be renewed: another one takes its place.
 func (p *DelegatePKI) Make(

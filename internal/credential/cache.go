@@ -279,19 +279,40 @@ func (c *Cache) Renewed(
 	}
 	now := time.Now()
 	current := p.slot.current.Load()
-	if current != nil && current.Authorization == refused.Authorization {
-		if !p.slot.mayDrop(now) {
-			return nil
-		}
-		if p.slot.current.CompareAndSwap(current, nil) {
-			dropper.Drop(ctx, current)
-		}
+	if current != nil && current.Authorization == refused.Authorization && !c.drop(ctx, dropper, p.slot, current, now) {
+		return nil
 	}
 	renewed, err := c.Get(ctx, client, now, made)
 	if err != nil || renewed.Authorization == refused.Authorization {
 		return nil
 	}
 	return renewed
+}
+
+// drop drops a refused credential, unless that is too early or wrong. All that come at the same time share the outcome.
+func (c *Cache) drop(ctx context.Context, dropper Dropper, s *slot, refused *Credential, now time.Time) bool {
+	ctx = context.WithoutCancel(ctx) // the others do not leave with the first
+	dropped, _, _ := c.state.calls.Do("drop "+string(s.digest[:]), func() (any, error) {
+		switch {
+		case s.current.Load() != refused:
+			return true, nil // somebody has dropped it already
+		case !s.mayDrop(now):
+			return false, nil
+		case !dropper.Drop(ctx, refused):
+			s.kept(now)
+			return false, nil
+		}
+		s.current.CompareAndSwap(refused, nil)
+		return true, nil
+	})
+	return dropped == true
+}
+
+// kept notes that a credential was not dropped. It may be tried again after failurePause.
+func (s *slot) kept(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped = now.Add(failurePause - dropPause)
 }
 
 // mayDrop reports whether a credential may be dropped, and notes that it is.

@@ -30,6 +30,7 @@ type cluster struct {
 	busy    int // at this moment
 	busiest int
 	dropped []string
+	drops   int // also those after which it was kept
 }
 
 func (c *cluster) Sets() []string  { return []string{"Authorization"} }
@@ -79,10 +80,15 @@ func (c *cluster) enter(n int) {
 	c.busiest = max(c.busiest, c.busy)
 }
 
-func (c *cluster) Drop(_ context.Context, refused *credential.Credential) {
+func (c *cluster) Drop(_ context.Context, refused *credential.Credential) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.drops++
+	if c.down != nil {
+		return false
+	}
 	c.dropped = append(c.dropped, refused.Authorization)
+	return true
 }
 
 func (*cluster) Explain(*credential.Client) (credential.Explanation, error) {
@@ -257,6 +263,29 @@ func TestARefusedCredentialIsReplacedOnceInTenSeconds(t *testing.T) {
 		s.require(t, alice, "ApiKey alice-2")
 		time.Sleep(10 * time.Second)
 		require.Equal(t, "ApiKey alice-3", renew(second).Authorization)
+	})
+}
+
+// TestARefusedCredentialIsKeptWhileTheClusterKnowsNothingOfIt: a node that has just started refuses good ones too.
+func TestARefusedCredentialIsKeptWhileTheClusterKnowsNothingOfIt(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene()
+		alice := client("alice")
+		s.require(t, alice, "ApiKey alice-1")
+		refused := s.cache.Fresh(alice.Holder, time.Now().Unix(), alice.NotAfter)
+		renew := func() *credential.Credential {
+			return s.cache.Renewed(context.Background(), alice, refused, func(*credential.Credential) {})
+		}
+		s.set(errors.New("it has just started"))
+		for range 20 {
+			require.Nil(t, renew())
+		}
+		require.Equal(t, 1, s.drops, "it is asked once in a second")
+		s.require(t, alice, "ApiKey alice-1")
+		s.set(nil)
+		require.Nil(t, renew())
+		time.Sleep(time.Second)
+		require.Equal(t, "ApiKey alice-2", renew().Authorization)
 	})
 }
 

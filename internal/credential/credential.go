@@ -112,8 +112,10 @@ func (p *Plan) ID() string { return p.Key + "\x00" + p.Apart }
 
 // Dropper is a [Maker] that can replace a credential which a node refuses with 401.
 type Dropper interface {
-	// Drop is called before another credential is made, so that this one is not used again.
-	Drop(ctx context.Context, refused *Credential)
+	// Drop is called before another credential is made, so that this one is not used again. It reports whether that is
+	// so. It is not if the cluster cannot say anything about the credential right now: then the node that has refused it
+	// could not look it up either, and it may be good.
+	Drop(ctx context.Context, refused *Credential) (dropped bool)
 }
 
 // Beginner is a [Maker] that does something of its own while the configuration runs.
