@@ -67,6 +67,17 @@ func (s *keysOfTurmoil) active(t testing.TB) map[string]int {
 	return count
 }
 
+// ids returns the keys of the clients that never leave.
+func (s *keysOfTurmoil) ids(t testing.TB) (ids []string) {
+	t.Helper()
+	for _, k := range s.keys(t) {
+		if strings.HasPrefix(k.Name, "client-") && !k.Invalidated {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}
+
 // TestKeysInTurmoil: whatever happens to the replicas, the node and other clients, every request goes on with the key of
 // its own client, and no keys are left that nobody needs.
 func TestKeysInTurmoil(t *testing.T) {
@@ -110,7 +121,9 @@ func (s *keysOfTurmoil) turmoil(t *testing.T) {
 		}
 	})
 	load.whileProcessesEnd(t, "the node restarts", func() {
+		before := s.ids(t)
 		load.clusterRestarts.Store(true)
+		defer func() { require.ElementsMatch(t, before, s.ids(t), "a restart of the node costs no key") }()
 		require.NoError(t, s.es.Restart(t.Context()))
 		s.waitForShards(t)
 		load.clusterRestarts.Store(false)
