@@ -141,13 +141,14 @@ func (m *making) endsWithCertificate(s *stored) bool {
 	return s.Until+2*seconds(margin) >= m.client.NotAfter
 }
 
-// life returns how many seconds a key that is made or renewed now can live; 0 if the certificate has ended.
+// life returns how many seconds a key that is made or renewed now can live; 0 if the certificate has ended. A part of the
+// second in which it is made is already over.
 func (m *making) life(now time.Time) int64 {
 	left := m.client.NotAfter - now.Unix()
 	if left <= 0 {
 		return 0
 	}
-	return min(seconds(time.Duration(m.Lifetime)), max(1, left-seconds(latency)))
+	return min(seconds(time.Duration(m.Lifetime)), max(1, left-1-seconds(latency)))
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
