@@ -47,8 +47,8 @@ func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
 	state, _ := credentialStates.LoadOrStore(key, credential.NewState(h.app.CacheSize))
 	h.app.credentialIDs = append(h.app.credentialIDs, key)
 	state.(*credential.State).Resize(h.app.CacheSize)
-	if beginner, ok := maker.(credential.Beginner); ok {
-		beginner.Begin(ctx, credential.Site{Denied: h.denied})
+	if runner, ok := maker.(credential.Runner); ok {
+		h.app.running.Go(func() { runner.Run(ctx, h.denied) })
 	}
 	h.cache.Begin(state.(*credential.State))
 }

@@ -75,7 +75,7 @@ type APIKey struct {
 
 	cluster  atomic.Pointer[cluster.Cluster]
 	missing  atomic.Pointer[[]string] // what the checks have found
-	site     atomic.Pointer[credential.Site]
+	denied   atomic.Pointer[credential.Denied]
 	stores   stores
 	renewals renewals
 	suspects suspects
@@ -275,7 +275,7 @@ var (
 	_ credential.Maker     = (*APIKey)(nil)
 	_ credential.Clustered = (*APIKey)(nil)
 	_ credential.Dropper   = (*APIKey)(nil)
-	_ credential.Beginner  = (*APIKey)(nil)
+	_ credential.Runner  = (*APIKey)(nil)
 	_ credential.Watcher   = (*APIKey)(nil)
 	_ caddy.Provisioner    = (*APIKey)(nil)
 )

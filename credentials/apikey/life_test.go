@@ -44,7 +44,7 @@ func begin(t testing.TB, a *apikey.APIKey, denied func(chain []*x509.Certificate
 		denied = func([]*x509.Certificate) string { return "" }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a.Begin(ctx, credential.Site{Denied: denied})
+	go a.Run(ctx, denied)
 	return cancel
 }
 

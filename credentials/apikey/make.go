@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
-	"strconv"
 	"sync"
 	"time"
 
@@ -117,17 +116,13 @@ func (m *making) find(ctx context.Context) (name string, found *stored) {
 	name = m.store.objectName(m.plan.ID())
 	found, _, err := m.store.load(ctx, name)
 	if err == nil && found != nil && found.Until > m.client.NotAfter && found.Until > time.Now().Unix() {
-		name = m.store.objectName(m.plan.Key + "\x00" + untilOf(m.client))
+		name = m.store.objectName(m.plan.For(m.client).ID())
 		found, _, err = m.store.load(ctx, name)
 	}
 	if err != nil || found == nil || !m.isUsable(found) {
 		return name, nil
 	}
 	return name, found
-}
-
-func untilOf(client *credential.Client) string {
-	return "until " + strconv.FormatInt(client.NotAfter, 10)
 }
 
 // isUsable reports whether a stored key is good, long enough, and not too long for the client.
@@ -172,7 +167,7 @@ func (m *making) create(ctx context.Context, store, name string) (*credential.Cr
 		Apart: m.plan.Apart, Store: store, name: name,
 	}
 	if name != "" && name != m.store.objectName(m.plan.ID()) {
-		key.Apart = untilOf(m.client)
+		key.Apart = m.plan.For(m.client).Apart
 	}
 	key.setClient(m.client)
 	return m.credential(key), nil

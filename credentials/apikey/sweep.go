@@ -39,28 +39,28 @@ var handlers struct {
 	used []*APIKey
 }
 
-// Begin implements [credential.Beginner]. It starts the checks and the sweeps.
-func (a *APIKey) Begin(ctx context.Context, site credential.Site) {
-	a.site.Store(&site)
+// Run implements [credential.Runner]. It checks what the cluster must have, and sweeps, until the context ends.
+func (a *APIKey) Run(ctx context.Context, denied credential.Denied) {
+	a.denied.Store(&denied)
 	handlers.mu.Lock()
 	handlers.used = append(handlers.used, a)
 	handlers.mu.Unlock()
-	context.AfterFunc(ctx, func() {
+	defer func() {
 		handlers.mu.Lock()
 		defer handlers.mu.Unlock()
 		handlers.used = slices.DeleteFunc(handlers.used, func(other *APIKey) bool { return other == a })
-	})
-	go a.keepChecking(ctx)
-	go func() {
-		for sleep(ctx, sweepInterval) {
-			limited, cancel := context.WithTimeout(ctx, sweepTimeout)
-			if err := a.sweep(limited); err != nil && ctx.Err() == nil {
-				a.logger.Warn("API keys that nobody needs could not be deleted: it is tried again in a few minutes",
-					zap.Error(cause(err)))
-			}
-			cancel()
-		}
 	}()
+	var checking sync.WaitGroup
+	defer checking.Wait()
+	checking.Go(func() { a.keepChecking(ctx) })
+	for sleep(ctx, sweepInterval) {
+		limited, cancel := context.WithTimeout(ctx, sweepTimeout)
+		if err := a.sweep(limited); err != nil && ctx.Err() == nil {
+			a.logger.Warn("API keys that nobody needs could not be deleted: it is tried again in a few minutes",
+				zap.Error(cause(err)))
+		}
+		cancel()
+	}
 }
 
 // cause returns what a cluster has said, without what a client would be told.
@@ -268,11 +268,12 @@ func (w *sweeping) isDenied(name string, found *stored) bool {
 	judged := false
 	for _, a := range w.users {
 		plan, err := a.Plan(client)
-		site := a.site.Load()
-		if err != nil || site == nil || site.Denied == nil || w.store.objectName(plan.Key+"\x00"+found.Apart) != name {
+		plan.Apart = found.Apart
+		denied := a.denied.Load()
+		if err != nil || denied == nil || *denied == nil || w.store.objectName(plan.ID()) != name {
 			continue
 		}
-		if site.Denied(client.Chain) == "" {
+		if (*denied)(client.Chain) == "" {
 			return false
 		}
 		judged = true

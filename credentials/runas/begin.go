@@ -41,9 +41,9 @@ func (r *RunAs) verdictOn(key cluster.User) *verdict {
 	return nil
 }
 
-// Begin implements [credential.Beginner]. It asks the cluster what the key may do, until it knows, and then
+// Run implements [credential.Runner]. It asks the cluster what the key may do, until it knows, and then
 // now and then.
-func (r *RunAs) Begin(ctx context.Context, _ credential.Site) { go r.watchKey(ctx) }
+func (r *RunAs) Run(ctx context.Context, _ credential.Denied) { r.watchKey(ctx) }
 
 func (r *RunAs) watchKey(ctx context.Context) {
 	ticker := time.NewTicker(glance)

@@ -203,7 +203,7 @@ var (
 	_ credential.Maker     = (*RunAs)(nil)
 	_ credential.Clustered = (*RunAs)(nil)
 	_ credential.Watcher   = (*RunAs)(nil)
-	_ credential.Beginner  = (*RunAs)(nil)
+	_ credential.Runner  = (*RunAs)(nil)
 	_ credential.Prover    = (*RunAs)(nil)
 	_ caddy.Provisioner    = (*RunAs)(nil)
 )

@@ -231,7 +231,7 @@ func TestAKeyThatIsNoGoodIsRefused(t *testing.T) {
 				kind, _ := newKind(t, n)
 				before := kind.Version()
 				ctx, cancel := context.WithCancel(context.Background())
-				kind.Begin(ctx, credential.Site{})
+				go kind.Run(ctx, nil)
 				time.Sleep(time.Minute)
 				_, err := kind.Plan(client("alice"))
 				e, explained := kind.Explain(client("alice"))
@@ -260,7 +260,7 @@ func TestAVerdictIsRevised(t *testing.T) {
 		kind, _ := newKind(t, n, runas.User{Group: "ops", Name: "ops"}, runas.User{Group: "g", Name: "edge-g"})
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		kind.Begin(ctx, credential.Site{})
+		go kind.Run(ctx, nil)
 		refused := func(want bool, why string) {
 			t.Helper()
 			_, err := kind.Plan(client("alice", "ops"))
@@ -299,7 +299,7 @@ func TestAChangedKeyIsUsed(t *testing.T) {
 		for _, w := range kind.Watched() {
 			go w.Watch(ctx)
 		}
-		kind.Begin(ctx, credential.Site{})
+		go kind.Run(ctx, nil)
 		time.Sleep(time.Second)
 		version := kind.Version()
 		require.NoError(t, os.WriteFile(file, []byte(apiKey("other")), 0o600))

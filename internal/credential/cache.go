@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
 )
@@ -141,7 +141,7 @@ func (c *Cache) Get(ctx context.Context, client *Client, now time.Time, made fun
 	current := s.current.Load()
 	if current != nil && current.Until > client.NotAfter {
 		// It was made for a certificate that ends later. This one must not have what outlives it.
-		plan.Apart = "until " + strconv.FormatInt(client.NotAfter, 10)
+		plan = plan.For(client)
 		s = c.state.slot(plan)
 		current = s.current.Load()
 	}
@@ -196,13 +196,15 @@ func (c *Cache) start(
 		case turns <- struct{}{}:
 			defer func() { <-turns }()
 		case <-ctx.Done():
+			c.observe(timing.CredentialTimeout, errBusy)
 			return nil, s.note(errBusy)
 		}
 		began := time.Now()
 		if !last.isGood(began.Unix()) {
 			last = nil
 		}
-		credential, err := c.maker.Make(ctx, client, plan, last)
+		answer := <-hanging.Go("the maker", func() (*Credential, error) { return c.maker.Make(ctx, client, plan, last) })
+		credential, err := answer.Value, answer.Err
 		if err == nil && credential.Until <= began.Unix() {
 			err = errEnded
 		}

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
@@ -99,8 +100,7 @@ type Plan struct {
 	// Key has everything that shapes the credential: clients with the same key share one.
 	Key string
 
-	// Apart is set by the [Cache], for a client that must not share what others with its Key have: its certificate ends
-	// earlier.
+	// Apart tells those from others with the same Key that must not share a credential with them: see [Plan.For].
 	Apart string
 
 	// Detail is for the Maker alone.
@@ -108,7 +108,13 @@ type Plan struct {
 }
 
 // ID returns what those who share a credential have in common.
-func (p *Plan) ID() string { return p.Key + "\x00" + p.Apart }
+func (p Plan) ID() string { return p.Key + "\x00" + p.Apart }
+
+// For returns the plan of a client that must not share what others with the same Key have: its certificate ends earlier.
+func (p Plan) For(client *Client) Plan {
+	p.Apart = "until " + strconv.FormatInt(client.NotAfter, 10)
+	return p
+}
 
 // Dropper is a [Maker] that can replace a credential which a node refuses with 401.
 type Dropper interface {
@@ -118,22 +124,20 @@ type Dropper interface {
 	Drop(ctx context.Context, refused *Credential) (dropped bool)
 }
 
-// Beginner is a [Maker] that does something of its own while the configuration runs.
-type Beginner interface {
-	// Begin is called when the configuration starts. It must not wait. What it starts ends with the context.
-	Begin(ctx context.Context, site Site)
+// Denied reports why a client with a chain would not be let in now; "" if it would be.
+type Denied func(chain []*x509.Certificate) (reason string)
+
+// Runner is a [Maker] that does something of its own while the configuration runs.
+type Runner interface {
+	// Run is called when the configuration starts, and returns when the context ends. denied judges clients as the
+	// handler does that the maker is for.
+	Run(ctx context.Context, denied Denied)
 }
 
 // Watcher is a [Maker] that reads files or variables, which are checked for changes as long as the configuration runs.
 type Watcher interface {
 	// Watched returns them. It is called after Provision.
 	Watched() []watch.Watched
-}
-
-// Site is what a [Beginner] knows of the handler that it works for.
-type Site struct {
-	// Denied reports why a client with this chain would not be let in now; "" if it would be.
-	Denied func(chain []*x509.Certificate) (reason string)
 }
 
 // Clustered is a [Maker] that asks the cluster.
