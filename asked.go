@@ -3,6 +3,7 @@ package esjwt
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -13,6 +14,7 @@ import (
 // request what reverse_proxy has put into it, which is not there, or is that of a client's request to another node:
 //
 //   - the placeholders of tls_server_name. Without a replacer it panics, in a goroutine of its own.
+//   - the client's address, for proxy_protocol, without which no connection is made.
 //   - the address to connect to. A connection to another node would be kept as one to this node.
 type ownQuestions struct{ *reverseproxy.HTTPTransport }
 
@@ -24,6 +26,9 @@ func (o ownQuestions) RoundTrip(req *http.Request) (*http.Response, error) {
 	repl.Set(upstream+"host", req.URL.Hostname())
 	repl.Set(upstream+"port", req.URL.Port())
 	ctx := context.WithValue(req.Context(), caddy.ReplacerCtxKey, repl)
-	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
+	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{
+		// A node behind proxy_protocol sees the proxy itself.
+		"reverse_proxy.proxy_protocol_info": reverseproxy.ProxyProtocolInfo{AddrPort: netip.AddrPortFrom(netip.IPv4Unspecified(), 0)},
+	})
 	return o.HTTPTransport.RoundTrip(req.WithContext(ctx))
 }

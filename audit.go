@@ -25,7 +25,7 @@ func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(
 			logfield.Time("certificate_not_after", leaf.NotAfter),
 		}
 		h.logMade("token signed", "credential made", client, c, fields)
-		if h.keys != nil {
+		if h.cache == nil {
 			h.noteGroupless(client)
 		}
 	}
@@ -35,13 +35,15 @@ func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(
 func (h *Handler) logMade(
 	signed, made string, client *identity.Client, c *credential.Credential, fields []zap.Field,
 ) {
-	if h.keys == nil {
-		h.audit.Info(made, append(fields,
+	if h.cache != nil {
+		fields = append(fields,
 			zap.String("kind", h.credentialKind()),
 			zap.Strings("groups", client.Groups),
-			zap.String("credential_id", c.ID),
-			logfield.Time("expires", time.Unix(c.Until, 0)),
-		)...)
+			zap.String("credential_id", c.ID))
+		if c.Until < never {
+			fields = append(fields, logfield.Time("expires", time.Unix(c.Until, 0)))
+		}
+		h.audit.Info(made, fields...)
 		return
 	}
 	h.audit.Info(signed, append(fields,

@@ -57,8 +57,15 @@ func (h *Handler) checkCredential() error {
 		return setting.In("credential", errors.New("it has no kind: use jwt or one of "+
 			strings.Join(setting.ModuleNames(credentialKinds), ", ")))
 	}
-	if kind == jwtKind && len(members) > 1 {
-		return setting.In("credential", errors.New("a jwt has no settings there: they are those of elasticsearch_jwt"))
+	if kind == jwtKind {
+		if len(members) > 1 {
+			return setting.In("credential", errors.New("a jwt has no settings there: they are those of elasticsearch_jwt"))
+		}
+		return nil
+	}
+	if known := setting.ModuleNames(credentialKinds); !slices.Contains(known, kind) {
+		return setting.In("credential", fmt.Errorf("there is no kind %q: use jwt or one of %s", kind,
+			strings.Join(known, ", ")))
 	}
 	return nil
 }
@@ -106,12 +113,12 @@ func (h *Handler) provisionKind(ctx caddy.Context, settings *identity.Settings) 
 		h.kind = h.keys.signer
 		return nil
 	}
-	h.credentialSettings = h.CredentialRaw // which LoadModule clears
+	settingsOfKind := h.CredentialRaw // which LoadModule clears
 	module, err := ctx.LoadModule(h, "CredentialRaw")
 	if err != nil {
 		return setting.In("credential", err)
 	}
-	h.CredentialRaw = h.credentialSettings
+	h.CredentialRaw = settingsOfKind
 	maker, ok := module.(credential.Maker)
 	if !ok {
 		return setting.In("credential", fmt.Errorf("%T makes no credentials", module))
@@ -208,12 +215,8 @@ func (h *Handler) needs() routes.Needs {
 	if err != nil {
 		return needs // loading it fails, and says why
 	}
-	settings := h.credentialSettings
-	if settings == nil {
-		settings = h.CredentialRaw
-	}
 	module := info.New()
-	_ = json.Unmarshal(settings, module)
+	_ = json.Unmarshal(h.CredentialRaw, module)
 	if clustered, ok := module.(credential.Clustered); ok {
 		needs.Nodes = len(clustered.Nodes()) == 0
 	}

@@ -29,6 +29,11 @@ func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
 	h.begun = true
 	maker := h.cache.Maker()
 	if clustered, ok := maker.(credential.Clustered); ok {
+		if len(nodes) == 0 {
+			h.logger.Error("no client can have a credential: it is asked for over the transport of a reverse_proxy, and " +
+				"behind this elasticsearch_jwt there is none that can be seen; take it out of the other plugin's handler " +
+				"that it is in")
+		}
 		if own := clustered.Nodes(); len(own) > 0 && len(nodes) > 0 {
 			over := nodes[0]
 			nodes = nil
@@ -39,7 +44,7 @@ func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
 		clustered.SetCluster(cluster.New(nodes...))
 	}
 	id := sha256.New()
-	fmt.Fprintf(id, "%s %s", h.credentialSettings, setting.AsJSON(h.app.ctx.Storage()))
+	fmt.Fprintf(id, "%s %s", h.CredentialRaw, setting.AsJSON(h.app.ctx.Storage()))
 	for _, node := range nodes {
 		fmt.Fprintf(id, " %s", node.URL)
 	}

@@ -152,6 +152,9 @@ func (t *Transport) setHealthHeaders(h http.Header, as *admission) (secret bool)
 	return true
 }
 
+// never is when the credentials of health checks end, which have no certificate that would end them.
+const never = 1 << 40
+
 // healthCredential returns the credential of a health check. reverse_proxy sends the first checks while it is being
 // provisioned, when there are neither all handlers nor keys. It waits for them for half of the time that the check has.
 func (t *Transport) healthCredential(ctx context.Context) (checker, *credential.Credential, error) {
@@ -170,7 +173,6 @@ func (t *Transport) healthCredential(ctx context.Context) (checker, *credential.
 	if err != nil {
 		return checker{}, nil, err
 	}
-	const never = 1 << 40 // no certificate ends its life
 	with, err := as.handler.kind.Get(ctx, wants(as.client, nil, never), now, as.audit)
 	return as, with, err
 }
@@ -209,7 +211,7 @@ func (h *Handler) checker(principal string) (checker, error) {
 // equals reports whether a node gets the same from two checkers.
 func (c checker) equals(other checker) bool {
 	return c.handler.keys == other.handler.keys &&
-		bytes.Equal(c.handler.credentialSettings, other.handler.credentialSettings) &&
+		bytes.Equal(c.handler.CredentialRaw, other.handler.CredentialRaw) &&
 		c.client.Lifetime == other.client.Lifetime && c.client.Same(other.client)
 }
 

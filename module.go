@@ -194,8 +194,6 @@ type Handler struct {
 	// option servers says otherwise.)
 	MaxHeaderSize int `json:"max_header_size,omitempty"`
 
-	credentialSettings json.RawMessage // is CredentialRaw, which loading the module clears
-
 	app        *App
 	server     *site.Server // around the handler
 	identifier *identity.Identifier

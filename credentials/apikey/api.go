@@ -168,6 +168,7 @@ const pageSize = 500
 // list returns the IDs of all keys of a store that are good.
 func (a *api) list(ctx context.Context, store string) (map[string]bool, error) {
 	ids := make(map[string]bool)
+	seen := make(map[string]bool) // also those of other users, which could have the same store in their metadata
 	for from := int64(0); ; {
 		var page struct {
 			Keys []struct {
@@ -189,14 +190,15 @@ func (a *api) list(ctx context.Context, store string) (map[string]bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		before := len(ids)
+		before := len(seen)
 		for _, key := range page.Keys {
+			seen[key.ID] = true
 			if key.Username == a.user.Name() {
 				ids[key.ID] = true
 			}
 			from = max(from, key.Creation)
 		}
-		if len(page.Keys) < pageSize || len(ids) == before {
+		if len(page.Keys) < pageSize || len(seen) == before {
 			return ids, nil
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/clusteruser"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
@@ -123,8 +124,9 @@ func (a *APIKey) Provision(ctx caddy.Context) error {
 	a.logger, a.storage = ctx.Logger(), ctx.Storage()
 	a.replica = sync.OnceValue(replicaName) // not now: Caddy writes its ID into a file when it is first asked for
 	a.cleaners = make(chan struct{}, maxCleaners)
-	if err := a.openUser(); err != nil {
-		return setting.In("user", err)
+	var err error
+	if a.user, err = clusteruser.Open("user", a.User, parseUser, a.logger); err != nil {
+		return err
 	}
 	for _, r := range a.Roles {
 		if err := a.openRole(r); err != nil {
@@ -135,23 +137,8 @@ func (a *APIKey) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-func (a *APIKey) openUser() error {
-	parse := func(content []byte) (cluster.User, error) {
-		user, err := parseUser(content)
-		if err == nil {
-			setting.WarnOfFileMode(setting.SecretFile(a.User), a.logger)
-		}
-		return user, err
-	}
-	a.user = watch.NewSetting("credential", setting.SecretSource(a.User), parse, a.logger)
-	if err := a.user.Read(); err != nil {
-		return fmt.Errorf("%s: %w", a.User, err)
-	}
-	return nil
-}
-
 func (a *APIKey) openRole(r Role) error {
-	name, err := fileName(r.File)
+	name, err := setting.FileName(r.File)
 	if err != nil {
 		return err
 	}
@@ -275,7 +262,7 @@ var (
 	_ credential.Maker     = (*APIKey)(nil)
 	_ credential.Clustered = (*APIKey)(nil)
 	_ credential.Dropper   = (*APIKey)(nil)
-	_ credential.Runner  = (*APIKey)(nil)
+	_ credential.Runner    = (*APIKey)(nil)
 	_ credential.Watcher   = (*APIKey)(nil)
 	_ caddy.Provisioner    = (*APIKey)(nil)
 )

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/clusteruser"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
@@ -19,12 +20,8 @@ func (a *APIKey) check() error {
 	if err := setting.CheckSecret(a.User); err != nil {
 		return setting.In("user", err)
 	}
-	for i, address := range a.Cluster {
-		checked, err := cluster.CheckAddress(address)
-		if err != nil {
-			return setting.In("cluster", fmt.Errorf("%s: %w", setting.Quoted(address), err))
-		}
-		a.Cluster[i] = checked
+	if err := clusteruser.CheckAddresses(a.Cluster); err != nil {
+		return err
 	}
 	if l := time.Duration(a.Lifetime); l != 0 && (l < minLifetime || l > maxLifetime) {
 		return setting.In("lifetime", fmt.Errorf("%s: write a duration from %s to 30d",
@@ -68,14 +65,6 @@ func parseUser(content []byte) (cluster.User, error) {
 			"make a user for the proxy, and write `user:password`")
 	}
 	return user, nil
-}
-
-// fileName replaces the placeholders of a file's name. It refuses {file.*}, which is a file's content.
-func fileName(file string) (string, error) {
-	if strings.Contains(file, "{file.") || strings.Contains(file, "{"+setting.FileShorthand) {
-		return "", errors.New("write the file's path as it is, without {file.}")
-	}
-	return setting.Resolve(file)
 }
 
 // replicaName returns what this Caddy is called in the metadata of its keys.

@@ -237,7 +237,11 @@ func (s *store) take(
 	unlock := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
 		defer cancel()
-		_ = s.storage.Unlock(ctx, name) // a lock that stays ends by itself
+		unlocked := hanging.Go("the storage", func() (struct{}, error) { return struct{}{}, s.storage.Unlock(ctx, name) })
+		select {
+		case <-unlocked:
+		case <-ctx.Done(): // a lock that stays ends by itself
+		}
 	}
 	answers := hanging.Go("the storage", func() (struct{}, error) { return struct{}{}, lock(ctx, name) })
 	select {

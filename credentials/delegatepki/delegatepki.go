@@ -11,9 +11,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/clusteruser"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -58,28 +58,14 @@ func (p *DelegatePKI) Provision(ctx caddy.Context) error {
 	if err := p.check(); err != nil {
 		return err
 	}
-	parse := func(content []byte) (cluster.User, error) {
-		user, err := cluster.ParseUser(content)
-		if err == nil {
-			setting.WarnOfFileMode(setting.SecretFile(p.User), ctx.Logger())
-		}
-		return user, err
-	}
-	p.user = watch.NewSetting("credential", setting.SecretSource(p.User), parse, ctx.Logger())
-	if err := p.user.Read(); err != nil {
-		return setting.In("user", fmt.Errorf("%s: %w", p.User, err))
-	}
-	ctx.Logger().Debug("clients go on with tokens of the PKI realm", zap.String("user", p.user.Get().Name()))
-	return nil
+	var err error
+	p.user, err = clusteruser.Open("user", p.User, cluster.ParseUser, ctx.Logger())
+	return err
 }
 
 func (p *DelegatePKI) check() error {
-	for i, address := range p.Cluster {
-		checked, err := cluster.CheckAddress(address)
-		if err != nil {
-			return setting.In("cluster", fmt.Errorf("%s: %w", setting.Quoted(address), err))
-		}
-		p.Cluster[i] = checked
+	if err := clusteruser.CheckAddresses(p.Cluster); err != nil {
+		return err
 	}
 	if err := setting.CheckSecret(p.User); err != nil {
 		return setting.In("user", err)

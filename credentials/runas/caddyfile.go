@@ -6,18 +6,14 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/clusteruser"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
 // check checks the settings.
 func (r *RunAs) check() error {
-	for i, address := range r.Cluster {
-		checked, err := cluster.CheckAddress(address)
-		if err != nil {
-			return setting.In("cluster", fmt.Errorf("%s: %w", setting.Quoted(address), err))
-		}
-		r.Cluster[i] = checked
+	if err := clusteruser.CheckAddresses(r.Cluster); err != nil {
+		return err
 	}
 	if err := setting.CheckSecret(r.Key); err != nil {
 		return setting.In("key", err)

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/clusteruser"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -80,18 +80,9 @@ func (r *RunAs) Provision(ctx caddy.Context) error {
 		return err
 	}
 	r.logger = ctx.Logger()
-	parse := func(content []byte) (cluster.User, error) {
-		key, err := parseKey(content)
-		if err == nil {
-			setting.WarnOfFileMode(setting.SecretFile(r.Key), r.logger)
-		}
-		return key, err
-	}
-	r.key = watch.NewSetting("credential", setting.SecretSource(r.Key), parse, r.logger)
-	if err := r.key.Read(); err != nil {
-		return setting.In("key", fmt.Errorf("%s: %w", r.Key, err))
-	}
-	return nil
+	var err error
+	r.key, err = clusteruser.Open("key", r.Key, parseKey, r.logger)
+	return err
 }
 
 // Watched implements [credential.Watcher].
@@ -203,7 +194,7 @@ var (
 	_ credential.Maker     = (*RunAs)(nil)
 	_ credential.Clustered = (*RunAs)(nil)
 	_ credential.Watcher   = (*RunAs)(nil)
-	_ credential.Runner  = (*RunAs)(nil)
+	_ credential.Runner    = (*RunAs)(nil)
 	_ credential.Prover    = (*RunAs)(nil)
 	_ caddy.Provisioner    = (*RunAs)(nil)
 )

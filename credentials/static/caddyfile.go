@@ -3,7 +3,6 @@ package static
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -37,15 +36,6 @@ func (g *Group) check() error {
 		return err
 	}
 	return setting.CheckSecret(g.Credential)
-}
-
-// fileName replaces the placeholders of the file's name. It refuses {file.*}, which some write here as they do in the
-// settings of secrets: that is the content, and the error would show it as a file's name.
-func fileName(file string) (string, error) {
-	if strings.Contains(file, "{file.") || strings.Contains(file, "{"+setting.FileShorthand) {
-		return "", errors.New("write the file's path as it is, without {file.}")
-	}
-	return setting.Resolve(file)
 }
 
 // UnmarshalCaddyfile sets up the kind from Caddyfile tokens:

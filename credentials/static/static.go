@@ -82,7 +82,7 @@ func (s *Static) Provision(ctx caddy.Context) error {
 }
 
 func (s *Static) openFile(logger *zap.Logger) error {
-	name, err := fileName(s.File)
+	name, err := setting.FileName(s.File)
 	if err != nil {
 		return setting.In("file", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // maxAnswer is how many bytes of an answer are read.
@@ -119,10 +120,11 @@ func (e *StatusError) Error() string {
 func (c *Cluster) Ask(ctx context.Context, q Question) (*Answer, error) {
 	var last *Answer
 	err := errors.New("there is no node to ask")
-	first := int(c.turn.Add(1))
+	first := c.turn.Add(1)
 	for i := range c.nodes {
 		var a *Answer
-		if a, err = c.nodes[(first+i)%len(c.nodes)].Ask(ctx, q); err != nil {
+		node := c.nodes[(uint(first)+uint(i))%uint(len(c.nodes))]
+		if a, err = node.askWithin(ctx, len(c.nodes)-i, q); err != nil {
 			if ctx.Err() != nil {
 				return nil, err
 			}
@@ -139,6 +141,18 @@ func (c *Cluster) Ask(ctx context.Context, q Question) (*Answer, error) {
 		return last, nil
 	}
 	return nil, err
+}
+
+// askWithin asks this node, which is one of some that may have to be asked. It gets no more than its share of the time
+// that is left, so that a node that hangs leaves some for the others.
+func (n Node) askWithin(ctx context.Context, nodes int, q Question) (*Answer, error) {
+	end, ok := ctx.Deadline()
+	if !ok || nodes == 1 {
+		return n.Ask(ctx, q)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(nodes))
+	defer cancel()
+	return n.Ask(ctx, q)
 }
 
 // Ask asks this node.

@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -48,3 +49,12 @@ func Resolve(s string) (string, error) {
 // KeepPlaceholder is a [Resolver] that resolves nothing. It is for checking a configuration on a machine that does
 // not have the variables and files.
 func KeepPlaceholder(text string) (string, error) { return text, nil }
+
+// FileName replaces the placeholders of a file's name. It refuses {file.*}, which some write there as they do in the
+// settings of secrets: that is the content, and an error would show it as a file's name.
+func FileName(file string) (string, error) {
+	if strings.Contains(file, "{file.") || strings.Contains(file, "{"+FileShorthand) {
+		return "", errors.New("write the file's path as it is, without {file.}")
+	}
+	return Resolve(file)
+}

@@ -57,7 +57,7 @@ func (f *Source) Provision(ctx caddy.Context) error {
 	}
 	f.files = make([]*watch.Value[[]*keys.Key], len(f.Files))
 	for i, file := range f.Files {
-		name, err := fileName(file)
+		name, err := setting.FileName(file)
 		if err != nil {
 			return inKeyFile(file, err)
 		}
@@ -133,15 +133,6 @@ func (f *Source) Watch(ctx context.Context, noticed func()) {
 
 func inKeyFile(file string, err error) error {
 	return keys.Failed(keys.KeyUnusable, fmt.Errorf("key file %s: %w", file, err))
-}
-
-// fileName replaces the placeholders of a file's name. It refuses {file.*}, which some write here as they
-// do in the settings of secrets: that is the key itself, and the error would show it as a file's name.
-func fileName(file string) (string, error) {
-	if strings.Contains(file, "{file.") {
-		return "", errors.New("write the file's path as it is, without {file.}")
-	}
-	return setting.Resolve(file)
 }
 
 // parseKeyFile makes the keys of the content of a file.
