@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 )
 
 // This file is about credentials that a node refuses with 401, and that can be replaced.
@@ -22,7 +24,8 @@ func (t *Transport) send(out *http.Request, node string, admitted *admission) (*
 // renew puts another credential into headers, instead of one that a node has refused. It reports whether there is one.
 func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 	h := a.handler
-	renewed := h.kind.Renewed(ctx, a.wants(), a.credential, h.auditor(a.client, a.certificate))
+	renewed, err := h.kind.Renewed(ctx, a.wants(), a.credential, h.auditor(a.client, a.certificate))
+	a.unsure = err
 	if renewed == nil {
 		return false
 	}
@@ -33,4 +36,13 @@ func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 		h.logRenewed(a.client.Name(), times)
 	}
 	return true
+}
+
+// refuseUnsure answers instead of a node that refuses a credential which may be good: a client need not ask its operator
+// for another one, but must try again.
+func refuseUnsure(req *http.Request, admitted *admission, refused *http.Response) *http.Response {
+	_ = refused.Body.Close()
+	res := refuseToSend(req, admitted, refuseNoCredential(credential.AsRefusal(admitted.unsure)))
+	res.Header.Set("Retry-After", retryAfter)
+	return res
 }

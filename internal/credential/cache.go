@@ -62,6 +62,7 @@ type slot struct {
 	failures int   // in a row
 	failed   time.Time
 	dropped  time.Time
+	kept     time.Time // when it was not dropped, for nobody could tell whether that would be right; zero: it was
 }
 
 // place is where a holder's last credential is, and as of which version of the maker it is the right place.
@@ -273,59 +274,71 @@ func wait(ctx context.Context, result <-chan singleflight.Result) (*Credential, 
 // was refused with it get the same one.
 func (c *Cache) Renewed(
 	ctx context.Context, client *Client, refused *Credential, made func(*Credential),
-) *Credential {
+) (*Credential, error) {
 	dropper, ok := c.maker.(Dropper)
 	p := placeOf(client.Holder)
 	if !ok || p == nil {
-		return nil
+		return nil, nil
 	}
 	now := time.Now()
 	current := p.slot.current.Load()
-	if current != nil && current.Authorization == refused.Authorization && !c.drop(ctx, dropper, p.slot, current, now) {
-		return nil
+	if current != nil && current.Authorization == refused.Authorization {
+		if dropped, err := c.drop(ctx, dropper, p.slot, current, now); !dropped {
+			return nil, err
+		}
 	}
 	renewed, err := c.Get(ctx, client, now, made)
 	if err != nil || renewed.Authorization == refused.Authorization {
-		return nil
+		return nil, nil //nolint:nilerr // the node's own answer says enough
 	}
-	return renewed
+	return renewed, nil
 }
 
+var errUnsure = Refuse(Unavailable, errors.New("a node has refused a credential that the cluster cannot check right now"),
+	"the cluster cannot check credentials right now, as when it has just started: try again")
+
 // drop drops a refused credential, unless that is too early or wrong. All that come at the same time share the outcome.
-func (c *Cache) drop(ctx context.Context, dropper Dropper, s *slot, refused *Credential, now time.Time) bool {
+func (c *Cache) drop(
+	ctx context.Context, dropper Dropper, s *slot, refused *Credential, now time.Time,
+) (dropped bool, err error) {
 	ctx = context.WithoutCancel(ctx) // the others do not leave with the first
-	dropped, _, _ := c.state.calls.Do("drop "+string(s.digest[:]), func() (any, error) {
-		switch {
-		case s.current.Load() != refused:
+	outcome, err, _ := c.state.calls.Do("drop "+string(s.digest[:]), func() (any, error) {
+		if s.current.Load() != refused {
 			return true, nil // somebody has dropped it already
-		case !s.mayDrop(now):
-			return false, nil
-		case !dropper.Drop(ctx, refused):
-			s.kept(now)
-			return false, nil
+		}
+		if may, err := s.mayDrop(now); !may {
+			return false, err
+		}
+		if !dropper.Drop(ctx, refused) {
+			s.keep(now)
+			return false, errUnsure
 		}
 		s.current.CompareAndSwap(refused, nil)
 		return true, nil
 	})
-	return dropped == true
+	return outcome == true, err
 }
 
-// kept notes that a credential was not dropped. It may be tried again after failurePause.
-func (s *slot) kept(now time.Time) {
+// keep notes that a refused credential may be good. It may be tried again to drop it after failurePause.
+func (s *slot) keep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dropped = now.Add(failurePause - dropPause)
+	s.kept = now
 }
 
-// mayDrop reports whether a credential may be dropped, and notes that it is.
-func (s *slot) mayDrop(now time.Time) bool {
+// mayDrop reports whether a credential may be dropped, and notes that it is. If it was kept just now, it is not sure
+// whether it is good.
+func (s *slot) mayDrop(now time.Time) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.dropped.IsZero() && now.Sub(s.dropped) < dropPause {
-		return false
+	switch {
+	case !s.kept.IsZero() && now.Sub(s.kept) < failurePause:
+		return false, errUnsure
+	case !s.kept.IsZero(), s.dropped.IsZero(), now.Sub(s.dropped) >= dropPause:
+		s.dropped, s.kept = now, time.Time{}
+		return true, nil
 	}
-	s.dropped = now
-	return true
+	return false, nil
 }
 
 // Interface guards

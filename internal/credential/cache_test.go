@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
@@ -245,7 +246,9 @@ func TestARefusedCredentialIsReplacedOnceInTenSeconds(t *testing.T) {
 		refused := s.cache.Fresh(alice.Holder, time.Now().Unix(), alice.NotAfter)
 		s.latency = time.Second
 		renew := func(refused *credential.Credential) *credential.Credential {
-			return s.cache.Renewed(context.Background(), alice, refused, func(*credential.Credential) {})
+			renewed, err := s.cache.Renewed(context.Background(), alice, refused, func(*credential.Credential) {})
+			assert.NoError(t, err)
+			return renewed
 		}
 		var wg sync.WaitGroup
 		for range 20 {
@@ -273,19 +276,24 @@ func TestARefusedCredentialIsKeptWhileTheClusterKnowsNothingOfIt(t *testing.T) {
 		alice := client("alice")
 		s.require(t, alice, "ApiKey alice-1")
 		refused := s.cache.Fresh(alice.Holder, time.Now().Unix(), alice.NotAfter)
-		renew := func() *credential.Credential {
+		renew := func() (*credential.Credential, error) {
 			return s.cache.Renewed(context.Background(), alice, refused, func(*credential.Credential) {})
 		}
 		s.set(errors.New("it has just started"))
 		for range 20 {
-			require.Nil(t, renew())
+			renewed, err := renew()
+			require.Nil(t, renewed)
+			require.Equal(t, credential.Unavailable, credential.AsRefusal(err).Problem)
 		}
 		require.Equal(t, 1, s.drops, "it is asked once in a second")
 		s.require(t, alice, "ApiKey alice-1")
 		s.set(nil)
-		require.Nil(t, renew())
+		_, err := renew()
+		require.Error(t, err)
 		time.Sleep(time.Second)
-		require.Equal(t, "ApiKey alice-2", renew().Authorization)
+		renewed, err := renew()
+		require.NoError(t, err)
+		require.Equal(t, "ApiKey alice-2", renewed.Authorization)
 	})
 }
 

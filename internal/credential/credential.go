@@ -72,8 +72,9 @@ type Kind interface {
 	Get(ctx context.Context, client *Client, now time.Time, made func(*Credential)) (*Credential, error)
 
 	// Renewed returns another credential for a client whose credential a node has refused with 401, or nil if there is
-	// none: the kind cannot make another one, or has made one just now.
-	Renewed(ctx context.Context, client *Client, refused *Credential, made func(*Credential)) *Credential
+	// none: the kind cannot make another one, or has made one just now. An error says that the credential may be good,
+	// because the cluster cannot check any right now.
+	Renewed(ctx context.Context, client *Client, refused *Credential, made func(*Credential)) (*Credential, error)
 }
 
 // Maker makes the credentials of one kind. Its methods can be called at the same time.

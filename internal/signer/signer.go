@@ -154,8 +154,8 @@ func (s *Signer) Get(
 // Renewed implements [credential.Kind]. A token that a node refuses is as good as another one would be.
 func (s *Signer) Renewed(
 	context.Context, *credential.Client, *credential.Credential, func(*credential.Credential),
-) *credential.Credential {
-	return nil
+) (*credential.Credential, error) {
+	return nil, nil //nolint:nilnil // there is none
 }
 
 // Remembered returns for how many clients there is a token.
