@@ -80,6 +80,7 @@ type APIKey struct {
 	stores   stores
 	renewals renewals
 	suspects suspects
+	spared   spared
 	warnings throttle.Throttle
 	cleaners chan struct{} // bounds what Drop does in the background
 }

@@ -2,8 +2,10 @@ package apikey
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,6 +26,9 @@ const (
 
 	// lookUpTimeout is how long the cluster may take to say whether it can look a key up. A request waits for it.
 	lookUpTimeout = 5 * time.Second
+
+	// sparedFor is how long a key stays that nodes refuse and the cluster finds good.
+	sparedFor = 20 * time.Second
 )
 
 // Drop implements [credential.Dropper]. It sees that nobody finds the key in the storage, and invalidates it in the
@@ -36,7 +41,7 @@ func (a *APIKey) Drop(ctx context.Context, refused *credential.Credential) (drop
 	}
 	user := a.user.Get()
 	asked, err := a.apiOf(user)
-	if err != nil || !asked.canLookUp(ctx, key.ID) {
+	if err != nil || !a.mayDrop(ctx, asked, key.ID) {
 		return false
 	}
 	s := a.stores.of(a.storage, user, asked.cluster)
@@ -69,12 +74,69 @@ func (a *APIKey) discard(asked *api, id string) {
 	}()
 }
 
-// canLookUp reports whether the cluster can look a key up, whatever it finds.
-func (a *api) canLookUp(ctx context.Context, id string) bool {
+// mayDrop reports whether a key that a node has refused is bad. It is not known to be while the cluster cannot look it
+// up. If the cluster finds it good, the node was wrong, perhaps for the same reason a moment ago: others use the key, and
+// it stays for a while.
+func (a *APIKey) mayDrop(ctx context.Context, asked *api, id string) bool {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
+	good, err := asked.isGood(ctx, id)
+	return err == nil && (!good || !a.spared.spare(id, time.Now()))
+}
+
+// isGood reports whether a key of the user's is neither unknown nor invalidated nor expired. An error says that the
+// cluster cannot tell.
+func (a *api) isGood(ctx context.Context, id string) (bool, error) {
 	answer, err := a.cluster.Ask(ctx, cluster.Question{
 		Method: http.MethodGet, Path: "/_security/api_key?owner=true&id=" + url.QueryEscape(id), Header: a.user.Header(),
 	})
-	return err == nil && (answer.OK() || answer.Status == http.StatusNotFound)
+	switch {
+	case err != nil:
+		return false, unreachable(err)
+	case answer.Status == http.StatusNotFound:
+		return false, nil
+	case !answer.OK():
+		return false, refusal(answer)
+	}
+	var found struct {
+		Keys []struct {
+			ID          string `json:"id"`
+			Invalidated bool   `json:"invalidated"`
+			Expiration  int64  `json:"expiration"`
+		} `json:"api_keys"`
+	}
+	if err := answer.Decode(&found); err != nil {
+		return false, unreachable(err)
+	}
+	for _, key := range found.Keys {
+		if key.ID == id {
+			return !key.Invalidated && key.Expiration > time.Now().UnixMilli(), nil
+		}
+	}
+	return false, nil
+}
+
+// spared remembers since when keys are refused that the cluster finds good.
+type spared struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+// spare reports whether a key stays. One that is refused for longer than sparedFor does not: something else is wrong
+// with it, such as its secret.
+func (s *spared) spare(id string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.since, func(_ string, since time.Time) bool { return now.Sub(since) > 2*sparedFor })
+	since, ok := s.since[id]
+	switch {
+	case !ok && s.since == nil:
+		s.since = map[string]time.Time{id: now}
+	case !ok:
+		s.since[id] = now
+	case now.Sub(since) > sparedFor:
+		delete(s.since, id)
+		return false
+	}
+	return true
 }

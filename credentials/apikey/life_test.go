@@ -265,10 +265,31 @@ func TestAKeyIsKeptWhileTheClusterCannotLookItUp(t *testing.T) {
 				time.Sleep(15 * time.Second)
 				require.NotNil(t, s.keyOf(first.Authorization))
 				require.Equal(t, first.ID, get(t, s.replica(t), alice, nil).ID)
-				require.True(t, a.Drop(t.Context(), first))
 			})
 		})
 	}
+}
+
+// TestAGoodKeyThatANodeRefusesStays for a while: other replicas use it, and the node may have been wrong.
+func TestAGoodKeyThatANodeRefusesStays(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		a, alice := s.replica(t), newClient(t, "alice", "ops")
+		first := get(t, a, alice, nil)
+		time.Sleep(2 * time.Second) // until the node finds it
+		for range 10 {
+			require.False(t, a.Drop(t.Context(), first))
+			time.Sleep(2 * time.Second)
+		}
+		require.Equal(t, first.ID, get(t, s.replica(t), alice, nil).ID)
+		time.Sleep(2 * time.Second)
+		require.True(t, a.Drop(t.Context(), first), "something else is wrong with it")
+		require.NotEqual(t, first.ID, get(t, a, alice, nil).ID)
+
+		second := get(t, a, alice, nil)
+		time.Sleep(2 * time.Second)
+		s.set(func() { s.keys[second.ID].Invalidated = true })
+		require.True(t, a.Drop(t.Context(), second))
+	})
 }
 
 func TestWithoutAStorageAKeyIsUsedAllTheSame(t *testing.T) {

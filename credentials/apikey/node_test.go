@@ -110,7 +110,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	case "POST /_security/api_key/_bulk_update":
 		n.update(w, user, body)
 	case "GET /_security/api_key":
-		_, _ = io.WriteString(w, `{"api_keys":[]}`)
+		n.get(w, r, user)
 	case "DELETE /_security/api_key":
 		n.invalidate(w, user, body)
 	case "POST /_security/_query/api_key":
@@ -219,6 +219,17 @@ func (n *node) update(w http.ResponseWriter, user string, body map[string]json.R
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"updated": updated, "noops": []string{}, "errors": map[string]any{"count": len(failures), "details": failures},
 	})
+}
+
+func (n *node) get(w http.ResponseWriter, r *http.Request, user string) {
+	k := n.keys[r.URL.Query().Get("id")]
+	if !k.isFound() || k.Owner != user {
+		fail(w, http.StatusNotFound, "resource_not_found_exception", "no such key")
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"api_keys": []any{map[string]any{
+		"id": k.ID, "invalidated": k.Invalidated, "expiration": k.Expires.UnixMilli(),
+	}}})
 }
 
 func (n *node) invalidate(w http.ResponseWriter, user string, body map[string]json.RawMessage) {
