@@ -34,8 +34,8 @@ const (
 	arrivalsEnd  = 5 * time.Minute // from the first client until all must have been let in
 )
 
-// TestManyClientsArrive who have no API key yet, each on a connection of its own, and come again if they are told to. All
-// are let in, each as itself, with one key. What it logs is in the manual's page on performance.
+// TestManyClientsArrive who have no API key yet, each on a connection of its own, and come again if they are told to.
+// All are let in, each as itself, with one key. What it logs is in the manual's page on performance.
 func TestManyClientsArrive(t *testing.T) {
 	for _, version := range versions(*elasticsearchVersions) {
 		t.Run(version, func(t *testing.T) {
@@ -216,8 +216,8 @@ func quantiles(all []time.Duration) string {
 	return fmt.Sprintf("p50 %s, p99 %s, longest %s", at(0.5), at(0.99), at(1))
 }
 
-// cpuTime returns the user and system time of a process, which are the fields 14 and 15 of stat in hundredths of a second
-// (proc(5)). It is 0 where there is no such file.
+// cpuTime returns the user and system time of a process, which are the fields 14 and 15 of stat in hundredths of a
+// second (proc(5)). It is 0 where there is no such file.
 func cpuTime(t testing.TB, pid int) time.Duration {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

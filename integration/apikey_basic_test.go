@@ -20,8 +20,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
-// basicStack is a node with a basic licence and a Caddy whose minutes are seconds. The proxy's user is a native one, whose
-// password can change.
+// basicStack is a node with a basic licence and a Caddy whose minutes are seconds. The proxy's user is a native one,
+// whose password can change.
 type basicStack struct {
 	*keyStack
 	*front
@@ -122,7 +122,7 @@ func (s *basicStack) who(t *testing.T, certificate tls.Certificate, header http.
 
 // TestABasicLicenceIsEnough for clients that have the privileges of their groups, and nothing more.
 func TestABasicLicenceIsEnough(t *testing.T) {
-	for _, version := range versions(*elasticsearchVersions) {
+	for _, version := range versions(*elasticsearchVersions + "," + *basicVersions) {
 		t.Run(version, func(t *testing.T) {
 			s := newBasicStack(t, version)
 			alice, bob := clientCA().Client("alice", "analysts", "guests"), clientCA().Client("bob", "operators")

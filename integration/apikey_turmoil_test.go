@@ -94,8 +94,8 @@ func (s *keysOfTurmoil) requireKept(t *testing.T, before []string) {
 	require.LessOrEqual(t, lost, 3)
 }
 
-// TestKeysInTurmoil: whatever happens to the replicas, the node and other clients, every request goes on with the key of
-// its own client, and no keys are left that nobody needs.
+// TestKeysInTurmoil: whatever happens to the replicas, the node and other clients, every request goes on with the key
+// of its own client, and no keys are left that nobody needs.
 func TestKeysInTurmoil(t *testing.T) {
 	for _, version := range versions(*elasticsearchVersions) {
 		t.Run(version, func(t *testing.T) { newKeysOfTurmoil(t, version).turmoil(t) })
@@ -213,7 +213,8 @@ func pidOf(t testing.TB, es *realnode.Elasticsearch) int {
 func (s *keysOfTurmoil) waitForShards(t *testing.T) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		status, body, err := s.es.Do(t.Context(), http.MethodGet, "/_cluster/health/.security-7?wait_for_status=yellow&timeout=5s", "")
+		status, body, err := s.es.Do(t.Context(), http.MethodGet,
+			"/_cluster/health/.security-7?wait_for_status=yellow&timeout=5s", "")
 		require.NoError(c, err)
 		require.Equal(c, http.StatusOK, status, string(body))
 	}, time.Minute, 100*time.Millisecond)

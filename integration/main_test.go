@@ -35,6 +35,8 @@ var (
 	elasticsearchVersions = flag.String("elasticsearch", "8.17.0,9.2.0", "the versions of Elasticsearch to test with")
 	rdnVersions           = flag.String("rdn", "8.19.9,9.3.2",
 		"the versions of Elasticsearch to test username_rdn with, which those above do not have")
+	basicVersions = flag.String("basic", "9.3.2",
+		"more versions of Elasticsearch to test API keys on a basic licence with")
 	openSearchVersions = flag.String("opensearch", "2.19.3,3.4.0", "the versions of OpenSearch to test with")
 	caddyProgram       = flag.String("caddy", "", "a caddy with the plugin, instead of building cmd/caddy")
 )

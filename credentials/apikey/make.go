@@ -136,8 +136,8 @@ func (m *making) endsWithCertificate(s *stored) bool {
 	return s.Until+2*seconds(margin) >= m.client.NotAfter
 }
 
-// life returns how many seconds a key that is made or renewed now can live; 0 if the certificate has ended. A part of the
-// second in which it is made is already over.
+// life returns how many seconds a key that is made or renewed now can live; 0 if the certificate has ended. A part of
+// the second in which it is made is already over.
 func (m *making) life(now time.Time) int64 {
 	left := m.client.NotAfter - now.Unix()
 	if left <= 0 {
