@@ -75,8 +75,8 @@ func (a *APIKey) discard(asked *api, id string) {
 }
 
 // mayDrop reports whether a key that a node has refused is bad. It is not known to be while the cluster cannot look it
-// up. If the cluster finds it good, the node was wrong, perhaps because it had just started: other replicas use the key,
-// and it stays for a while.
+// up. If the cluster finds it good, the node was wrong, perhaps because it had just started. Other replicas use the
+// key, and it stays for a while.
 func (a *APIKey) mayDrop(ctx context.Context, asked *api, id string) bool {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()

@@ -294,7 +294,7 @@ func (c *Cache) Renewed(
 	return renewed, nil
 }
 
-var errUnsure = Refuse(Unavailable, errors.New("a node refuses a credential that the cluster cannot check or finds good"),
+var errUnsure = Refuse(Unavailable, errors.New("a node refuses a credential that may be good"),
 	"the cluster cannot check credentials right now, as when it has just started: try again")
 
 // drop drops a refused credential, unless that is too early or wrong. All that come at the same time share the outcome.
