@@ -38,6 +38,9 @@ func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 	return true
 }
 
+// isUnsure reports whether the credential may be good that a node has refused.
+func (a *admission) isUnsure() bool { return a.unsure != nil }
+
 // refuseUnsure answers instead of a node that refuses a credential which may be good: a client need not ask its operator
 // for another one, but must try again.
 func refuseUnsure(req *http.Request, admitted *admission, refused *http.Response) *http.Response {

@@ -177,7 +177,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		t.proofs.forget(node.Address)
 		return nil, explained(err, node.Address, out)
-	case res.StatusCode == http.StatusUnauthorized && admitted.unsure != nil:
+	case res.StatusCode == http.StatusUnauthorized && admitted.isUnsure():
 		return refuseUnsure(req, admitted, res), nil
 	case isRefusal(res.StatusCode):
 		t.listen(sent{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)

@@ -114,29 +114,28 @@ func (f *front) newcomer(ctx context.Context, name string, certificate pki.Pair,
 	transport.DisableKeepAlives = true
 	client := &http.Client{Transport: transport}
 	began := time.Now()
-	for attempt := 0; ; attempt++ {
-		got, err := trySend(ctx, client, http.MethodGet, f.site.url("/_security/_authenticate"), "", nil)
-		if err == nil && got.status == http.StatusServiceUnavailable {
-			a.mu.Lock()
-			a.refused++
-			a.mu.Unlock()
-			after, _ := strconv.Atoi(got.header.Get("Retry-After"))
-			time.Sleep(time.Duration(max(1, after)) * time.Second)
-			continue
-		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		switch {
-		case err != nil || got.status != http.StatusOK || nameOfKey(got) != name:
-			a.failures = append(a.failures, fmt.Sprintf("%s: %d %.300s %v", name, got.status, got.body, err))
-		case attempt == 0:
-			a.atOnce++
-		default:
-			a.later++
-		}
-		a.waits = append(a.waits, time.Since(began))
-		return
+	ask := func() (answer, error) {
+		return trySend(ctx, client, http.MethodGet, f.site.url("/_security/_authenticate"), "", nil)
 	}
+	got, err := ask()
+	refused := 0
+	for ; err == nil && got.status == http.StatusServiceUnavailable; got, err = ask() {
+		refused++
+		after, _ := strconv.Atoi(got.header.Get("Retry-After"))
+		time.Sleep(time.Duration(max(1, after)) * time.Second)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused += refused
+	switch {
+	case err != nil || got.status != http.StatusOK || nameOfKey(got) != name:
+		a.failures = append(a.failures, fmt.Sprintf("%s: %d %.300s %v", name, got.status, got.body, err))
+	case refused == 0:
+		a.atOnce++
+	default:
+		a.later++
+	}
+	a.waits = append(a.waits, time.Since(began))
 }
 
 // nameOfKey returns the name of the API key that an answer of _security/_authenticate is about.

@@ -178,8 +178,9 @@ func (s *keysOfTurmoil) arrive(ctx context.Context, l *load, prefix string, coun
 			var clients [2]*http.Client
 			for i, r := range s.cluster.replicas {
 				clients[i] = r.site.client(certificate)
-				defer clients[i].CloseIdleConnections()
 			}
+			defer clients[0].CloseIdleConnections()
+			defer clients[1].CloseIdleConnections()
 			time.Sleep(time.Duration(i) * 20 * time.Millisecond)
 			l.ask(ctx, name, clients, i)
 			l.ask(ctx, name, clients, i+1)
