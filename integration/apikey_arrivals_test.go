@@ -34,12 +34,24 @@ const (
 	arrivalsEnd  = 5 * time.Minute // from the first client until all must have been let in
 )
 
+// nodeForArrivals returns the node that all tests share, or for many clients one that compiles as it does in production.
+func nodeForArrivals(t *testing.T, version string) *basicNode {
+	t.Helper()
+	if *arrivals <= fewArrivals {
+		return basicNodeOf(t, version)
+	}
+	n, err := newBasicNode(t.Context(), version, func(c *realnode.ElasticsearchConfig) { c.Optimize = true })
+	requireReal(t, err)
+	t.Cleanup(func() { require.NoError(t, n.es.Close()) })
+	return n
+}
+
 // TestManyClientsArrive who have no API key yet, each on a connection of its own, and come again if they are told to.
 // All are let in, each as itself, with one key. What it logs is in the manual's page on performance.
 func TestManyClientsArrive(t *testing.T) {
 	for _, version := range versions(*elasticsearchVersions) {
 		t.Run(version, func(t *testing.T) {
-			s := newKeyStack(t, version, func(c *realnode.ElasticsearchConfig) { c.Optimize = *arrivals > fewArrivals })
+			s := newKeyStack(t, nodeForArrivals(t, version))
 			f := &front{node: s.node, site: site{port: freePort(t), upstream: s.es.URL(), handler: s.settingsOfAnHour()}}
 			f.caddy = StartCaddy(t, f.keyCaddyfile(t))
 			newcomers := make([]pki.Pair, *arrivals)
@@ -68,7 +80,7 @@ func TestManyClientsArrive(t *testing.T) {
 			require.EventuallyWithT(t, func(c *assert.CollectT) {
 				made := make(map[string]int)
 				for _, k := range s.keys(t) {
-					if k.Username == "caddy-keys" {
+					if k.Username == s.user {
 						made[k.Name]++
 					}
 				}

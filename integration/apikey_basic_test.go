@@ -36,7 +36,7 @@ const (
 
 func newBasicStack(t *testing.T, version string) *basicStack {
 	t.Helper()
-	s := &basicStack{keyStack: newKeyStack(t, version), dir: t.TempDir()}
+	s := &basicStack{keyStack: newKeyStack(t, basicNodeOf(t, version)), dir: t.TempDir()}
 	s.do(t, http.MethodPut, "/_security/user/"+basicUser,
 		`{"password":"`+firstPassword+`","roles":["key_maker","sales_reader","cluster_watcher"]}`)
 	s.write(t, "user", basicUser+":"+firstPassword+"\n")

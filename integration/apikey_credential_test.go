@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,32 +21,28 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/realnode"
 )
 
-// keyMaker is the user of the proxy, with its password.
-const keyMaker = "caddy-keys:correct-horse"
+// keyPassword is that of the proxy's users.
+const keyPassword = "correct-horse"
+
+// keyStacks counts the stacks of this run. Each has a user of its own.
+var keyStacks atomic.Int32
 
 // keyStack is a node with a basic licence, and what Caddys in front of it need to make API keys.
 type keyStack struct {
 	front
 	es       *realnode.Elasticsearch
+	user     string // of the proxy
 	settings string
 	denied   string // a file
 }
 
-func newKeyStack(t *testing.T, version string, changes ...func(*realnode.ElasticsearchConfig)) *keyStack {
+func newKeyStack(t *testing.T, n *basicNode) *keyStack {
 	t.Helper()
-	config := nodeConfig(version, "")
-	config.License, config.SecurityIndex, config.RoleMappings = "basic", true, nil
-	config.Roles += "\nkey_maker:\n  cluster: [manage_own_api_key]\n"
-	config.Users = []realnode.User{{
-		Name: "caddy-keys", Password: "correct-horse", Roles: []string{"key_maker", "sales_reader", "cluster_watcher"},
-	}}
-	for _, change := range changes {
-		change(&config)
-	}
-	s := &keyStack{es: newElasticsearch(t, config)}
-	require.NoError(t, s.es.Start(t.Context()))
-	s.node = s.es.Node
-	require.NoError(t, s.addSales(t.Context()))
+	s := &keyStack{es: n.es, front: front{node: n.node}, user: fmt.Sprintf("caddy-keys-%d", keyStacks.Add(1))}
+	status, body, err := s.es.Do(t.Context(), http.MethodPut, "/_security/user/"+s.user,
+		`{"password":"`+keyPassword+`","roles":["key_maker","sales_reader","cluster_watcher"]}`)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status, string(body))
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		file := filepath.Join(dir, name)
@@ -54,7 +51,7 @@ func newKeyStack(t *testing.T, version string, changes ...func(*realnode.Elastic
 	}
 	s.denied = write("denied.txt", "")
 	s.settings = fmt.Sprintf("deny %s\ncredential api_key {\nuser {file.%s}\nrole analysts %s\nrole operators %s\nlifetime 30s\n}",
-		s.denied, write("user", keyMaker+"\n"),
+		s.denied, write("user", s.user+":"+keyPassword+"\n"),
 		write("analysts.json", `{"indices":[{"names":["sales*"],"privileges":["read"]}]}`),
 		write("operators.json", `{"cluster":["monitor"]}`))
 	return s
@@ -115,7 +112,7 @@ func (f *front) keyOf(t testing.TB, certificate tls.Certificate) (name, id strin
 		Key      struct{ Name, ID string } `json:"api_key"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(a.body), &who))
-	require.Equal(t, "caddy-keys", who.Username)
+	require.Contains(t, who.Username, "caddy-keys-")
 	return who.Key.Name, who.Key.ID
 }
 
@@ -124,7 +121,7 @@ func (f *front) keyOf(t testing.TB, certificate tls.Certificate) (name, id strin
 func TestClientsHaveAPIKeysOfTheirOwn(t *testing.T) {
 	for _, version := range versions(*elasticsearchVersions) {
 		t.Run(version, func(t *testing.T) {
-			s := newKeyStack(t, version)
+			s := newKeyStack(t, basicNodeOf(t, version))
 			f := s.replica(t)
 			require.Equal(t, http.StatusOK, f.search(t, "alice", "analysts").status)
 			require.Equal(t, http.StatusForbidden, f.search(t, "bob", "operators").status)
@@ -202,7 +199,7 @@ func (s *keyStack) makeFor(t *testing.T, store string) (id string) {
 	got := send(t, directClient(), http.MethodPost, s.es.URL()+"/_security/api_key",
 		`{"name":"stray","expiration":"1h","role_descriptors":{"r":{"cluster":["monitor"]}},`+
 			`"metadata":{"caddy_elasticsearch_jwt":{"store":"`+store+`"}}}`,
-		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(keyMaker))}})
+		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(s.user+":"+keyPassword))}})
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	var made struct{ ID string }
 	require.NoError(t, json.Unmarshal([]byte(got.body), &made))

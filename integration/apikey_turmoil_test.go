@@ -32,7 +32,7 @@ const turmoilLifetime = "lifetime 60s"
 
 func newKeysOfTurmoil(t *testing.T, version string) *keysOfTurmoil {
 	t.Helper()
-	s := &keysOfTurmoil{keyStack: newKeyStack(t, version)}
+	s := &keysOfTurmoil{keyStack: newKeyStack(t, basicNodeOf(t, version))}
 	s.cluster = &cluster{node: s.es.Node, whoami: "/_security/_authenticate", name: "api_key.name"}
 	program, err := fastCaddy()
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func (s *keysOfTurmoil) active(t testing.TB) map[string]int {
 	t.Helper()
 	count := make(map[string]int)
 	for _, k := range s.keys(t) {
-		if k.Username == "caddy-keys" && !k.Invalidated && time.UnixMilli(k.Expiration).After(time.Now()) {
+		if k.Username == s.user && !k.Invalidated && time.UnixMilli(k.Expiration).After(time.Now()) {
 			count[k.Name]++
 		}
 	}

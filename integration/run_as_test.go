@@ -20,23 +20,11 @@ type basic struct {
 	es *realnode.Elasticsearch
 }
 
-// newBasic starts a node with a basic licence and some users. One of them is native, and disabled.
+// newBasic returns a node with a basic licence and some users. One of them is native, and disabled.
 func newBasic(t *testing.T, version string) *basic {
 	t.Helper()
-	config := nodeConfig(version, "")
-	config.License = "basic"
-	config.RoleMappings = nil
-	config.SecurityIndex = true // for API keys
-	for name, role := range map[string]string{
-		"alice": "sales_reader", "edge-analysts": "sales_reader", "edge-operators": "cluster_watcher",
-		"runas-target": "cluster_watcher",
-	} {
-		config.Users = append(config.Users, realnode.User{Name: name, Password: "unused-password", Roles: []string{role}})
-	}
-	es := newElasticsearch(t, config)
-	require.NoError(t, es.Start(t.Context()))
-	b := &basic{es: es, front: front{node: es.Node}}
-	require.NoError(t, b.addSales(t.Context()))
+	n := basicNodeOf(t, version)
+	b := &basic{es: n.es, front: front{node: n.node}}
 	b.put(t, "/_security/user/edge-gone", `{"password":"unused-password","roles":["sales_reader"],"enabled":false}`)
 	return b
 }
