@@ -16,8 +16,8 @@ import (
 )
 
 // announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the access
-// log has as user_id, more fields of the access log, and the variable that the transport reads. It sets the headers as
-// well, unless the transport does. Then nobody else sees them.
+// log has as user_id, more fields of the access log, and the variable that the transport reads. It sets the headers of
+// a token as well, unless the transport does. Then nobody else sees them.
 func (h *Handler) announce(r *http.Request, admitted *admission) {
 	ctx := r.Context()
 	if admitted.client != nil {
@@ -27,7 +27,7 @@ func (h *Handler) announce(r *http.Request, admitted *admission) {
 		logDecision(r, &admitted.decision)
 	}
 	caddyhttp.SetVar(ctx, authenticatedVar, admitted)
-	if h.delivered.Load() {
+	if h.delivered.Load() || h.cache != nil { // a credential that is no token goes over the transport, or not at all
 		return
 	}
 	h.rewriter.set(r.Header, admitted, &admitted.byHandler)

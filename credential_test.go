@@ -3,11 +3,13 @@ package esjwt_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -219,4 +221,18 @@ func TestExplainSaysWhatIsSent(t *testing.T) {
 	require.NotContains(t, body, "analysts-key")
 	require.NotContains(t, body, `"claims"`)
 	require.Contains(t, explain("others"), `"reason":"no_role"`)
+}
+
+// TestNoHandlerBehindSeesACredential: one of another plugin could send the request by itself, past the transport that
+// asks whether a node obeys the credential.
+func TestNoHandlerBehindSeesACredential(t *testing.T) {
+	clients := newAuthority(t, "clients authority")
+	h := newHandler(t, `{"credential":{"kind":"proxy_headers"}}`, "")
+	r := referenceRequest(referenceCertificate(clients, "alice"), clients.cert)
+	err := h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		require.NotContains(t, r.Header, "X-Proxy-User")
+		require.NotContains(t, r.Header, "X-Proxy-Roles")
+		return nil
+	}))
+	require.NoError(t, err)
 }

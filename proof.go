@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
@@ -72,7 +73,10 @@ func (p *proofs) ask(prover credential.Prover, out *http.Request, id proof, admi
 		// their answer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(out.Context()), timing.CredentialTimeout)
 		defer cancel()
-		return nil, prover.Prove(ctx, asked, who, admitted.credential)
+		proved := <-hanging.Go("the proof", func() (any, error) {
+			return nil, prover.Prove(ctx, asked, who, admitted.credential)
+		})
+		return nil, proved.Err
 	})
 	timeout := time.NewTimer(timing.CredentialTimeout)
 	defer timeout.Stop()
