@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func apiKey(secret string) string {
 
 // node answers as Elasticsearch does. It is its own transport, so that it can be in a bubble.
 type node struct {
+	mu          sync.Mutex
 	key         string // that it takes
 	descriptors string
 	ignores     bool // the header
@@ -47,7 +49,21 @@ func newNode() *node {
 	}
 }
 
+func (n *node) set(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
+}
+
+func (n *node) times() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked
+}
+
 func (n *node) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.asked++
 	if n.down {
 		return nil, fmt.Errorf("connection refused")
@@ -256,7 +272,7 @@ func TestAVerdictIsRevised(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		n := newNode()
 		good := n.descriptors
-		n.descriptors = `{}`
+		n.set(func() { n.descriptors = `{}` })
 		kind, _ := newKind(t, n, runas.User{Group: "ops", Name: "ops"}, runas.User{Group: "g", Name: "edge-g"})
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -268,21 +284,21 @@ func TestAVerdictIsRevised(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		refused(true, "it has every right")
-		n.down = true
+		n.set(func() { n.down = true })
 		time.Sleep(time.Hour)
 		refused(true, "an outage tells nothing")
-		n.down, n.descriptors = false, good
+		n.set(func() { n.down, n.descriptors = false, good })
 		time.Sleep(15 * time.Second)
 		refused(false, "it was mended")
-		version, asked := kind.Version(), n.asked
+		version, asked := kind.Version(), n.times()
 		time.Sleep(time.Hour)
 		require.Equal(t, version, kind.Version())
-		require.LessOrEqual(t, n.asked-asked, 2*12+2, "it asks each five minutes")
-		n.descriptors = `{}`
+		require.LessOrEqual(t, n.times()-asked, 2*12+2, "it asks each five minutes")
+		n.set(func() { n.descriptors = `{}` })
 		time.Sleep(6 * time.Minute)
 		refused(true, "somebody has updated it")
 
-		n.descriptors = good
+		n.set(func() { n.descriptors = good })
 		time.Sleep(15 * time.Second)
 		e, err := kind.Explain(client("alice", "ops"))
 		require.NoError(t, err)
@@ -303,7 +319,7 @@ func TestAChangedKeyIsUsed(t *testing.T) {
 		time.Sleep(time.Second)
 		version := kind.Version()
 		require.NoError(t, os.WriteFile(file, []byte(apiKey("other")), 0o600))
-		n.key = apiKey("other")
+		n.set(func() { n.key = apiKey("other") })
 		time.Sleep(time.Minute)
 		require.NotEqual(t, version, kind.Version())
 		require.Equal(t, apiKey("other"), made(t, kind, client("alice")).Authorization)
