@@ -57,7 +57,8 @@ func isWithoutSecurity(answer *cluster.Answer) bool {
 //	200  the request is the user, who was looked up in another realm than that of API keys. The name alone proves
 //	     nothing: the key can be that user's own
 //	403  the key is unauthorized to run as [the user]
-//	401  the user is disabled; the same request without the header gets 200
+//	401  the user is disabled; the same request without the header gets 200, and with it 401 again, as the node may have
+//	     just started and not have known the key
 //
 // After the last two, the client's request goes to the node, which gives it the same answer.
 func (*RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *credential.Credential) error {
@@ -81,7 +82,7 @@ func (*RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *credent
 	case answer.Status == http.StatusForbidden && strings.Contains(string(answer.Body), "unauthorized to run as ["):
 		return nil
 	case answer.Status == http.StatusUnauthorized:
-		return provesWithout(ctx, node, key, answer)
+		return provesWithout(ctx, node, key, header, answer)
 	default:
 		return credential.AsRefusal(answer.Err())
 	}
@@ -103,13 +104,22 @@ func proves(answer *cluster.Answer, user string) error {
 	return nil
 }
 
-// provesWithout asks with the key alone after a 401: it is the header that made the difference if that is a 200.
-func provesWithout(ctx context.Context, node cluster.Node, key http.Header, refused *cluster.Answer) error {
+// provesWithout asks with the key alone after a 401. If that is a 200, it is the header that made the difference, or the
+// node has just learned the key: so it is asked with the header again.
+func provesWithout(ctx context.Context, node cluster.Node, key, header http.Header, refused *cluster.Answer) error {
 	answer, err := node.Ask(ctx, whoAmI(key))
 	switch {
 	case err != nil:
 		return credential.AsRefusal(err)
 	case answer.OK():
+		again, err := node.Ask(ctx, whoAmI(header))
+		switch {
+		case err != nil:
+			return credential.AsRefusal(err)
+		case again.Status != http.StatusUnauthorized:
+			return credential.Refuse(credential.Unavailable, refused.Err(),
+				"the node has just begun to take the proxy's own API key: try again")
+		}
 		return nil
 	case answer.Status == http.StatusUnauthorized:
 		return credential.Refuse(credential.ProxyRefused, refused.Err(), adviceKeyRefused)
