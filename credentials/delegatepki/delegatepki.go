@@ -88,8 +88,8 @@ func (*DelegatePKI) Sets() []string { return []string{"Authorization"} }
 // Version implements [credential.Maker]. Another user of the proxy's makes no other tokens.
 func (*DelegatePKI) Version() uint64 { return 0 }
 
-// Plan implements [credential.Maker]. Each certificate has a token of its own, and so has each chain that a client sends
-// with it, since the realm may need that.
+// Plan implements [credential.Maker]. Each certificate has a token of its own, and so has each chain that leads on from
+// it, since the realm may need that. What else a client sends along makes no other token.
 func (*DelegatePKI) Plan(client *credential.Client) (credential.Plan, error) {
 	if len(client.Chain) == 0 {
 		return credential.Plan{}, credential.Refuse(credential.Unverified, nil,
@@ -97,7 +97,7 @@ func (*DelegatePKI) Plan(client *credential.Client) (credential.Plan, error) {
 				"leave health_principal out, and write a credential into health_headers if the checks need one")
 	}
 	digest := sha256.New()
-	for _, certificate := range client.Chain {
+	for _, certificate := range ordered(client.Chain) {
 		fmt.Fprintf(digest, "%d ", len(certificate.Raw))
 		digest.Write(certificate.Raw)
 	}
