@@ -15,12 +15,14 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/hanging"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/token"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/turns"
 )
 
 const (
 	// firstTurns and renewTurns are how many credentials are made at a time, for clients that have none and for those
 	// that have one. A flood of the former cannot starve the latter, and a cluster is not asked more than it can bear.
-	// There are more of the latter, since a kind can renew many credentials with one question.
+	// There are more of the latter, since a kind can renew many credentials with one question. One certificate has one
+	// turn at a time, since its holder can have many plans: with delegate_pki, one for each chain that it sends.
 	firstTurns, renewTurns = 8, 32
 
 	// failurePause is how long a failure counts for those who wait. With a credential in hand, each failure in a row
@@ -46,7 +48,7 @@ type State struct {
 	slots *lru.Cache[digest, *slot]
 	calls singleflight.Group
 
-	first, renew chan struct{}
+	first, renew *turns.Turns[[sha256.Size]byte] // by the certificate
 }
 
 // digest identifies those who share a credential.
@@ -83,7 +85,11 @@ func NewState(size int) *State {
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &State{slots: slots, first: make(chan struct{}, firstTurns), renew: make(chan struct{}, renewTurns)}
+	return &State{
+		slots: slots,
+		first: turns.New[[sha256.Size]byte](make(chan struct{}, firstTurns)),
+		renew: turns.New[[sha256.Size]byte](make(chan struct{}, renewTurns)),
+	}
 }
 
 // Len returns how many credentials there are.
@@ -184,7 +190,7 @@ func (s *State) slot(plan Plan) *slot {
 
 // start makes or renews a credential in the background, when its turn has come.
 func (c *Cache) start(
-	client *Client, plan Plan, s *slot, turns chan struct{}, made func(*Credential),
+	client *Client, plan Plan, s *slot, in *turns.Turns[[sha256.Size]byte], made func(*Credential),
 ) <-chan singleflight.Result {
 	return c.state.calls.DoChan(string(s.digest[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), timing.CredentialTimeout)
@@ -193,13 +199,12 @@ func (c *Cache) start(
 		if last.isFresh(time.Now().Unix()) {
 			return last, nil // it was made just before this call began
 		}
-		select {
-		case turns <- struct{}{}:
-			defer func() { <-turns }()
-		case <-ctx.Done():
+		done, err := in.Take(ctx, client.Fingerprint())
+		if err != nil {
 			c.observe(timing.CredentialTimeout, errBusy)
 			return nil, s.note(errBusy)
 		}
+		defer done()
 		began := time.Now()
 		if !last.isGood(began.Unix()) {
 			last = nil
