@@ -49,7 +49,7 @@ func checkHeader(name string) error {
 	}
 	canonical := http.CanonicalHeaderKey(name)
 	switch {
-	case !httpguts.ValidHeaderFieldName(name):
+	case !httpguts.ValidHeaderFieldName(name), strings.Contains(name, "*"): // RFC 9110 allows it, nobody has one
 		return fmt.Errorf("%q is not a header name (RFC 9110)", name)
 	case slices.Contains(others, canonical), strings.HasPrefix(canonical, "X-Forwarded-"):
 		return fmt.Errorf("the header %s has another meaning: use one of its own, such as x-proxy-user", canonical)
