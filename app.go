@@ -278,6 +278,7 @@ func (a *App) watchFiles(files *identity.Files) {
 func (a *App) registerHandler(h *Handler) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	h.protectWith(a.handlers)
 	a.handlers = append(a.handlers, h)
 }
 

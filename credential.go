@@ -162,6 +162,25 @@ func (h *Handler) sets() []string {
 	return h.cache.Maker().Sets()
 }
 
+// believed returns the names of the headers of the credentials that a node believes, whoever sent them.
+func (h *Handler) believed() []string {
+	if h.cache == nil {
+		return nil
+	}
+	if maker, ok := h.cache.Maker().(credential.Believed); ok {
+		return maker.Believed()
+	}
+	return nil
+}
+
+// protectWith has what a node believes of one handler removed by the others too. No requests come yet.
+func (h *Handler) protectWith(others []*Handler) {
+	for _, other := range others {
+		other.rewriter.protect(h.believed())
+		h.rewriter.protect(other.believed())
+	}
+}
+
 // wants returns who wants a credential.
 func wants(client *identity.Client, chain []*x509.Certificate, notAfter int64) *credential.Client {
 	return &credential.Client{

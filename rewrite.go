@@ -60,30 +60,30 @@ func newRewriter(headers []identity.Header, sets []string) *rewriter {
 	for first := range rw.shortest {
 		rw.shortest[first] = math.MaxUint8
 	}
-	protect := func(pattern string) {
-		text, prefix := strings.CutSuffix(pattern, "*")
+	rw.protect(identityHeaders)
+	// Caddy itself tells the client to go on (100 Continue, RFC 9110 section 10.1.1). A node that does not
+	// know Expect would take the body for the next request.
+	rw.protect([]string{"expect"})
+	for _, h := range headers {
+		rw.protect([]string{h.Name})
+		rw.hidden = rw.hidden || h.HasToken() && h.Name != "Authorization"
+	}
+	rw.protect(sets)
+	return rw
+}
+
+// protect has more headers removed from requests. It must not be called when there may be requests.
+func (rw *rewriter) protect(names []string) {
+	for _, name := range names {
+		text, prefix := strings.CutSuffix(strings.Map(foldRune, name), "*")
 		first := text[0]
 		rw.protected[first] = append(rw.protected[first], headerPattern{text, prefix})
 		rw.shortest[first] = uint8(min(int(rw.shortest[first]), len(text))) //nolint:gosec // at most 255
-	}
-	for _, pattern := range identityHeaders {
-		protect(pattern)
-	}
-	// Caddy itself tells the client to go on (100 Continue, RFC 9110 section 10.1.1). A node that does not
-	// know Expect would take the body for the next request.
-	protect("expect")
-	for _, h := range headers {
-		protect(strings.Map(foldRune, h.Name))
-		rw.hidden = rw.hidden || h.HasToken() && h.Name != "Authorization"
-	}
-	for _, name := range sets {
-		protect(strings.Map(foldRune, name))
 	}
 	for first := range rw.protected { // the other spellings of the first byte
 		folded := foldByte(byte(first))
 		rw.protected[first], rw.shortest[first] = rw.protected[folded], rw.shortest[folded]
 	}
-	return rw
 }
 
 // protects reports whether a header name, in any spelling, is one that the client must not set.

@@ -58,6 +58,9 @@ func (p *ProxyHeaders) Sets() []string {
 	return []string{http.CanonicalHeaderKey(p.UserHeader), http.CanonicalHeaderKey(p.RolesHeader)}
 }
 
+// Believed implements [credential.Believed].
+func (p *ProxyHeaders) Believed() []string { return p.Sets() }
+
 // Version implements [credential.Maker]. Nothing changes.
 func (*ProxyHeaders) Version() uint64 { return 0 }
 
@@ -123,6 +126,7 @@ func (p *ProxyHeaders) authenticator() string {
 
 // Interface guards
 var (
-	_ credential.Maker  = (*ProxyHeaders)(nil)
-	_ caddy.Provisioner = (*ProxyHeaders)(nil)
+	_ credential.Maker    = (*ProxyHeaders)(nil)
+	_ credential.Believed = (*ProxyHeaders)(nil)
+	_ caddy.Provisioner   = (*ProxyHeaders)(nil)
 )

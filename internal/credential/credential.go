@@ -157,6 +157,13 @@ type Prover interface {
 	Prove(ctx context.Context, node cluster.Node, client string, c *Credential) error
 }
 
+// Believed is a [Maker] with headers that a node believes as they are, whoever sent them. A client can set them in front
+// of no handler of the configuration, since all requests come to the node from the same address.
+type Believed interface {
+	// Believed returns their names. It is called after Provision.
+	Believed() []string
+}
+
 // Explanation says what a credential is, for a person.
 type Explanation struct {
 	Kind    string   `json:"kind"`
