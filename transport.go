@@ -1,6 +1,7 @@
 package esjwt
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -162,6 +163,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	node, _ := reverseproxy.GetDialInfo(req.Context())
 	t.SetScheme(out) // a node that must prove something is asked at this URL
 	if refusal := t.proofs.check(out, node.Address, admitted); refusal != nil {
+		if req.Context().Err() != nil {
+			return nil, context.Cause(req.Context()) // the client has gone, and nobody has refused it
+		}
 		return refuseToSend(req, admitted, refusal), nil
 	}
 	res, err := t.send(out, node.Address, admitted)
