@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
@@ -67,11 +69,13 @@ func (p *proofs) forget(node string) {
 func (p *proofs) ask(prover credential.Prover, out *http.Request, id proof, admitted *admission) error {
 	asked := cluster.NewNode(out.URL.Scheme+"://"+out.URL.Host, p.over)
 	who := admitted.client.Name()
+	// Caddy's transport writes into the variables of a request, which may end before the others have their answer.
+	vars, _ := out.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	background := context.WithValue(context.WithoutCancel(out.Context()), caddyhttp.VarsCtxKey, maps.Clone(vars))
 	together := fmt.Sprintf("%p %q %q %q", id.handler, id.node, admitted.credential.Headers, id.authorization)
 	answer := p.calls.DoChan(together, func() (any, error) {
-		// The dial information of reverse_proxy is in the context, and the request may end before the others have
-		// their answer.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(out.Context()), timing.CredentialTimeout)
+		// The dial information of reverse_proxy is in the context.
+		ctx, cancel := context.WithTimeout(background, timing.CredentialTimeout)
 		defer cancel()
 		proved := <-hanging.Go("the proof", func() (any, error) {
 			return nil, prover.Prove(ctx, asked, who, admitted.credential)
