@@ -21,7 +21,7 @@ type entry struct {
 	authorization string // the scheme, a blank and the value
 }
 
-// scheme returns the scheme of the credential. It is no secret.
+// scheme returns the scheme of the credential. It is no secret, unless words of the line are in the wrong order.
 func (e entry) scheme() string {
 	scheme, _, _ := strings.Cut(e.authorization, " ")
 	return scheme
@@ -29,9 +29,21 @@ func (e entry) scheme() string {
 
 // The schemes that something is known of.
 const (
+	schemeAPIKey = "ApiKey"
 	schemeBasic  = "Basic"
 	schemeBearer = "Bearer"
 )
+
+// shownScheme returns the scheme and a blank, for a person; "" if it is none that is known, and so perhaps a secret in the
+// wrong place.
+func (e entry) shownScheme() string {
+	for _, known := range []string{schemeAPIKey, schemeBasic, schemeBearer} {
+		if strings.EqualFold(e.scheme(), known) {
+			return known + " "
+		}
+	}
+	return ""
+}
 
 const blanks = " \t"
 

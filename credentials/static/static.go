@@ -206,7 +206,7 @@ func (s *Static) Explain(client *credential.Client) (credential.Explanation, err
 	return credential.Explanation{
 		Kind: "static",
 		Sends: []string{
-			"Authorization: " + e.scheme() + " …",
+			"Authorization: " + e.shownScheme() + "…",
 			opaqueID + ": " + opaqueIDOf(client.Principal),
 		},
 		Needs: []string{
