@@ -117,33 +117,62 @@ func (a *APIKey) aboutKey(client *credential.Client, store string) metadata {
 	return about
 }
 
-// renew sets when keys expire. It returns those that the cluster has not renewed, with the reason: it does not know
-// them any more, or they have ended.
-func (a *api) renew(ctx context.Context, ids []string, seconds int64) (lost map[string]error, err error) {
+// outcome is what became of keys that the cluster was asked to renew, but for those that it has renewed, by their IDs.
+type outcome struct {
+	lost   map[string]error // the cluster does not know them any more, or they have ended
+	failed map[string]error // they are as they were, and can be renewed later
+}
+
+// errConflict says that somebody else has written a key at the same time, such as a replica that renews it.
+var errConflict = errors.New("it is being renewed by somebody else")
+
+// renew sets when keys expire. The cluster answers 200 whatever becomes of them.
+func (a *api) renew(ctx context.Context, ids []string, seconds int64) (outcome, error) {
 	var answer struct {
 		Updated []string `json:"updated"`
 		Noops   []string `json:"noops"`
 		Errors  struct {
-			Details map[string]struct {
-				Type   string `json:"type"`
-				Reason string `json:"reason"`
-			} `json:"details"`
+			Details map[string]renewalError `json:"details"`
 		} `json:"errors"`
 	}
-	err = a.ask(ctx, http.MethodPost, "/_security/api_key/_bulk_update",
+	err := a.ask(ctx, http.MethodPost, "/_security/api_key/_bulk_update",
 		map[string]any{"ids": ids, "expiration": expiration(seconds)}, &answer)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
-	lost = make(map[string]error)
+	r := outcome{lost: make(map[string]error), failed: make(map[string]error)}
 	for _, id := range ids {
-		if slices.Contains(answer.Updated, id) || slices.Contains(answer.Noops, id) {
-			continue
-		}
 		detail := answer.Errors.Details[id]
-		lost[id] = fmt.Errorf("it was not renewed: %s: %s", detail.Type, detail.Reason)
+		switch {
+		case slices.Contains(answer.Updated, id) || slices.Contains(answer.Noops, id):
+		case detail.isFinal():
+			r.lost[id] = fmt.Errorf("it was not renewed: %s: %s", detail.Type, detail.Reason)
+		case detail.Cause.Type == "version_conflict_engine_exception":
+			r.failed[id] = errConflict
+		default:
+			why := fmt.Errorf("it was not renewed: %s: %s: %s: %s",
+				detail.Type, detail.Reason, detail.Cause.Type, detail.Cause.Reason)
+			r.failed[id] = credential.Refuse(credential.Unavailable, why,
+				"the cluster cannot renew API keys right now, as if its disks were full: clients that have one go on")
+		}
 	}
-	return lost, nil
+	return r, nil
+}
+
+// renewalError is why a key was not renewed.
+type renewalError struct {
+	Type   string `json:"type"`
+	Reason string `json:"reason"`
+	Cause  struct {
+		Type   string `json:"type"`
+		Reason string `json:"reason"`
+	} `json:"caused_by"`
+}
+
+// isFinal reports whether the key is unknown, invalidated or expired. With another error it is what it was: a node with
+// a full disk says "bulk request execution failure", because of a cluster_block_exception.
+func (e *renewalError) isFinal() bool {
+	return e.Type == "resource_not_found_exception" || e.Type == "illegal_argument_exception"
 }
 
 // invalidate invalidates keys, and returns those that are not known to be invalid now. That is so for about a second

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -17,10 +18,14 @@ const (
 
 	// renewTimeout is how long the cluster may take to renew some keys.
 	renewTimeout = 8 * time.Second
+
+	// conflictPause is the time until it is looked again whether somebody else has renewed a key.
+	conflictPause = 5 * time.Second
 )
 
 // renew makes a key live longer, without a new secret. If another replica has done it already, that is all. Nothing is
-// locked: if two replicas renew one key, the later one wins, and both are right.
+// locked: if two replicas renew one key, the later one wins, and both are right. If the cluster refuses one of them, it
+// takes what the other has stored a moment later.
 func (m *making) renew(
 	ctx context.Context, last *credential.Credential, had *stored,
 ) (*credential.Credential, error) {
@@ -45,6 +50,10 @@ func (m *making) renew(
 	}
 	lost, err := m.renewals.join(ctx, m.api, had.ID, life)
 	switch {
+	case errors.Is(err, errConflict):
+		kept := *last
+		kept.RenewAt = min(last.Until, now.Unix()+seconds(conflictPause)) // the storage has the other's by then
+		return &kept, nil
 	case err != nil:
 		return nil, err
 	case lost != nil:
@@ -87,16 +96,19 @@ type sameRenewal struct {
 type gathering struct {
 	ids  []string
 	done chan struct{}
-	lost map[string]error
-	err  error
+	outcome
+	err error
 }
 
-// join renews a key together with others. lost says why the cluster does not renew this one.
+// join renews a key together with others. lost says why the cluster will never renew this one.
 func (r *renewals) join(ctx context.Context, a *api, id string, life int64) (lost, err error) {
 	g := r.gather(sameRenewal{*a, life}, id)
 	select {
 	case <-g.done:
-		return g.lost[id], g.err
+		if g.err != nil {
+			return nil, g.err
+		}
+		return g.lost[id], g.failed[id]
 	case <-ctx.Done():
 		return nil, unreachable(context.Cause(ctx))
 	}
@@ -130,5 +142,5 @@ func (r *renewals) ask(what sameRenewal, g *gathering) {
 	defer close(g.done)
 	ctx, cancel := context.WithTimeout(context.Background(), renewTimeout)
 	defer cancel()
-	g.lost, g.err = what.api.renew(ctx, g.ids, what.seconds)
+	g.outcome, g.err = what.api.renew(ctx, g.ids, what.seconds)
 }
