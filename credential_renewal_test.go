@@ -46,6 +46,7 @@ func (n *delegating) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.good = fmt.Sprintf("token-%d", n.given)
 		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": n.good, "type": "Bearer", "expires_in": 1200})
 	case r.Header.Get("Authorization") != "Bearer "+n.good:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="security", error="invalid_token"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":{"type":"security_exception"},"status":401}`)
 	default:

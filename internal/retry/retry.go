@@ -83,7 +83,7 @@ func (t *Transport) Send(req *http.Request, node, kid string, attempts *Attempts
 	return res, nil
 }
 
-// SendRenewing sends a request to a node, and once more if the node answers 401 and renew has put another credential
+// SendRenewing sends a request to a node, and once more if the node refuses its credential and renew has put another one
 // into the headers that it is given. Otherwise it is like [Transport.Send]. A body of which not all was kept is not sent
 // again.
 func (t *Transport) SendRenewing(
@@ -100,7 +100,7 @@ func (t *Transport) SendRenewing(
 	again.Header = nil
 	kept := keepBody(req)
 	res, err := t.roundTrip(req, node, body)
-	if err != nil || res.StatusCode != http.StatusUnauthorized {
+	if err != nil || !refusesCredential(res) {
 		return res, err
 	}
 	whole, ok := kept.whole()
@@ -113,6 +113,13 @@ func (t *Transport) SendRenewing(
 	again.Header, again.Body = headers, whole
 	t.retried()
 	return t.roundTrip(&again, node, nil)
+}
+
+// refusesCredential reports whether an answer is a 401 with a challenge (RFC 9110 section 15.5.2), as of Elasticsearch to
+// a credential that it does not take. Without one it passes on that somebody else has refused Elasticsearch: the service
+// of an inference endpoint, or the other cluster of a reindex.
+func refusesCredential(res *http.Response) bool {
+	return res.StatusCode == http.StatusUnauthorized && len(res.Header["Www-Authenticate"]) > 0
 }
 
 // roundTrip sends a request. body is that of the client, or nil.
