@@ -19,11 +19,13 @@ import (
 type delegating struct {
 	*httptest.Server
 
-	mu     sync.Mutex
-	down   bool
-	good   string
-	given  int
-	bodies []string // of the requests with a good token
+	mu   sync.Mutex
+	down bool
+
+	starting bool // it can neither read nor make tokens
+	good     string
+	given    int
+	bodies   []string // of the requests with a good token
 }
 
 func newDelegating(t testing.TB) *delegating {
@@ -41,11 +43,13 @@ func (n *delegating) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case n.down:
 		w.WriteHeader(http.StatusServiceUnavailable)
+	case n.starting && r.URL.Path == "/_security/delegate_pki":
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case r.URL.Path == "/_security/delegate_pki":
 		n.given++
 		n.good = fmt.Sprintf("token-%d", n.given)
 		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": n.good, "type": "Bearer", "expires_in": 1200})
-	case r.Header.Get("Authorization") != "Bearer "+n.good:
+	case n.starting || r.Header.Get("Authorization") != "Bearer "+n.good:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="security", error="invalid_token"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":{"type":"security_exception"},"status":401}`)

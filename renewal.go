@@ -38,11 +38,11 @@ func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 	return true
 }
 
-// isUnsure reports whether the credential may be good that a node has refused.
+// isUnsure reports whether the credential may be good that a node has refused, or none can be made right now.
 func (a *admission) isUnsure() bool { return a.unsure != nil }
 
-// refuseUnsure answers instead of a node that refuses a credential which may be good: a client need not ask its operator
-// for another one, but must try again.
+// refuseUnsure answers instead of a node that refuses a credential which may be good, or for which there is no other right
+// now: a client need not ask its operator, but must try again.
 func refuseUnsure(req *http.Request, admitted *admission, refused *http.Response) *http.Response {
 	_ = refused.Body.Close()
 	res := refuseToSend(req, admitted, refuseNoCredential(credential.AsRefusal(admitted.unsure)))

@@ -293,7 +293,10 @@ func (c *Cache) Renewed(
 		}
 	}
 	renewed, err := c.Get(ctx, client, now, made)
-	if err != nil || renewed.Authorization == refused.Authorization {
+	switch {
+	case err != nil && AsRefusal(err).Problem == Unavailable:
+		return nil, err
+	case err != nil || renewed.Authorization == refused.Authorization:
 		return nil, nil //nolint:nilerr // the node's own answer says enough
 	}
 	return renewed, nil

@@ -72,8 +72,8 @@ type Kind interface {
 	Get(ctx context.Context, client *Client, now time.Time, made func(*Credential)) (*Credential, error)
 
 	// Renewed returns another credential for a client whose credential a node has refused with 401, or nil if there is
-	// none: the kind cannot make another one, or has made one just now. An error says that the credential may be good,
-	// because the cluster cannot check any right now.
+	// none: the kind cannot make another one, or has made one just now. An error says that the cluster can make none right
+	// now, or cannot check any, so that the credential may be good.
 	Renewed(ctx context.Context, client *Client, refused *Credential, made func(*Credential)) (*Credential, error)
 }
 
