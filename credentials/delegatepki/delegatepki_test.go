@@ -145,6 +145,18 @@ func TestTheChainIsSentInItsOrder(t *testing.T) {
 	require.Len(t, n.chains[0], 1)
 }
 
+// TestTheIssuerIsTheOneThatHasSigned: an authority got another key, and the client sends both of its certificates.
+func TestTheIssuerIsTheOneThatHasSigned(t *testing.T) {
+	n := newNode(t)
+	before, now := pki.NewCA("clients"), pki.NewCA("clients")
+	client := newClient(t)
+	client.Chain = chainOf(t, now.Client("alice").TLS, before.Certificate.Raw, now.Certificate.Raw)
+	_, err := make1(t, newKind(t, n), client)
+	require.NoError(t, err)
+	encoded := base64.StdEncoding.EncodeToString
+	require.Equal(t, []string{encoded(client.Chain[0].Raw), encoded(now.Certificate.Raw)}, n.chains[0])
+}
+
 func TestEachFaultIsThatOfWhoCanMendIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		change  func(*node)

@@ -22,15 +22,32 @@ const spare = 30 * time.Second
 func ordered(sent []*x509.Certificate) []*x509.Certificate {
 	chain := sent[:1:1]
 	for {
-		last := chain[len(chain)-1]
-		issuer := slices.IndexFunc(sent, func(c *x509.Certificate) bool {
-			return bytes.Equal(c.RawSubject, last.RawIssuer) && !slices.Contains(chain, c)
-		})
-		if issuer < 0 {
+		issuer := issuerOf(chain, sent)
+		if issuer == nil {
 			return chain
 		}
-		chain = append(chain, sent[issuer])
+		chain = append(chain, issuer)
 	}
+}
+
+// issuerOf returns the issuer of the last certificate of a chain, or nil. Of several with its name it is the one that has
+// signed: an authority that got another key has two certificates. One that has signed itself has no other issuer.
+func issuerOf(chain, sent []*x509.Certificate) *x509.Certificate {
+	var named *x509.Certificate
+	last := chain[len(chain)-1]
+	if bytes.Equal(last.RawSubject, last.RawIssuer) && last.CheckSignatureFrom(last) == nil {
+		return nil
+	}
+	for _, c := range sent {
+		switch {
+		case !bytes.Equal(c.RawSubject, last.RawIssuer) || slices.Contains(chain, c):
+		case last.CheckSignatureFrom(c) == nil:
+			return c
+		case named == nil:
+			named = c
+		}
+	}
+	return named
 }
 
 // question asks for a token for a client's certificates.
