@@ -310,6 +310,10 @@ func TestExplainHasNoSecret(t *testing.T) {
 	require.Zero(t, s.total(creates))
 }
 
+// keysOff is the answer of 8.17.0 and 9.2.0 with xpack.security.authc.api_key.enabled: false.
+const keysOff = `{"error":{"type":"feature_not_enabled_exception","reason":"api keys are not enabled",` +
+	`"disabled.feature":"api_keys"},"status":400}`
+
 // TestRefusalsOfTheCluster say who must do what.
 func TestRefusalsOfTheCluster(t *testing.T) {
 	fails := func(status int, body string) func(*node) { return func(n *node) { n.answers = answer(status, body) } }
@@ -323,6 +327,7 @@ func TestRefusalsOfTheCluster(t *testing.T) {
 		"no privilege":        {func(n *node) { n.lacks = []string{"manage_own_api_key"} }, credential.ProxyRefused, "manage_own_api_key"},
 		"security off":        {func(n *node) { n.security = false }, credential.ProxyRefused, "has no API keys"},
 		"read-only":           {fails(403, `{"error":{"type":"cluster_block_exception","reason":"blocked by: [FORBIDDEN/6/cluster read-only (api)];"}}`), credential.Unavailable, "read-only"},
+		"API keys off":        {fails(400, keysOff), credential.ProxyRefused, "has no API keys"},
 		"an unknown role":     {fails(400, `{"error":{"type":"x","reason":"unknown privilege"}}`), credential.ProxyRefused, "perhaps for a role"},
 		"too much":            {fails(429, `{}`), credential.Unavailable, "cannot make"},
 		"no master":           {fails(503, `{}`), credential.Unavailable, "cannot make"},

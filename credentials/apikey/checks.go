@@ -78,6 +78,9 @@ func (a *APIKey) checkCluster(ctx context.Context) (missing []string, err error)
 	if refused, err := asked.checkUser(ctx); err != nil || refused != "" {
 		return one(refused), err
 	}
+	if _, err := asked.isGood(ctx, "none"); errors.Is(err, errKeysOff) {
+		return one(errKeysOff.Error()), nil
+	}
 	lacked, err := asked.checkPrivileges(ctx, descriptor{cluster: []string{managePrivilege}})
 	if err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package apikey_test
 
 import (
+	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +21,16 @@ func TestWhatIsMissingIsSaidAtStart(t *testing.T) {
 		"nothing":          {func(*testing.T, *scene) {}, ""},
 		"another password": {func(_ *testing.T, s *scene) { s.passwords["proxy"] = "x" }, `the cluster refuses the user "proxy"`},
 		"security off":     {func(_ *testing.T, s *scene) { s.security = false }, "xpack.security.enabled"},
+		"API keys": {
+			func(_ *testing.T, s *scene) {
+				s.answers = func(r *http.Request) (int, string) {
+					if strings.HasPrefix(r.URL.Path, "/_security/api_key") {
+						return http.StatusBadRequest, keysOff
+					}
+					return 0, ""
+				}
+			}, "xpack.security.authc.api_key.enabled",
+		},
 		"to make keys": {
 			func(_ *testing.T, s *scene) { s.lacks = []string{"manage_own_api_key"} },
 			"lacks the cluster privilege manage_own_api_key",

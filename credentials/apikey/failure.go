@@ -16,6 +16,8 @@ const managePrivilege = "manage_own_api_key"
 var (
 	errSecurityOff = errors.New("the security of the cluster is off, so there are no API keys, and everybody may do " +
 		"everything: set xpack.security.enabled to true on each node")
+	errKeysOff = errors.New("the cluster has API keys switched off: set xpack.security.authc.api_key.enabled to true, " +
+		"or leave it out, on each node")
 	errNoCluster = errors.New("the nodes are not known yet")
 )
 
@@ -32,6 +34,9 @@ func refusal(a *cluster.Answer) error {
 	switch {
 	case isSecurityOff(a):
 		return credential.Refuse(credential.ProxyRefused, errors.Join(errSecurityOff, err),
+			"the cluster has no API keys: see the log of elasticsearch_jwt")
+	case status != nil && status.Type == "feature_not_enabled_exception":
+		return credential.Refuse(credential.ProxyRefused, errors.Join(errKeysOff, err),
 			"the cluster has no API keys: see the log of elasticsearch_jwt")
 	case a.Status == http.StatusUnauthorized:
 		return credential.Refuse(credential.ProxyRefused, err,
