@@ -30,11 +30,13 @@ const (
 type scene struct {
 	*node
 	storage, user, analysts, ops string
+
+	module string // of the storage
 }
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
-	s := &scene{node: newNode(t), storage: t.TempDir()}
+	s := &scene{node: newNode(t), storage: t.TempDir(), module: "file_system"}
 	files := t.TempDir()
 	write := func(name, content string) string {
 		file := filepath.Join(files, name)
@@ -61,7 +63,7 @@ func (s *scene) provision(t testing.TB, settings any) (made *apikey.APIKey, logs
 	log := filepath.Join(t.TempDir(), "log")
 	ctx, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:      &caddy.AdminConfig{Disabled: true},
-		StorageRaw: marshal(t, map[string]any{"module": "file_system", "root": s.storage}),
+		StorageRaw: marshal(t, map[string]any{"module": s.module, "root": s.storage}),
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{
 			WriterRaw: marshal(t, map[string]any{"output": "file", "filename": log, "roll": false}),
 		}}}},

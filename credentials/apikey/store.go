@@ -155,6 +155,25 @@ func (s *store) open(ctx context.Context) (*head, error) {
 	return found, nil
 }
 
+var errOtherStorage = errors.New("the storage is empty or another one all at once, " +
+	"as if a volume was not mounted any more: API keys are kept")
+
+// check reports whether the storage still is the one that was opened. If not, it is opened again by the next one who
+// needs it.
+func (s *store) check(ctx context.Context, opened *head) error {
+	found, err := s.loadHead(ctx, path.Join(s.path, headName))
+	switch {
+	case err == nil && found.ID == opened.ID:
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head = nil
+	return errOtherStorage
+}
+
 func (s *store) loadHead(ctx context.Context, name string) (*head, error) {
 	content, err := ask(ctx, s, func(ctx context.Context) ([]byte, error) { return s.storage.Load(ctx, name) })
 	if err != nil {
@@ -269,11 +288,16 @@ func (s *store) list(ctx context.Context) ([]string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return slices.DeleteFunc(found, func(name string) bool {
+	var names []string
+	for _, name := range found {
 		base, ok := strings.CutSuffix(path.Base(name), objectSuffix)
 		decoded, err := hex.DecodeString(base)
-		return !ok || err != nil || len(decoded) != sha256.Size // as of a program that synchronizes folders
-	}), nil
+		if !ok || err != nil || len(decoded) != sha256.Size { // as of a program that synchronizes folders
+			continue
+		}
+		names = append(names, path.Join(s.path, path.Base(name))) // some storages list names with a prefix of their own
+	}
+	return names, nil
 }
 
 // sealer returns what seals the objects.

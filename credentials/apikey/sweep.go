@@ -103,6 +103,9 @@ func (a *APIKey) sweep(ctx context.Context) error {
 		return nil // another replica sweeps
 	}
 	defer release()
+	if err := s.check(ctx, head); err != nil {
+		return err
+	}
 	w := sweeping{
 		APIKey: a, api: asked, store: s, id: head.ID, users: users,
 		objects: make(map[string]*stored), known: make(map[string]string),
