@@ -33,10 +33,12 @@ type written struct {
 	RemoteCluster json.RawMessage         `json:"remote_cluster,omitempty"`
 	Restriction   json.RawMessage         `json:"restriction,omitempty"`
 	Metadata      map[string]any          `json:"metadata,omitempty"`
-	Description   string                  `json:"description,omitempty"`
 
-	RunAs     []string       `json:"run_as,omitempty"`
-	Transient map[string]any `json:"transient_metadata,omitempty"` // which GET /_security/role adds
+	RunAs []string `json:"run_as,omitempty"`
+
+	// What GET /_security/role shows, and no API key can have.
+	Description string         `json:"description,omitempty"`
+	Transient   map[string]any `json:"transient_metadata,omitempty"`
 }
 
 // indexPrivileges is an entry of indices.
@@ -89,7 +91,7 @@ func parseDescriptor(content []byte) (descriptor, error) {
 		return descriptor{}, fmt.Errorf("it is no role descriptor, as in "+
 			`{"indices": [{"names": ["logs-*"], "privileges": ["read"]}]}: %w`, err)
 	}
-	w.Transient = nil
+	w.Description, w.Transient = "", nil
 	w.dropBlank()
 	if len(w.RunAs) > 0 {
 		return descriptor{}, errors.New("it has run_as, with which clients could be other users: take it out")

@@ -45,7 +45,7 @@ func TestADescriptorGrantsSomething(t *testing.T) {
 		},
 		"other members": {
 			content: `{"cluster":["monitor"],"global":{"application":{}},"restriction":{"workflows":["x"]},"description":"d","metadata":{"a":1}}`,
-			want:    `{"cluster":["monitor"],"global":{"application":{}},"restriction":{"workflows":["x"]},"description":"d","metadata":{"a":1}}`,
+			want:    `{"cluster":["monitor"],"global":{"application":{}},"restriction":{"workflows":["x"]},"metadata":{"a":1}}`,
 		},
 
 		"nothing":              {content: "", problem: "it is empty"},
