@@ -49,11 +49,12 @@ func (r *RunAs) watchKey(ctx context.Context) {
 	ticker := time.NewTicker(glance)
 	defer ticker.Stop()
 	var asked time.Time
+	doubts := false
 	for {
 		key := r.key.Get()
-		if v := r.verdictOn(key); v == nil || v.refusal != nil || time.Since(asked) >= recheck {
+		if v := r.verdictOn(key); doubts || v == nil || v.refusal != nil || time.Since(asked) >= recheck {
 			asked = time.Now()
-			r.judge(ctx, key)
+			doubts = r.judge(ctx, key, doubts)
 		}
 		select {
 		case <-ticker.C:
@@ -63,8 +64,9 @@ func (r *RunAs) watchKey(ctx context.Context) {
 	}
 }
 
-// judge asks the cluster about a key. A verdict stands until there is another one: an outage tells nothing.
-func (r *RunAs) judge(ctx context.Context, key cluster.User) {
+// judge asks the cluster about a key. A verdict stands until there is another one: an outage tells nothing, and a node
+// that has just started refuses good keys for a moment. So it doubts that a good key is refused, but not twice.
+func (r *RunAs) judge(ctx context.Context, key cluster.User, doubted bool) (doubts bool) {
 	ctx, cancel := context.WithTimeout(ctx, timing.CredentialTimeout)
 	defer cancel()
 	v, err := r.ask(ctx, key)
@@ -73,15 +75,22 @@ func (r *RunAs) judge(ctx context.Context, key cluster.User) {
 		if ctx.Err() == nil && before == nil {
 			r.logger.Debug("the cluster does not say yet what the API key of run_as may do", zap.Error(err))
 		}
-		return
+		return doubted
+	}
+	if !doubted && before.isGood() && v.refusal != nil && v.refusal.Detail == adviceKeyRefused {
+		return true
 	}
 	if v.same(before) {
-		return
+		return false
 	}
 	r.verdict.Store(v)
 	r.verdicts.Add(1) // after the verdict is there, so that whoever sees the count sees the verdict
 	r.report(key, v)
+	return false
 }
+
+// isGood reports whether a verdict, which can be nil, says that the key is good.
+func (v *verdict) isGood() bool { return v != nil && v.refusal == nil }
 
 // same reports whether a verdict says the same as another one, which can be nil. The cause of a refusal does not
 // count: it names a node, and any of them may have answered.

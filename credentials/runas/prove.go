@@ -15,6 +15,7 @@ const (
 		"and that xpack.security.enabled is not false"
 	adviceKeyRefused = "the cluster refuses the proxy's own API key: " +
 		"the operator must see that the `key` of run_as is right, and has neither expired nor been invalidated"
+	adviceNotYet  = "the node cannot check the proxy's own API key right now, as when it has just started: try again"
 	adviceIgnored = "the node does not obey the header es-security-runas-user, and would serve everybody as the proxy: " +
 		"the operator must see that nothing between Caddy and the node removes it, and that it is Elasticsearch"
 )
@@ -61,9 +62,8 @@ func isWithoutSecurity(answer *cluster.Answer) bool {
 //	     just started and not have known the key
 //
 // After the last two, the client's request goes to the node, which gives it the same answer.
-func (*RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *credential.Credential) error {
-	key := http.Header{authorization: {c.Authorization}}
-	header := key.Clone()
+func (r *RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *credential.Credential) error {
+	header := http.Header{authorization: {c.Authorization}}
 	var user string
 	for _, h := range c.Headers {
 		header.Set(h.Name, h.Value)
@@ -82,7 +82,7 @@ func (*RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *credent
 	case answer.Status == http.StatusForbidden && strings.Contains(string(answer.Body), "unauthorized to run as ["):
 		return nil
 	case answer.Status == http.StatusUnauthorized:
-		return provesWithout(ctx, node, key, header, answer)
+		return r.provesWithout(ctx, node, c.Authorization, header, answer)
 	default:
 		return credential.AsRefusal(answer.Err())
 	}
@@ -105,9 +105,13 @@ func proves(answer *cluster.Answer, user string) error {
 }
 
 // provesWithout asks with the key alone after a 401. If that is a 200, it is the header that made the difference, or the
-// node has just learned the key: so it is asked with the header again.
-func provesWithout(ctx context.Context, node cluster.Node, key, header http.Header, refused *cluster.Answer) error {
-	answer, err := node.Ask(ctx, whoAmI(key))
+// node has just learned the key: so it is asked with the header again. A node that refuses a key which the cluster has
+// found good cannot read keys yet.
+func (r *RunAs) provesWithout(
+	ctx context.Context, node cluster.Node, key string, header http.Header, refused *cluster.Answer,
+) error {
+	answer, err := node.Ask(ctx, whoAmI(http.Header{authorization: {key}}))
+	v := r.verdict.Load()
 	switch {
 	case err != nil:
 		return credential.AsRefusal(err)
@@ -121,6 +125,8 @@ func provesWithout(ctx context.Context, node cluster.Node, key, header http.Head
 				"the node has just begun to take the proxy's own API key: try again")
 		}
 		return nil
+	case answer.Status == http.StatusUnauthorized && v.isGood() && v.authorization == key:
+		return credential.Refuse(credential.Unavailable, refused.Err(), adviceNotYet)
 	case answer.Status == http.StatusUnauthorized:
 		return credential.Refuse(credential.ProxyRefused, refused.Err(), adviceKeyRefused)
 	default:
