@@ -67,3 +67,20 @@ func TestANodeGetsNoRequestBeforeItHasProvedThatItObeys(t *testing.T) {
 	require.LessOrEqual(t, n.asked.Load()-asked, int64(1), "a node proves it once; the check of the key may ask late")
 	require.NotContains(t, s.logs.String(), secret)
 }
+
+// TestANodeThatCannotProveAnythingNow is one for which clients are told to try again, and when.
+func TestANodeThatCannotProveAnythingNow(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "key")
+	secret := base64.StdEncoding.EncodeToString([]byte("key-id:a-secret"))
+	require.NoError(t, os.WriteFile(file, []byte("ApiKey "+secret+"\n"), 0o600))
+	s := newSceneOf(t, withCredential, "{{upstream}}", strings.TrimPrefix(server.URL, "http://"),
+		"{{settings}}", "credential run_as {\nkey {file."+file+"}\n}")
+	a := s.get(s.httpClient(s.clients.client("alice")), "/")
+	require.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
+	require.Contains(t, a.body, "no_credential")
+	require.NotEmpty(t, a.Header.Get("Retry-After"))
+}

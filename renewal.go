@@ -45,7 +45,5 @@ func (a *admission) isUnsure() bool { return a.unsure != nil }
 // now: a client need not ask its operator, but must try again.
 func refuseUnsure(req *http.Request, admitted *admission, refused *http.Response) *http.Response {
 	_ = refused.Body.Close()
-	res := refuseToSend(req, admitted, refuseNoCredential(credential.AsRefusal(admitted.unsure)))
-	res.Header.Set("Retry-After", retryAfter)
-	return res
+	return refuseToSend(req, admitted, refuseNoCredential(credential.AsRefusal(admitted.unsure)))
 }

@@ -193,7 +193,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func refuseToSend(req *http.Request, admitted *admission, refusal *Refusal) *http.Response {
 	_ = admitted.handler.refused(req, refusal) // an error would be a failure of the node, for reverse_proxy
 	reason := identity.Reason(refusal.Reason)
-	return eserror.Response(req, reason.Status(), kindOf(reason), refusal.Error())
+	res := eserror.Response(req, reason.Status(), kindOf(reason), refusal.Error())
+	if res.StatusCode == http.StatusServiceUnavailable {
+		res.Header.Set("Retry-After", retryAfter)
+	}
+	return res
 }
 
 // otherFault returns the status and the kind of error for a request that could not be sent, if that is no fault of the
