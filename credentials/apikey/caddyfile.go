@@ -58,6 +58,8 @@ func (r *Role) check() error {
 func parseUser(content []byte) (cluster.User, error) {
 	user, err := cluster.ParseUser(content)
 	switch {
+	case errors.Is(err, cluster.ErrNoColon):
+		return cluster.User{}, errors.New("it has no colon: write `user:password`")
 	case err != nil:
 		return cluster.User{}, err
 	case user.Scheme() == cluster.APIKey:

@@ -23,6 +23,9 @@ const (
 	APIKey Scheme = "ApiKey"
 )
 
+// ErrNoColon is the error of [ParseUser] for what is neither a user with its password nor an API key.
+var ErrNoColon = errors.New("it has no colon: write `user:password`, or `ApiKey <encoded>`")
+
 // ParseUser parses the content of a file or a variable: `user:password`, or `ApiKey <encoded>`, where the encoded key
 // is what Elasticsearch's answer calls encoded. Line ends after it are dropped. An error has none of the content in it.
 func ParseUser(content []byte) (User, error) {
@@ -46,7 +49,7 @@ func ParseUser(content []byte) (User, error) {
 	name, password, ok := strings.Cut(text, ":")
 	switch {
 	case !ok:
-		return User{}, errors.New("it has no colon: write `user:password`, or `ApiKey <encoded>`")
+		return User{}, ErrNoColon
 	case name == "" || password == "":
 		return User{}, errors.New("the user's name or its password is missing: write `user:password`")
 	}
