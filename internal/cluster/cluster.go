@@ -174,7 +174,7 @@ func (n Node) Ask(ctx context.Context, q Question) (*Answer, error) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := n.over.RoundTrip(req)
+	res, err := n.roundTrip(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", n.URL, err)
 	}
@@ -187,6 +187,17 @@ func (n Node) Ask(ctx context.Context, q Question) (*Answer, error) {
 		return nil, fmt.Errorf("the answer of %s is longer than %d MiB", n.URL, maxAnswer>>20)
 	}
 	return &Answer{n.URL, res.StatusCode, answer}, nil
+}
+
+// roundTrip turns a panic of the transport, which can be another plugin's, into an error. Questions are asked in
+// goroutines of their own too, where a panic ends the process.
+func (n Node) roundTrip(req *http.Request) (res *http.Response, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the transport panicked: %v", r)
+		}
+	}()
+	return n.over.RoundTrip(req)
 }
 
 // CheckAddress checks the address of a node, and returns it without a slash at its end.

@@ -189,3 +189,13 @@ func TestAddressesOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// panicking is a transport with a fault.
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("no such thing") }
+
+func TestAPanicOfTheTransportIsAnError(t *testing.T) {
+	_, err := cluster.New(cluster.NewNode("https://a", panicking{})).Ask(t.Context(), question)
+	require.EqualError(t, err, "asking https://a: the transport panicked: no such thing")
+}
