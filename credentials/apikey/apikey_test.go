@@ -13,11 +13,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
-	_ "github.com/caddyserver/caddy/v2/modules/logging" // the writer of a log to a file
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/credentials/apikey"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/module"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
@@ -60,27 +60,13 @@ func (s *scene) settings() map[string]any {
 // provision provisions the kind in front of the node. logs returns what was logged.
 func (s *scene) provision(t testing.TB, settings any) (made *apikey.APIKey, logs func() string, err error) {
 	t.Helper()
-	log := filepath.Join(t.TempDir(), "log")
-	ctx, err := caddy.ProvisionContext(&caddy.Config{
-		Admin:      &caddy.AdminConfig{Disabled: true},
-		StorageRaw: marshal(t, map[string]any{"module": s.module, "root": s.storage}),
-		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{
-			WriterRaw: marshal(t, map[string]any{"output": "file", "filename": log, "roll": false}),
-		}}}},
-	})
-	require.NoError(t, err)
-	module, err := ctx.LoadModuleByID("elasticsearch_jwt.credentials.api_key", marshal(t, settings))
-	logs = func() string {
-		content, err := os.ReadFile(log)
-		require.NoError(t, err)
-		return string(content)
+	storage := module.JSON(t, map[string]any{"module": s.module, "root": s.storage})
+	made, logs, err = module.Load[*apikey.APIKey](t, "elasticsearch_jwt.credentials.api_key", settings,
+		func(c *caddy.Config) { c.StorageRaw = storage })
+	if err == nil {
+		made.SetCluster(s.cluster())
 	}
-	if err != nil {
-		return nil, logs, err
-	}
-	a := module.(*apikey.APIKey)
-	a.SetCluster(s.cluster())
-	return a, logs, nil
+	return made, logs, err
 }
 
 // replica is another Caddy on the same storage.
@@ -89,13 +75,6 @@ func (s *scene) replica(t testing.TB) *apikey.APIKey {
 	a, _, err := s.provision(t, s.settings())
 	require.NoError(t, err)
 	return a
-}
-
-func marshal(t testing.TB, v any) json.RawMessage {
-	t.Helper()
-	raw, err := json.Marshal(v)
-	require.NoError(t, err)
-	return raw
 }
 
 func newClient(t testing.TB, name string, groups ...string) *credential.Client {
@@ -292,7 +271,7 @@ func TestCaddyfile(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.JSONEq(t, test.want, string(marshal(t, &a)))
+			require.JSONEq(t, test.want, string(module.JSON(t, &a)))
 		})
 	}
 	require.ErrorContains(t, new(apikey.APIKey).UnmarshalCaddyfile(caddyfile.NewTestDispenser("api_key hunter2")),
@@ -307,7 +286,7 @@ func TestExplainHasNoSecret(t *testing.T) {
 	require.Equal(t, "api_key", explained.Kind)
 	require.Equal(t, []string{"Authorization: ApiKey …"}, explained.Sends)
 	require.Contains(t, explained.Needs[0], `"analysts", "ops"`)
-	require.NotContains(t, string(marshal(t, explained))+string(marshal(t, a)), "hunter2")
+	require.NotContains(t, string(module.JSON(t, explained))+string(module.JSON(t, a)), "hunter2")
 	require.Len(t, a.Watched(), 3)
 	require.Zero(t, s.total(creates))
 }

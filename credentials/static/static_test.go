@@ -3,7 +3,6 @@ package static_test
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,12 +12,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	_ "github.com/caddyserver/caddy/v2/modules/logging" // the writer of a log to a file
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/credentials/static"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/module"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -30,31 +29,7 @@ var basic = "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:hunter2")
 // provision provisions the kind with settings in JSON. logs returns what was logged.
 func provision(t *testing.T, settings any) (made *static.Static, logs func() string, err error) {
 	t.Helper()
-	log := filepath.Join(t.TempDir(), "log")
-	ctx, err := caddy.ProvisionContext(&caddy.Config{
-		Admin: &caddy.AdminConfig{Disabled: true},
-		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{
-			WriterRaw: marshal(t, map[string]any{"output": "file", "filename": log, "roll": false}),
-		}}}},
-	})
-	require.NoError(t, err)
-	module, err := ctx.LoadModuleByID("elasticsearch_jwt.credentials.static", marshal(t, settings))
-	logs = func() string {
-		content, err := os.ReadFile(log)
-		require.NoError(t, err)
-		return string(content)
-	}
-	if err != nil {
-		return nil, logs, err
-	}
-	return module.(*static.Static), logs, nil
-}
-
-func marshal(t *testing.T, v any) json.RawMessage {
-	t.Helper()
-	raw, err := json.Marshal(v)
-	require.NoError(t, err)
-	return raw
+	return module.Load[*static.Static](t, "elasticsearch_jwt.credentials.static", settings)
 }
 
 func write(t *testing.T, content string) string {
@@ -385,7 +360,7 @@ func TestExplainHasNoSecret(t *testing.T) {
 	require.Equal(t, "static", explained.Kind)
 	require.Equal(t, []string{"Authorization: ApiKey …", "X-Opaque-Id: Zo%C3%AB"}, explained.Sends)
 	require.Contains(t, explained.Needs[0], `"ops"`)
-	requireNoSecret(t, string(marshal(t, explained))+string(marshal(t, s)))
+	requireNoSecret(t, string(module.JSON(t, explained))+string(module.JSON(t, s)))
 }
 
 func TestCaddyfile(t *testing.T) {
@@ -415,7 +390,7 @@ func TestCaddyfile(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.JSONEq(t, test.want, string(marshal(t, s)))
+			require.JSONEq(t, test.want, string(module.JSON(t, s)))
 		})
 	}
 	require.ErrorContains(t, new(static.Static).UnmarshalCaddyfile(caddyfile.NewTestDispenser("static credentials.txt")),
