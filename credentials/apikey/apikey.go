@@ -143,7 +143,16 @@ func (a *APIKey) openRole(r Role) error {
 	if err != nil {
 		return err
 	}
-	opened, err := watch.OpenFile("credential", name, parseDescriptor, a.logger.With(zap.String("group", r.Group)))
+	logger := a.logger.With(zap.String("group", r.Group))
+	parse := func(content []byte) (descriptor, error) {
+		parsed, err := parseDescriptor(content)
+		if parsed.restricted && len(a.Roles) > 1 {
+			logger.Warn("the role has a restriction, and Elasticsearch makes no API key that has another role beside one: " +
+				"a client that is in another of these groups too is refused; take the restriction out, or see that nobody is")
+		}
+		return parsed, err
+	}
+	opened, err := watch.OpenFile("credential", name, parse, logger)
 	if err != nil {
 		return err
 	}

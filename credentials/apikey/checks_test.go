@@ -103,3 +103,21 @@ func TestTheChecksAreRepeated(t *testing.T) {
 		require.Empty(t, missing())
 	})
 }
+
+// TestARestrictionIsForOneGroupAlone: Elasticsearch makes no key with a restricted role and another one.
+func TestARestrictionIsForOneGroupAlone(t *testing.T) {
+	const restricted = `{"indices":[{"names":["logs-*"],"privileges":["read"]}],` +
+		`"restriction":{"workflows":["search_application_query"]}}`
+	const warning = "a client that is in another of these groups too is refused"
+	s := newScene(t)
+	require.NoError(t, os.WriteFile(s.ops, []byte(restricted), 0o600))
+	settings := s.settings()
+	_, logs, err := s.provision(t, settings)
+	require.NoError(t, err)
+	require.Contains(t, logs(), warning)
+
+	settings["roles"] = []map[string]string{{"group": "ops", "file": s.ops}}
+	_, logs, err = s.provision(t, settings)
+	require.NoError(t, err)
+	require.NotContains(t, logs(), warning)
+}

@@ -14,8 +14,9 @@ import (
 
 // descriptor is a role descriptor that was checked. It grants something.
 type descriptor struct {
-	json    json.RawMessage // compact
-	limited bool            // by document or field level security, which needs a licence
+	json       json.RawMessage // compact
+	limited    bool            // by document or field level security, which needs a licence
+	restricted bool            // to workflows, beside which Elasticsearch takes no other descriptor
 
 	cluster      []string
 	indices      []indexPrivileges
@@ -105,7 +106,7 @@ func parseDescriptor(content []byte) (descriptor, error) {
 		return descriptor{}, err
 	}
 	return descriptor{
-		json: compact, limited: w.limited(),
+		json: compact, limited: w.limited(), restricted: len(w.Restriction) > 0,
 		cluster: w.Cluster, indices: w.Indices, applications: w.Applications,
 	}, nil
 }
