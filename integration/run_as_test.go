@@ -108,6 +108,7 @@ func (b *basic) runByGroup(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, carol.status)
 	require.Contains(t, carol.body, "no_role")
 	requireLogged(t, c, "clients run as users of the cluster") // the key can read what it may do
+	requireLogged(t, c, "the API key of run_as ends soon")
 }
 
 func (b *basic) refuseTooMuch(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 func (s *stack) groupKey(t *testing.T, name, role string) string {
 	t.Helper()
 	status, body, err := s.es.Do(t.Context(), http.MethodPost, "/_security/api_key",
-		`{"name":"`+name+`","role_descriptors":{"r":`+role+`}}`)
+		`{"name":"`+name+`","expiration":"7d","role_descriptors":{"r":`+role+`}}`)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status, string(body))
 	var made struct{ Encoded string }

@@ -23,6 +23,10 @@ const (
 
 	// recheck is how often the cluster is asked what a key may do that it has been asked about: somebody can update it.
 	recheck = 5 * time.Minute
+
+	// endsSoon is how long before its end the operator is told of a key that ends, and reminder how often.
+	endsSoon = 14 * 24 * time.Hour
+	reminder = 24 * time.Hour
 )
 
 // verdict is what the cluster says of the key.
@@ -48,13 +52,19 @@ func (r *RunAs) Run(ctx context.Context, _ credential.Denied) { r.watchKey(ctx) 
 func (r *RunAs) watchKey(ctx context.Context) {
 	ticker := time.NewTicker(glance)
 	defer ticker.Stop()
-	var asked time.Time
+	var asked, reminded time.Time
 	doubts := false
 	for {
 		key := r.key.Get()
 		if v := r.verdictOn(key); doubts || v == nil || v.refusal != nil || time.Since(asked) >= recheck {
 			asked = time.Now()
 			doubts = r.judge(ctx, key, doubts)
+		}
+		if v := r.verdictOn(key); v.endsSoon(time.Now()) && time.Since(reminded) >= reminder {
+			reminded = time.Now()
+			r.logger.Warn("the API key of run_as ends soon, and all clients are refused from then on: make another one, "+
+				"and write it into the file of the setting key",
+				zap.String("key_id", key.Name()), zap.Time("expires", v.grants.end()))
 		}
 		select {
 		case <-ticker.C:
@@ -92,6 +102,11 @@ func (r *RunAs) judge(ctx context.Context, key cluster.User, doubted bool) (doub
 // isGood reports whether a verdict, which can be nil, says that the key is good.
 func (v *verdict) isGood() bool { return v != nil && v.refusal == nil }
 
+// endsSoon reports whether a verdict, which can be nil, is about a good key that ends soon.
+func (v *verdict) endsSoon(now time.Time) bool {
+	return v.isGood() && v.grants.expires > 0 && v.grants.end().Sub(now) < endsSoon
+}
+
 // same reports whether a verdict says the same as another one, which can be nil. The cause of a refusal does not
 // count: it names a node, and any of them may have answered.
 func (v *verdict) same(other *verdict) bool {
@@ -115,7 +130,7 @@ func (r *RunAs) report(key cluster.User, v *verdict) {
 	}
 	fields := []zap.Field{id, zap.Strings("run_as", v.grants.runAs)}
 	if v.grants.expires > 0 {
-		fields = append(fields, zap.Time("expires", time.UnixMilli(v.grants.expires)))
+		fields = append(fields, zap.Time("expires", v.grants.end()))
 	}
 	r.logger.Info("clients run as users of the cluster", fields...)
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // grants is what an API key may do.
@@ -17,6 +18,9 @@ type grants struct {
 	owner   bool     // it has no role descriptor, and so every right of its owner
 	expires int64    // in Unix milliseconds; 0: never
 }
+
+// end returns when the key ends, if it does.
+func (g *grants) end() time.Time { return time.UnixMilli(g.expires).UTC() }
 
 // harmless are the members of a role descriptor that grant nothing. A restriction takes rights away.
 var harmless = []string{"run_as", "metadata", "transient_metadata", "description", "restriction"}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -182,6 +183,9 @@ func (r *RunAs) Explain(client *credential.Client) (credential.Explanation, erro
 	}
 	if v := r.verdictOn(key); v != nil {
 		e.Missing = slices.Clone(v.missing)
+		if v.endsSoon(time.Now()) {
+			e.Missing = append(e.Missing, "an API key that lasts: this one ends at "+v.grants.end().Format(time.RFC3339))
+		}
 		if v.grants != nil && !v.grants.mayRunAs(p.user) {
 			e.Missing = append(e.Missing, fmt.Sprintf("run_as for %q in the API key", p.user))
 		}

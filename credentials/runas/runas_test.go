@@ -22,6 +22,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/bubble"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/module"
 )
 
 const userHeader = "Es-Security-Runas-User"
@@ -35,8 +36,9 @@ type node struct {
 	mu          sync.Mutex
 	key         string // that it takes
 	descriptors string
-	ignores     bool // the header
-	off         bool // security
+	expires     time.Time // zero: never
+	ignores     bool      // the header
+	off         bool      // security
 	down        bool
 	asked       int
 	users       map[string]bool // by name, and whether they are enabled
@@ -88,7 +90,12 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("Authorization") != n.key:
 		fail(http.StatusUnauthorized, "unable to authenticate with provided credentials")
 	case r.URL.Path == "/_security/api_key":
-		_, _ = fmt.Fprintf(w, `{"api_keys":[{"id":%q,"role_descriptors":%s}]}`, r.URL.Query().Get("id"), n.descriptors)
+		expiration := ""
+		if !n.expires.IsZero() {
+			expiration = fmt.Sprintf(`"expiration":%d,`, n.expires.UnixMilli())
+		}
+		_, _ = fmt.Fprintf(w, `{"api_keys":[{"id":%q,%s"role_descriptors":%s}]}`, r.URL.Query().Get("id"), expiration,
+			n.descriptors)
 	case user == "" || n.ignores:
 		_, _ = fmt.Fprint(w, `{"username":"elastic","authentication_type":"api_key","authentication_realm":`+
 			`{"name":"_es_api_key"},"lookup_realm":{"name":"_es_api_key"},"api_key":{"id":"key-id"}}`)
@@ -108,14 +115,22 @@ func (n *node) asNode() cluster.Node { return cluster.NewNode("http://es1:9200",
 // newKind returns a kind, and the file of its key.
 func newKind(t testing.TB, n *node, users ...runas.User) (kind *runas.RunAs, file string) {
 	t.Helper()
+	kind, file, _ = newLoggedKind(t, n, users...)
+	return kind, file
+}
+
+// newLoggedKind returns what newKind does, and what is logged.
+func newLoggedKind(
+	t testing.TB, n *node, users ...runas.User,
+) (kind *runas.RunAs, file string, logs func() string) {
+	t.Helper()
 	file = filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(file, []byte(apiKey("secret")+"\n"), 0o600))
-	kind = &runas.RunAs{Key: "{file." + file + "}", Users: users}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	t.Cleanup(cancel)
-	require.NoError(t, kind.Provision(ctx))
+	kind, logs, err := module.Load[*runas.RunAs](t, "elasticsearch_jwt.credentials.run_as",
+		runas.RunAs{Key: "{file." + file + "}", Users: users})
+	require.NoError(t, err)
 	kind.SetCluster(cluster.New(n.asNode()))
-	return kind, file
+	return kind, file, logs
 }
 
 var groups = []runas.User{{Group: "ops", Name: "edge-ops"}, {Group: "analysts", Name: "edge-a"}}
@@ -303,6 +318,34 @@ func TestAVerdictIsRevised(t *testing.T) {
 		e, err := kind.Explain(client("alice", "ops"))
 		require.NoError(t, err)
 		require.Contains(t, fmt.Sprint(e.Missing), `run_as for "ops"`)
+	})
+}
+
+// TestTheEndOfTheKeyIsAnnounced once a day in its last two weeks: all clients are refused when it has ended.
+func TestTheEndOfTheKeyIsAnnounced(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		n := newNode()
+		n.expires = time.Now().Add(15 * 24 * time.Hour)
+		kind, _, logs := newLoggedKind(t, n)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go kind.Run(ctx, nil)
+		announced := func() int { return strings.Count(logs(), "the API key of run_as ends soon") }
+		lacks := func() string {
+			e, err := kind.Explain(client("alice"))
+			require.NoError(t, err)
+			return fmt.Sprint(e.Missing)
+		}
+		time.Sleep(23 * time.Hour)
+		require.Zero(t, announced())
+		require.NotContains(t, lacks(), "ends at")
+		time.Sleep(2 * time.Hour)
+		require.Equal(t, 1, announced())
+		require.Contains(t, lacks(), "ends at "+n.expires.UTC().Format(time.RFC3339))
+		time.Sleep(3 * 24 * time.Hour)
+		require.Equal(t, 4, announced())
+		_, err := kind.Plan(client("alice"))
+		require.NoError(t, err, "it is good until then")
 	})
 }
 
