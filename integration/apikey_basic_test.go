@@ -7,10 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,92 +17,31 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/pki"
 )
 
-// basicStack is a node with a basic licence and a Caddy whose minutes are seconds. The proxy's user is a native one,
-// whose password can change.
+// basicStack is a node with a basic licence and a Caddy in front of it.
 type basicStack struct {
 	*keyStack
 	*front
-	dir string
 }
-
-const (
-	basicUser     = "native-keys"
-	firstPassword = "first-correct-horse"
-	nextPassword  = "next-correct-horse"
-)
 
 func newBasicStack(t *testing.T, version string) *basicStack {
 	t.Helper()
-	s := &basicStack{keyStack: newKeyStack(t, basicNodeOf(t, version)), dir: t.TempDir()}
-	s.do(t, http.MethodPut, "/_security/user/"+basicUser,
-		`{"password":"`+firstPassword+`","roles":["key_maker","sales_reader","cluster_watcher"]}`)
-	s.write(t, "user", basicUser+":"+firstPassword+"\n")
-	s.write(t, "analysts.json", `{"indices":[{"names":["sales*"],"privileges":["read"]}]}`)
-	s.write(t, "operators.json", `{"cluster":["monitor","manage_own_api_key"]}`)
-	s.write(t, "denied.txt", "")
-	s.settings = fmt.Sprintf("deny %[1]s/denied.txt\ncredential api_key {\nuser {file.%[1]s/user}\n"+
-		"role analysts %[1]s/analysts.json\nrole operators %[1]s/operators.json\nlifetime 5m\n}", s.dir)
-	s.front = s.replica(t)
-	return s
-}
-
-// write replaces a file in one step.
-func (s *basicStack) write(t *testing.T, name, content string) {
-	t.Helper()
-	file := filepath.Join(s.dir, name)
-	require.NoError(t, os.WriteFile(file+".new", []byte(content), 0o600))
-	require.NoError(t, os.Rename(file+".new", file))
-}
-
-// do asks the node as its administrator.
-func (s *basicStack) do(t *testing.T, method, path, body string) {
-	t.Helper()
-	status, answer, err := s.es.Do(t.Context(), method, path, body)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, status, string(answer))
-}
-
-// basicKey is a key as the node has it, with all that is in its metadata.
-type basicKey struct {
-	ID, Name    string
-	Expiration  int64
-	Invalidated bool
-	Metadata    struct {
-		About struct {
-			Principal   string
-			Groups      []string
-			Fingerprint string `json:"certificate_sha256"`
-		} `json:"caddy_elasticsearch_jwt"`
-	}
-}
-
-// made returns the keys that the proxy has made for a name, as soon as the node finds one.
-func (s *basicStack) made(t *testing.T, name string) (keys []basicKey) {
-	t.Helper()
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		status, body, err := s.es.Do(t.Context(), http.MethodGet, "/_security/api_key?username="+basicUser, "")
-		require.NoError(c, err)
-		require.Equal(c, http.StatusOK, status, string(body))
-		var answer struct {
-			Keys []basicKey `json:"api_keys"`
-		}
-		require.NoError(c, json.Unmarshal(body, &answer))
-		keys = nil
-		for _, k := range answer.Keys {
-			if k.Name == name {
-				keys = append(keys, k)
-			}
-		}
-		require.NotEmpty(c, keys)
-	}, 20*time.Second, 200*time.Millisecond)
-	return keys
+	s := newKeyStack(t, basicNodeOf(t, version), 5*time.Minute)
+	return &basicStack{keyStack: s, front: s.replica(t)}
 }
 
 // who returns the name and ID of the key with which a client's request goes on.
 func (s *basicStack) who(t *testing.T, certificate tls.Certificate, header http.Header) (name, id string) {
 	t.Helper()
-	got := send(t, &http.Client{Transport: s.site.http1(certificate)}, http.MethodGet,
-		s.site.url("/_security/_authenticate"), "", header)
+	return s.whoAt(t, s.front, certificate, header)
+}
+
+// whoAt is [basicStack.who] at another replica.
+func (s *basicStack) whoAt(
+	t *testing.T, replica *front, certificate tls.Certificate, header http.Header,
+) (name, id string) {
+	t.Helper()
+	got := send(t, &http.Client{Transport: replica.site.http1(certificate)}, http.MethodGet,
+		replica.site.url("/_security/_authenticate"), "", header)
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	var who struct {
 		Username string
@@ -114,7 +50,7 @@ func (s *basicStack) who(t *testing.T, certificate tls.Certificate, header http.
 		Key      struct{ ID, Name string } `json:"api_key"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(got.body), &who))
-	require.Equal(t, basicUser, who.Username)
+	require.Equal(t, s.keyStack.user, who.Username)
 	require.Equal(t, "api_key", who.Type)
 	require.Empty(t, who.Roles)
 	return who.Key.Name, who.Key.ID
@@ -130,7 +66,10 @@ func TestABasicLicenceIsEnough(t *testing.T) {
 			t.Run("a key says whose it is", func(t *testing.T) { s.testMetadata(t, alice) })
 			t.Run("no key outlives its certificate", s.testCertificateEnds)
 			t.Run("a client gains nothing by its key", func(t *testing.T) { s.testGains(t, alice, bob) })
-			t.Run("a restart makes no key", func(t *testing.T) { s.testRestart(t, alice, bob) })
+			t.Run("names", s.testNames)
+			t.Run("a replica and a restart make no key", func(t *testing.T) { s.testRestart(t, alice, bob) })
+			t.Run("a key that nobody needs is deleted", func(t *testing.T) { s.testStray(t, alice) })
+			t.Run("somebody else deletes a key", func(t *testing.T) { s.testDeleted(t, alice) })
 			t.Run("a changed role counts", func(t *testing.T) { s.testRole(t, alice) })
 			t.Run("the proxy's password changes", func(t *testing.T) { s.testPassword(t, alice) })
 			t.Run("a denied client's key is deleted", func(t *testing.T) { s.testDenied(t, alice, bob) })
@@ -165,7 +104,7 @@ func (s *basicStack) testPrivileges(t *testing.T, alice, bob pki.Pair) {
 func (s *basicStack) testMetadata(t *testing.T, alice pki.Pair) {
 	name, id := s.who(t, alice.TLS, nil)
 	require.Equal(t, "alice", name)
-	keys := s.made(t, "alice")
+	keys := s.keysNamed(t, "alice")
 	require.Len(t, keys, 1)
 	require.Equal(t, id, keys[0].ID)
 	about, fingerprint := keys[0].Metadata.About, sha256.Sum256(alice.TLS.Leaf.Raw)
@@ -180,7 +119,7 @@ func (s *basicStack) testCertificateEnds(t *testing.T) {
 		NotAfter: time.Now().Add(time.Minute),
 	})
 	s.who(t, erin.TLS, nil)
-	for _, k := range s.made(t, "erin") {
+	for _, k := range s.keysNamed(t, "erin") {
 		require.LessOrEqual(t, time.UnixMilli(k.Expiration), erin.TLS.Leaf.NotAfter)
 	}
 	longer := clientCA().Client("erin", "analysts")
@@ -193,7 +132,7 @@ func (s *basicStack) testCertificateEnds(t *testing.T) {
 	require.NotEqual(t, id, other, "one person with two certificates: the key of the longer one is not for the shorter")
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		found := false
-		for _, k := range s.made(t, "erin") {
+		for _, k := range s.keysNamed(t, "erin") {
 			if k.ID == other {
 				found = true
 				assert.LessOrEqual(c, time.UnixMilli(k.Expiration), short.TLS.Leaf.NotAfter)
@@ -234,6 +173,17 @@ func (s *basicStack) testGains(t *testing.T, alice, bob pki.Pair) {
 	}
 }
 
+// testNames: a key can have any name that can be printed. The rest is refused.
+func (s *basicStack) testNames(t *testing.T) {
+	for _, name := range []string{"Zoë", "a b"} {
+		got, _ := s.who(t, clientCA().Client(name, "analysts").TLS, nil)
+		require.Equal(t, name, got)
+	}
+	refused := s.ask(t, clientCA().Client("_x", "analysts"), http.MethodGet, "/", "")
+	require.Equal(t, http.StatusForbidden, refused.status)
+	require.Contains(t, refused.body, "invalid_name")
+}
+
 func (s *basicStack) testRestart(t *testing.T, alice, bob pki.Pair) {
 	clients := []pki.Pair{alice, bob}
 	before := make(map[string]string)
@@ -241,23 +191,48 @@ func (s *basicStack) testRestart(t *testing.T, alice, bob pki.Pair) {
 		name, id := s.who(t, c.TLS, nil)
 		before[name] = id
 	}
-	creations := func() (names []string) {
+	ids := func() (ids []string) {
 		time.Sleep(1500 * time.Millisecond) // until the node finds what was made
 		for _, k := range s.keys(t) {
-			names = append(names, k.ID)
+			ids = append(ids, k.ID)
 		}
-		return names
+		return ids
 	}
-	made := creations()
-	for range 2 {
-		require.NoError(t, s.caddy.Stop())
-		require.NoError(t, s.caddy.Run(t.Context(), s.keyCaddyfile(t)))
+	made := ids()
+	requireSame := func(replica *front) {
+		t.Helper()
 		for _, c := range clients {
-			name, id := s.who(t, c.TLS, nil)
+			name, id := s.whoAt(t, replica, c.TLS, nil)
 			require.Equal(t, before[name], id)
 		}
 	}
-	require.Subset(t, made, creations())
+	requireSame(s.replica(t, "XDG_DATA_HOME="+s.caddy.DataHome()))
+	for _, end := range []func() error{s.caddy.Stop, s.caddy.Kill} {
+		require.NoError(t, end())
+		require.NoError(t, s.caddy.Run(t.Context(), s.keyCaddyfile(t)))
+		requireSame(s.front)
+	}
+	require.Subset(t, made, ids())
+	requireLogged(t, s.caddy, "the cluster has what `credential api_key` needs")
+}
+
+// testStray: a key that a Caddy has made and not stored is deleted. Those of others stay.
+func (s *basicStack) testStray(t *testing.T, alice pki.Pair) {
+	_, id := s.who(t, alice.TLS, nil)
+	store := s.keysNamed(t, "alice")[0].Metadata.About.Store
+	require.NotEmpty(t, store)
+	stray, foreign := s.makeFor(t, store), s.makeFor(t, "another")
+	s.requireInvalidated(t, stray)
+	require.False(t, s.isInvalidated(t, foreign))
+	require.False(t, s.isInvalidated(t, id))
+}
+
+// testDeleted: the client whose key it was gets another one, and notices nothing.
+func (s *basicStack) testDeleted(t *testing.T, alice pki.Pair) {
+	_, id := s.who(t, alice.TLS, nil)
+	s.do(t, http.MethodDelete, "/_security/api_key", `{"ids":["`+id+`"]}`)
+	_, another := s.who(t, alice.TLS, nil)
+	require.NotEqual(t, id, another)
 }
 
 func (s *basicStack) testRole(t *testing.T, alice pki.Pair) {
@@ -277,13 +252,13 @@ func (s *basicStack) testRole(t *testing.T, alice pki.Pair) {
 
 func (s *basicStack) testPassword(t *testing.T, alice pki.Pair) {
 	_, before := s.who(t, alice.TLS, nil)
-	s.do(t, http.MethodPost, "/_security/user/"+basicUser+"/_password", `{"password":"`+nextPassword+`"}`)
+	s.do(t, http.MethodPost, "/_security/user/"+s.keyStack.user+"/_password", `{"password":"`+nextPassword+`"}`)
 	_, id := s.who(t, alice.TLS, nil)
 	require.Equal(t, before, id, "clients that have a key go on")
 	late := s.ask(t, clientCA().Client("frank", "analysts"), http.MethodGet, "/sales/_search", "")
 	require.Equal(t, http.StatusBadGateway, late.status)
 	require.Contains(t, late.body, "proxy_refused")
-	s.write(t, "user", basicUser+":"+nextPassword+"\n")
+	s.write(t, "user", s.keyStack.user+":"+nextPassword+"\n")
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		got := s.ask(t, clientCA().Client("grace", "analysts"), http.MethodGet, "/sales/_search", "")
 		assert.Equal(c, http.StatusOK, got.status, got.body)
@@ -295,7 +270,7 @@ func (s *basicStack) testPassword(t *testing.T, alice pki.Pair) {
 func (s *basicStack) testDenied(t *testing.T, alice, bob pki.Pair) {
 	_, id := s.who(t, alice.TLS, nil)
 	_, others := s.who(t, bob.TLS, nil)
-	s.write(t, "denied.txt", fmt.Sprintf("fingerprint %x\n", sha256.Sum256(alice.TLS.Leaf.Raw)))
+	s.deny(t, sha256.Sum256(alice.TLS.Leaf.Raw))
 	s.requireInvalidated(t, id)
 	require.Equal(t, http.StatusForbidden, s.ask(t, alice, http.MethodGet, "/sales/_search", "").status)
 	_, still := s.who(t, bob.TLS, nil)

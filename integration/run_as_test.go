@@ -55,7 +55,7 @@ func (b *basic) runAs(t *testing.T, descriptors, settings string) *caddy.Caddy {
 
 // TestClientRunsAsAUserOfTheCluster on a basic licence, with its rights and no others, whatever it says itself.
 func TestClientRunsAsAUserOfTheCluster(t *testing.T) {
-	for _, version := range versions(*elasticsearchVersions) {
+	for _, version := range versions(*elasticsearchVersions + "," + *basicVersions) {
 		t.Run(version, func(t *testing.T) {
 			b := newBasic(t, version)
 			t.Run("by name", b.runByName)
