@@ -66,10 +66,8 @@ func (a *App) beginOthers(ctx context.Context) {
 	}
 }
 
-// denied reports why a client with a chain would not be let in now; "" if it would be.
-func (h *Handler) denied(chain []*x509.Certificate) string {
-	if e := h.identify(chain, time.Now()); e.Reason != "" {
-		return e.Reason
-	}
-	return ""
+// denied implements [credential.Denied].
+func (h *Handler) denied(chain []*x509.Certificate) bool {
+	e := h.identify(chain, time.Now())
+	return e.Reason != "" && !e.Passing
 }

@@ -38,10 +38,10 @@ func (s *scene) objects(t testing.TB) []string {
 }
 
 // begin begins a replica that lets everybody in, unless denied says otherwise.
-func begin(t testing.TB, a *apikey.APIKey, denied func(chain []*x509.Certificate) string) (end func()) {
+func begin(t testing.TB, a *apikey.APIKey, denied func(chain []*x509.Certificate) bool) (end func()) {
 	t.Helper()
 	if denied == nil {
-		denied = func([]*x509.Certificate) string { return "" }
+		denied = func([]*x509.Certificate) bool { return false }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go a.Run(ctx, denied)

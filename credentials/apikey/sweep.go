@@ -276,7 +276,7 @@ func (w *sweeping) isDenied(name string, found *stored) bool {
 		if err != nil || denied == nil || *denied == nil || w.store.objectName(plan.ID()) != name {
 			continue
 		}
-		if (*denied)(client.Chain) == "" {
+		if !(*denied)(client.Chain) {
 			return false
 		}
 		judged = true

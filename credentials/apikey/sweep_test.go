@@ -18,14 +18,9 @@ func TestTheKeyOfADeniedClientIsInvalidated(t *testing.T) {
 		a, b := s.replica(t), s.replica(t)
 		var denied atomic.Bool
 		alice, bob := newClient(t, "alice", "ops"), newClient(t, "bob", "ops")
-		deny := func(chain []*x509.Certificate) string {
-			if denied.Load() && chain[0].Equal(alice.Chain[0]) {
-				return "revoked"
-			}
-			return ""
-		}
+		deny := func(chain []*x509.Certificate) bool { return denied.Load() && chain[0].Equal(alice.Chain[0]) }
 		defer begin(t, a, deny)()
-		defer begin(t, b, func(chain []*x509.Certificate) string { return deny(chain) })()
+		defer begin(t, b, deny)()
 		keyOfAlice, keyOfBob := get(t, a, alice, nil), get(t, a, bob, nil)
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, []string{"alice", "bob"}, s.good())
@@ -45,7 +40,7 @@ func TestADeniedClientOfAnotherHandler(t *testing.T) {
 		a, b := s.replica(t), s.replica(t)
 		c, _, err := s.provision(t, settings)
 		require.NoError(t, err)
-		everybody := func([]*x509.Certificate) string { return "revoked" }
+		everybody := func([]*x509.Certificate) bool { return true }
 		alice := newClient(t, "alice", "ops")
 		defer begin(t, a, everybody)()
 		endB := begin(t, b, nil)

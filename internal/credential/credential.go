@@ -125,8 +125,10 @@ type Dropper interface {
 	Drop(ctx context.Context, refused *Credential) (dropped bool)
 }
 
-// Denied reports why a client with a chain would not be let in now; "" if it would be.
-type Denied func(chain []*x509.Certificate) (reason string)
+// Denied reports whether a client with a chain is not let in any more, so that its credential has to go. It is not so
+// for one that is refused because a revocation list is missing, or for the time that a clock shows: another Caddy with
+// the same credentials may know better.
+type Denied func(chain []*x509.Certificate) bool
 
 // Runner is a [Maker] that does something of its own while the configuration runs.
 type Runner interface {

@@ -24,6 +24,10 @@ type Explanation struct {
 	Advice string `json:"advice,omitempty"`
 	Cause  string `json:"cause,omitempty"`
 
+	// Passing says that the certificate may be taken again as it is: a revocation list is missing or out of date, a clock
+	// may be wrong, or the trust_pool is empty. So it is no reason to take away what the client has.
+	Passing bool `json:"-"`
+
 	Principal string           `json:"principal,omitempty"`
 	Groups    []string         `json:"groups,omitempty"`
 	Claims    []ExplainedClaim `json:"claims,omitempty"`
@@ -155,10 +159,10 @@ func (e Explanation) blaming(files *Files, chains [][]*x509.Certificate) Explana
 func (e Explanation) refused(err error) Explanation {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
-		e.Reason, e.Advice = "error", err.Error()
+		e.Reason, e.Advice, e.Passing = "error", err.Error(), true
 		return e
 	}
-	e.Reason, e.Advice = refusal.Reason, refusal.Detail
+	e.Reason, e.Advice, e.Passing = refusal.Reason, refusal.Detail, refusal.passing
 	if refusal.cause != nil {
 		e.Cause = refusal.cause.Error()
 	}

@@ -69,6 +69,8 @@ type Refusal struct {
 
 	cause  error // what the operator needs to know, and the client must not
 	change int64 // when time alone may change it (Unix seconds); zero: never, as far as is known
+
+	passing bool // see [Explanation.Passing]
 }
 
 // Refuse makes a Refusal. The text must have nothing in it that a client chose.
@@ -98,6 +100,12 @@ func (r *Refusal) because(setting string, err error) *Refusal {
 // until sets when a refusal may change by time alone. Of several times the earliest counts.
 func (r *Refusal) until(change int64) *Refusal {
 	r.change = earlier(r.change, change)
+	return r
+}
+
+// passes marks a refusal as one that may pass without another certificate.
+func (r *Refusal) passes() *Refusal {
+	r.passing = true
 	return r
 }
 

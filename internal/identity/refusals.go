@@ -46,7 +46,7 @@ func refuseResumed() *Refusal {
 
 func refuseNoAuthorities() *Refusal {
 	return Refuse(Unverified, "the trust_pool of elasticsearch_jwt is empty: "+
-		"name the authority of the client certificates")
+		"name the authority of the client certificates").passes()
 }
 
 func refuseNobodyVerified() *Refusal {
@@ -123,7 +123,7 @@ func explainUnverified(err error, of string) *Refusal {
 
 func refuseExpired() *Refusal {
 	return Refuse(Expired, "the client's certificate, or one above it, has expired or is not valid yet: "+
-		"renew it, or check the clocks, and connect again")
+		"renew it, or check the clocks, and connect again").passes()
 }
 
 // misdirected
@@ -168,7 +168,7 @@ func refuseOutdatedList() *Refusal {
 
 func refuseList(why string) *Refusal {
 	return Refuse(Revoked, "it cannot be told whether the certificate is revoked: "+
-		"the revocation list of its issuer %s", why)
+		"the revocation list of its issuer %s", why).passes()
 }
 
 // no_principal
