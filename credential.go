@@ -230,16 +230,33 @@ func (h *Handler) needs() routes.Needs {
 		return routes.Needs{}
 	}
 	needs := routes.Needs{Credential: kind}
-	info, err := caddy.GetModule(credentialKinds + "." + kind)
-	if err != nil {
-		return needs // loading it fails, and says why
-	}
-	module := info.New()
-	_ = json.Unmarshal(h.CredentialRaw, module)
-	if clustered, ok := module.(credential.Clustered); ok {
+	if clustered, ok := h.decodeKind().(credential.Clustered); ok {
 		needs.Nodes = len(clustered.Nodes()) == 0
 	}
 	return needs
+}
+
+// decodeKind returns the module of the setting credential, which is not provisioned, or nil if there is none. That it
+// cannot be loaded is said when it is.
+func (h *Handler) decodeKind() caddy.Module {
+	info, err := caddy.GetModule(credentialKinds + "." + h.credentialKind())
+	if err != nil {
+		return nil
+	}
+	module := info.New()
+	_ = json.Unmarshal(h.CredentialRaw, module)
+	return module
+}
+
+// takesNames returns an error if there is no credential for somebody who has a name alone, such as a health check. The
+// handler need not be provisioned.
+func (h *Handler) takesNames() error {
+	choosy, ok := h.decodeKind().(credential.Choosy)
+	if !ok || choosy.Requires() == "" {
+		return nil
+	}
+	return fmt.Errorf("`credential %s` in front of it has nothing for who has a name alone, and not %s too: leave "+
+		"health_principal out, and write a credential into health_headers", h.credentialKind(), choosy.Requires())
 }
 
 // refuseNoCredential keeps the cause from the client. The log has it.

@@ -204,6 +204,9 @@ func (t *Transport) newChecker() (checker, error) {
 
 // checker returns who a health check is that has a token of this handler.
 func (h *Handler) checker(principal string) (checker, error) {
+	if err := h.takesNames(); err != nil {
+		return checker{}, err
+	}
 	client, err := h.identifier.Named(principal)
 	return checker{h, client}, err
 }

@@ -177,6 +177,33 @@ func TestHealthPrincipalIsCheckedWhenItIsLoaded(t *testing.T) {
 	}
 }
 
+// TestACredentialThatNoHealthCheckCanHaveIsAnError: the checks would never be sent, and a dead node would stay healthy.
+func TestACredentialThatNoHealthCheckCanHaveIsAnError(t *testing.T) {
+	role := writeFile(t, "role.json", []byte(`{"cluster":["monitor"]}`))
+	user := writeFile(t, "user", []byte("proxy:a-password"))
+	key := writeFile(t, "key", []byte("ApiKey aWQ6c2VjcmV0"))
+	for credential, want := range map[string]string{
+		"api_key {\nuser {file." + user + "}\nrole a " + role + "\n}": "a group",
+		"static {\ngroup a {file." + key + "}\n}":                     "a group",
+		"run_as {\nkey {file." + key + "}\nuser a edge-a\n}":          "a group",
+		"run_as {\nkey {file." + key + "}\n}":                         "",
+		"delegate_pki {\nuser {file." + user + "}\n}":                 "a certificate",
+		"proxy_headers": "",
+	} {
+		t.Run(credential, func(t *testing.T) {
+			err := validateChecked(t, strings.NewReplacer("{{settings}}", "credential "+credential,
+				"transport elasticsearch_jwt", "health_uri /\ntransport elasticsearch_jwt {\nhealth_principal caddy-health\n}",
+			).Replace(withCredential), "127.0.0.1:1", newAuthority(t, "nodes").file())
+			if want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "health_principal: `credential ")
+			require.ErrorContains(t, err, "and not "+want+" too: leave health_principal out")
+		})
+	}
+}
+
 // TestValidatingSendsNoHealthCheckOfAUser: there are no keys then, and reverse_proxy begins with the checks all the same.
 func TestValidatingSendsNoHealthCheckOfAUser(t *testing.T) {
 	node := &checkedNode{status: wantsBearer}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 )
 
@@ -24,7 +25,9 @@ func (a *App) lookOnce(ctx caddy.Context) error {
 	}
 	a.looking.Do(func() {
 		seen := routes.Look(http, ownModules)
-		a.wrong = a.report(seen.Findings())
+		if a.wrong = a.report(seen.Findings()); a.wrong == nil {
+			a.wrong = checkHealthPrincipals(seen)
+		}
 		a.warnOfSilentSites(http, seen)
 		if seen.Complete {
 			a.warnOfUse(seen)
@@ -54,6 +57,21 @@ func (a *App) report(findings []*routes.Finding) error {
 			fields = append(fields, zap.Strings("upstreams", f.Upstreams))
 		}
 		a.logger.Warn(f.Message, fields...)
+	}
+	return nil
+}
+
+// checkHealthPrincipals returns an error if the health checks of a transport can never have a credential of the handler
+// in front of it.
+func checkHealthPrincipals(seen *routes.Map) error {
+	for _, p := range seen.Proxies {
+		t, ok := p.Transport.(*Transport)
+		if !ok || t.HealthPrincipal == "" || len(p.Behind()) == 0 {
+			continue
+		}
+		if err := p.Behind()[0].Module.(*Handler).takesNames(); err != nil {
+			return setting.In("health_principal", err)
+		}
 	}
 	return nil
 }

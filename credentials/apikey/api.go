@@ -23,7 +23,7 @@ const metadataName = "caddy_elasticsearch_jwt"
 type metadata struct {
 	Principal   string   `json:"principal"`
 	Groups      []string `json:"groups"`
-	Fingerprint string   `json:"certificate_sha256,omitempty"`
+	Fingerprint string   `json:"certificate_sha256"`
 	Replica     string   `json:"replica"`
 	Store       string   `json:"store"`
 }
@@ -107,14 +107,11 @@ func expiration(seconds int64) string { return fmt.Sprintf("%ds", seconds) }
 
 // aboutKey returns the metadata of a client's key.
 func (a *APIKey) aboutKey(client *credential.Client, store string) metadata {
-	about := metadata{
-		Principal: client.Principal, Groups: credential.SortedGroups(client.Groups), Replica: a.replica(), Store: store,
+	fingerprint := client.Fingerprint()
+	return metadata{
+		Principal: client.Principal, Groups: credential.SortedGroups(client.Groups),
+		Fingerprint: hex.EncodeToString(fingerprint[:]), Replica: a.replica(), Store: store,
 	}
-	if len(client.Chain) > 0 {
-		fingerprint := client.Fingerprint()
-		about.Fingerprint = hex.EncodeToString(fingerprint[:])
-	}
-	return about
 }
 
 // outcome is what became of keys that the cluster was asked to renew, but for those that it has renewed, by their IDs.

@@ -187,6 +187,9 @@ func (a *APIKey) SetCluster(c *cluster.Cluster) { a.cluster.Store(c) }
 // Sets implements [credential.Maker].
 func (*APIKey) Sets() []string { return []string{"Authorization"} }
 
+// Requires implements [credential.Choosy].
+func (*APIKey) Requires() string { return "a group" }
+
 // planned is what a key is made from.
 type planned struct {
 	user  cluster.User
@@ -270,6 +273,7 @@ func (a *APIKey) Explain(client *credential.Client) (credential.Explanation, err
 // Interface guards
 var (
 	_ credential.Maker     = (*APIKey)(nil)
+	_ credential.Choosy    = (*APIKey)(nil)
 	_ credential.Clustered = (*APIKey)(nil)
 	_ credential.Dropper   = (*APIKey)(nil)
 	_ credential.Runner    = (*APIKey)(nil)

@@ -261,9 +261,6 @@ func (w *sweeping) invalidate(ctx context.Context, gone []string) error {
 // isDenied reports whether the client of a key is not let in any more by any handler that could send it. A key that no
 // handler of this process could send is not judged: its handler is in another process.
 func (w *sweeping) isDenied(name string, found *stored) bool {
-	if len(found.Chain) == 0 {
-		return false // of a health check
-	}
 	client, err := found.client()
 	if err != nil {
 		return false

@@ -88,13 +88,15 @@ func (*DelegatePKI) Sets() []string { return []string{"Authorization"} }
 // Version implements [credential.Maker]. Another user of the proxy's makes no other tokens.
 func (*DelegatePKI) Version() uint64 { return 0 }
 
+// Requires implements [credential.Choosy].
+func (*DelegatePKI) Requires() string { return "a certificate" }
+
 // Plan implements [credential.Maker]. Each certificate has a token of its own, and so has each chain that leads on from
 // it, since the realm may need that. What else a client sends along makes no other token.
 func (*DelegatePKI) Plan(client *credential.Client) (credential.Plan, error) {
 	if len(client.Chain) == 0 {
 		return credential.Plan{}, credential.Refuse(credential.Unverified, nil,
-			"there is no certificate that the PKI realm could look at, such as for a health check: "+
-				"leave health_principal out, and write a credential into health_headers if the checks need one")
+			"there is no certificate that the PKI realm could look at")
 	}
 	digest := sha256.New()
 	for _, certificate := range ordered(client.Chain) {
@@ -181,6 +183,7 @@ func (p *DelegatePKI) Explain(client *credential.Client) (credential.Explanation
 // Interface guards
 var (
 	_ credential.Maker      = (*DelegatePKI)(nil)
+	_ credential.Choosy     = (*DelegatePKI)(nil)
 	_ credential.Dropper    = (*DelegatePKI)(nil)
 	_ credential.Clustered  = (*DelegatePKI)(nil)
 	_ credential.Watcher    = (*DelegatePKI)(nil)

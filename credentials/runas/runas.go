@@ -101,6 +101,14 @@ func (*RunAs) Sets() []string { return []string{authorization, runAsUser} }
 // Version implements [credential.Maker]. It is the sum of two counts, neither of which ever falls.
 func (r *RunAs) Version() uint64 { return r.key.Version() + r.verdicts.Load() }
 
+// Requires implements [credential.Choosy].
+func (r *RunAs) Requires() string {
+	if len(r.Users) == 0 {
+		return ""
+	}
+	return "a group"
+}
+
 // planned is the detail of a plan.
 type planned struct {
 	key  cluster.User
@@ -196,6 +204,7 @@ func (r *RunAs) Explain(client *credential.Client) (credential.Explanation, erro
 // Interface guards
 var (
 	_ credential.Maker     = (*RunAs)(nil)
+	_ credential.Choosy    = (*RunAs)(nil)
 	_ credential.Clustered = (*RunAs)(nil)
 	_ credential.Watcher   = (*RunAs)(nil)
 	_ credential.Runner    = (*RunAs)(nil)

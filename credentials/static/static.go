@@ -155,6 +155,9 @@ func (s *Static) Version() uint64 {
 // Sets implements [credential.Maker].
 func (*Static) Sets() []string { return []string{"Authorization", opaqueID} }
 
+// Requires implements [credential.Choosy].
+func (*Static) Requires() string { return "a group" }
+
 // Plan implements [credential.Maker]. The plan of each client is its own, although a group has one credential, so that
 // the log says who it was.
 func (s *Static) Plan(client *credential.Client) (credential.Plan, error) {
@@ -219,6 +222,7 @@ func (s *Static) Explain(client *credential.Client) (credential.Explanation, err
 // Interface guards
 var (
 	_ credential.Maker   = (*Static)(nil)
+	_ credential.Choosy  = (*Static)(nil)
 	_ credential.Watcher = (*Static)(nil)
 	_ caddy.Provisioner  = (*Static)(nil)
 )

@@ -159,6 +159,13 @@ type Prover interface {
 	Prove(ctx context.Context, node cluster.Node, client string, c *Credential) error
 }
 
+// Choosy is a [Maker] that may make no credential for somebody who has a name alone, such as a health check.
+type Choosy interface {
+	// Requires returns what else it requires, such as "a group"; "" if a name is enough. It may be called before
+	// Provision.
+	Requires() string
+}
+
 // Believed is a [Maker] with headers that a node believes as they are, whoever sent them. A client can set them in front
 // of no handler of the configuration, since all requests come to the node from the same address.
 type Believed interface {
