@@ -145,19 +145,26 @@ func (c *Cache) Get(ctx context.Context, client *Client, now time.Time, made fun
 		return nil, err
 	}
 	s := c.state.slot(plan)
-	current := s.current.Load()
-	if current != nil && current.Until > client.NotAfter {
+	got, err := c.get(ctx, client, plan, s, now, made)
+	if err == nil && got.Until > client.NotAfter {
 		// It was made for a certificate that ends later. This one must not have what outlives it.
 		plan = plan.For(client)
 		s = c.state.slot(plan)
-		current = s.current.Load()
+		got, err = c.get(ctx, client, plan, s, now, made)
 	}
 	client.Holder.Slot.Store(&place{s, version})
-	switch at := now.Unix(); {
+	return got, err
+}
+
+// get returns the credential of a slot, which is made or renewed if it has to be.
+func (c *Cache) get(
+	ctx context.Context, client *Client, plan Plan, s *slot, now time.Time, made func(*Credential),
+) (*Credential, error) {
+	switch current, at := s.current.Load(), now.Unix(); {
 	case current.isFresh(at):
 		return current, nil
 	case current.isGood(at):
-		if s.pausing(now, true) == nil {
+		if current.Until <= client.NotAfter && s.pausing(now, true) == nil {
 			c.start(client, plan, s, c.state.renew, made)
 		}
 		return current, nil
@@ -193,18 +200,19 @@ func (c *Cache) start(
 	client *Client, plan Plan, s *slot, in *turns.Turns[[sha256.Size]byte], made func(*Credential),
 ) <-chan singleflight.Result {
 	return c.state.calls.DoChan(string(s.digest[:]), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), timing.CredentialTimeout)
-		defer cancel()
 		last := s.current.Load()
 		if last.isFresh(time.Now().Unix()) {
 			return last, nil // it was made just before this call began
 		}
-		done, err := in.Take(ctx, client.Fingerprint())
+		done, err := take(in, client)
 		if err != nil {
 			c.observe(timing.CredentialTimeout, errBusy)
 			return nil, s.note(errBusy)
 		}
 		defer done()
+		// Whoever waits may leave before that. What is made is for the next one.
+		ctx, cancel := context.WithTimeout(context.Background(), timing.CredentialTimeout)
+		defer cancel()
 		began := time.Now()
 		if !last.isGood(began.Unix()) {
 			last = nil
@@ -219,9 +227,18 @@ func (c *Cache) start(
 			return nil, err
 		}
 		s.current.Store(credential)
-		made(credential)
+		if last == nil || last.Authorization != credential.Authorization || last.Until != credential.Until {
+			made(credential)
+		}
 		return credential, nil
 	})
+}
+
+// take waits for the client's turn.
+func take(in *turns.Turns[[sha256.Size]byte], client *Client) (done func(), err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timing.CredentialTimeout)
+	defer cancel()
+	return in.Take(ctx, client.Fingerprint())
 }
 
 var (

@@ -237,6 +237,53 @@ func TestACertificateHasNothingThatOutlivesIt(t *testing.T) {
 	s.require(t, early, "ApiKey alice-2")
 }
 
+// TestAttemptsOfCertificatesThatEndAtDifferentTimes: the one that ends early waits for the other's credential, and gets
+// one of its own all the same.
+func TestAttemptsOfCertificatesThatEndAtDifferentTimes(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.latency = time.Second
+		late, early := client("alice"), client("alice")
+		early.NotAfter = time.Now().Add(time.Minute).Unix()
+		var wg sync.WaitGroup
+		wg.Go(func() { s.require(t, late, "ApiKey alice-1") })
+		time.Sleep(time.Millisecond)
+		wg.Go(func() { s.require(t, early, "ApiKey alice-2") })
+		wg.Wait()
+		s.require(t, late, "ApiKey alice-1")
+		s.require(t, early, "ApiKey alice-2")
+	})
+}
+
+// TestOneThatWaitedLongForItsTurnIsMadeAllTheSame: what a cluster has made and nobody takes would be a key of nobody's.
+func TestOneThatWaitedLongForItsTurnIsMadeAllTheSame(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.latency = 6 * time.Second
+		go func() { _, _ = s.get(client("bob")) }() // of the same certificate, which has one turn at a time
+		time.Sleep(time.Millisecond)
+		alice := client("alice")
+		_, err := s.get(alice)
+		require.Error(t, err, "it is not made within the time that a request waits")
+		time.Sleep(10 * time.Second)
+		s.require(t, alice, "ApiKey alice-2")
+	})
+}
+
+// TestWhatStaysAsItIsIsNotLogged: an attempt to renew a credential that is yet to be renewed says nothing.
+func TestWhatStaysAsItIsIsNotLogged(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene()
+		alice := client("alice")
+		alice.NotAfter = time.Now().Add(40 * time.Minute).Unix() // no renewal makes it live longer
+		s.require(t, alice, "ApiKey alice-1")
+		time.Sleep(31 * time.Minute)
+		s.require(t, alice, "ApiKey alice-1")
+		time.Sleep(time.Second)
+		require.EqualValues(t, 1, s.audit.Load())
+	})
+}
+
 // TestARefusedCredentialIsReplacedOnceInTenSeconds, and all whose credential it was get the other one.
 func TestARefusedCredentialIsReplacedOnceInTenSeconds(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -322,6 +369,7 @@ func TestKnownClientsDoNotWaitForAFlood(t *testing.T) {
 		fresh := s.cache.Fresh(known.Holder, time.Now().Unix(), known.NotAfter)
 		require.NotNil(t, fresh, "it was renewed meanwhile")
 		wg.Wait()
+		time.Sleep(time.Minute) // in which those are made whose turn came late
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		require.LessOrEqual(t, s.busiest, 8+32)
