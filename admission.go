@@ -69,7 +69,7 @@ type admission struct {
 	chain    []*x509.Certificate // that the client sent
 	notAfter int64               // when the client's certificate ends, in Unix seconds
 	renewed  bool                // the credential replaces one that a node has refused
-	unsure   error               // why the credential may be good although a node has refused it
+	unsure   error               // why to try again although a node has refused the credential
 	sent     bool                // the transport has set the headers before, for another node
 	own      *credentials        // the client's own, if it has no certificate; nil if it has one
 	upgrade  bool                // the client asks for a WebSocket, and the handler watches over it

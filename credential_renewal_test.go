@@ -111,15 +111,18 @@ func TestACredentialThatANodeHasForgottenIsReplaced(t *testing.T) {
 	require.NotContains(t, s.logs.String(), "a-password")
 }
 
-// TestABodyThatWasNotKeptIsNotSentAgain: the client gets the node's 401, and its next request has the other credential.
+// TestABodyThatWasNotKeptIsNotSentAgain: the client is told to do that itself, and then has the other credential. A 401
+// would be final for clients of Elasticsearch.
 func TestABodyThatWasNotKeptIsNotSentAgain(t *testing.T) {
 	s, n := newDelegatingScene(t)
 	client := s.httpClient(s.clients.client("alice"))
 	require.Equal(t, "token-1", s.get(client, "/").body)
 	n.forget()
 	a := s.post(client, "/_bulk", strings.Repeat("x", 1<<20))
-	require.Equal(t, http.StatusUnauthorized, a.StatusCode)
-	require.Equal(t, "token-2", s.get(client, "/").body)
+	require.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
+	require.NotEmpty(t, a.Header.Get("Retry-After"))
+	require.Contains(t, a.body, "send the request again")
+	require.Equal(t, "token-2", s.post(client, "/_bulk", strings.Repeat("x", 1<<20)).body)
 }
 
 // TestAClusterThatMakesNoCredential is told to those who need one, and to nobody else.

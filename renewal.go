@@ -21,7 +21,13 @@ func (t *Transport) send(out *http.Request, node string, admitted *admission) (*
 	})
 }
 
+// errNotSentAgain is why a client gets an answer of the proxy although there is a credential for its next request. A 401
+// would be final for clients of Elasticsearch.
+var errNotSentAgain = credential.Refuse(credential.Unavailable, nil, "a node refused the client's credential, and there is "+
+	"another one now; the proxy does not keep such a long body, so send the request again")
+
 // renew puts another credential into headers, instead of one that a node has refused. It reports whether there is one.
+// Without headers the request cannot be sent again, and its client is told to.
 func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 	h := a.handler
 	renewed, err := h.kind.Renewed(ctx, a.wants(), a.credential, h.auditor(a.client, a.certificate))
@@ -29,20 +35,24 @@ func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 	if renewed == nil {
 		return false
 	}
-	a.credential, a.renewed = renewed, true
-	h.rewriter.takeBack(headers)
-	h.rewriter.set(headers, a, new([1]string))
 	if times, due := h.warnings.Due("renewed", time.Now()); due {
 		h.logRenewed(a.client.Name(), times)
 	}
+	if headers == nil {
+		a.unsure = errNotSentAgain
+		return false
+	}
+	a.credential, a.renewed = renewed, true
+	h.rewriter.takeBack(headers)
+	h.rewriter.set(headers, a, new([1]string))
 	return true
 }
 
-// isUnsure reports whether the credential may be good that a node has refused, or none can be made right now.
+// isUnsure reports whether the credential may be good that a node has refused, none can be made right now, or the request
+// was not sent again with another one.
 func (a *admission) isUnsure() bool { return a.unsure != nil }
 
-// refuseUnsure answers instead of a node that refuses a credential which may be good, or for which there is no other right
-// now: a client need not ask its operator, but must try again.
+// refuseUnsure answers instead of a node that refuses a credential: a client need not ask its operator, but must try again.
 func refuseUnsure(req *http.Request, admitted *admission, refused *http.Response) *http.Response {
 	_ = refused.Body.Close()
 	return refuseToSend(req, admitted, refuseNoCredential(credential.AsRefusal(admitted.unsure)))

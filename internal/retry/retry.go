@@ -85,7 +85,7 @@ func (t *Transport) Send(req *http.Request, node, kid string, attempts *Attempts
 
 // SendRenewing sends a request to a node, and once more if the node refuses its credential and renew has put another one
 // into the headers that it is given. Otherwise it is like [Transport.Send]. A body of which not all was kept is not sent
-// again.
+// again: renew gets no headers then, and the answer is the node's refusal.
 func (t *Transport) SendRenewing(
 	req *http.Request, node string, attempts *Attempts, renew func(http.Header) bool,
 ) (*http.Response, error) {
@@ -104,8 +104,12 @@ func (t *Transport) SendRenewing(
 		return res, err
 	}
 	whole, ok := kept.whole()
+	if !ok {
+		renew(nil)
+		return res, nil
+	}
 	headers := req.Header.Clone()
-	if !renew(headers) || !ok { // the client's next request has the other credential
+	if !renew(headers) {
 		return res, nil
 	}
 	_, _ = io.CopyN(io.Discard, res.Body, maxBody) // so that the connection can be used again
