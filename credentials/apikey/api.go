@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"golang.org/x/net/http/httpguts"
@@ -114,6 +115,13 @@ func (a *APIKey) aboutKey(client *credential.Client, store string) metadata {
 	}
 }
 
+// describe replaces the metadata of a key. The cluster does not find one for about a second after it was made.
+func (a *api) describe(ctx context.Context, id string, about metadata) error {
+	var answer struct{}
+	return a.ask(ctx, http.MethodPut, "/_security/api_key/"+url.PathEscape(id),
+		map[string]any{"metadata": map[string]any{metadataName: about}}, &answer)
+}
+
 // outcome is what became of keys that the cluster was asked to renew, but for those that it has renewed, by their IDs.
 type outcome struct {
 	lost   map[string]error // the cluster does not know them any more, or they have ended
@@ -188,8 +196,11 @@ func (a *api) invalidate(ctx context.Context, ids []string) (left []string, err 
 	}), nil
 }
 
-// pageSize is how many keys an answer has. Descriptors are in there, so a page is not small.
-const pageSize = 500
+// pageSize is how many keys an answer has.
+const pageSize = 1000
+
+// listed are the members of an answer that are looked at. The role descriptors would be most of it.
+const listed = "filter_path=api_keys.id,api_keys.username,api_keys.creation"
 
 // list returns the IDs of all keys of a store that are good.
 func (a *api) list(ctx context.Context, store string) (map[string]bool, error) {
@@ -203,7 +214,7 @@ func (a *api) list(ctx context.Context, store string) (map[string]bool, error) {
 				Creation int64  `json:"creation"`
 			} `json:"api_keys"`
 		}
-		err := a.ask(ctx, http.MethodPost, "/_security/_query/api_key", map[string]any{
+		err := a.ask(ctx, http.MethodPost, "/_security/_query/api_key?"+listed, map[string]any{
 			"size": pageSize,
 			"sort": []any{map[string]any{"creation": map[string]string{"order": "asc"}}},
 			"query": map[string]any{"bool": map[string]any{"filter": []any{

@@ -14,7 +14,8 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 )
 
-// maxCleaners is how many keys are invalidated at a time after nodes have refused them. The sweep does the rest.
+// maxCleaners is how many keys the cluster is asked about in the background at a time, such as to invalidate those that
+// nodes have refused. The sweep does the rest.
 const maxCleaners = 4
 
 // dropTries is how often it is tried, and dropPause the time in between: a key that was made just now cannot be
@@ -56,6 +57,15 @@ func (a *APIKey) Drop(ctx context.Context, refused *credential.Credential) (drop
 
 // discard invalidates a key in the background.
 func (a *APIKey) discard(asked *api, id string) {
+	a.later(func(ctx context.Context) bool {
+		left, err := asked.invalidate(ctx, []string{id})
+		return err == nil && len(left) == 0
+	})
+}
+
+// later asks the cluster about a key in the background, again if it was made too short ago. It is not asked at all if too
+// much of that kind is going on.
+func (a *APIKey) later(ask func(context.Context) (done bool)) {
 	select {
 	case a.cleaners <- struct{}{}:
 	default:
@@ -66,7 +76,7 @@ func (a *APIKey) discard(asked *api, id string) {
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 		defer cancel()
 		for range dropTries {
-			if left, err := asked.invalidate(ctx, []string{id}); err == nil && len(left) == 0 {
+			if ask(ctx) {
 				return
 			}
 			time.Sleep(dropPause)

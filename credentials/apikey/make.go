@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -68,7 +67,7 @@ func (m *making) first(ctx context.Context) (*credential.Credential, error) {
 	if err != nil {
 		m.warn("Caddy's storage cannot be used for API keys, so that replicas and restarts need keys of their own: "+
 			"make it readable and writable for Caddy", err)
-		made, err := m.create(ctx, m.store.unstored.head().ID, "")
+		made, err := m.create(ctx, m.store.unstored.id(), "")
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +87,11 @@ func (m *making) first(ctx context.Context) (*credential.Credential, error) {
 	if _, found := m.find(ctx); found != nil {
 		return m.credential(found), nil
 	}
-	made, err := m.create(ctx, head.ID, name)
+	where := head.ID
+	if m.store.isDown() {
+		where = m.store.unstored.id()
+	}
+	made, err := m.create(ctx, where, name)
 	if err != nil {
 		return nil, err
 	}
@@ -173,17 +176,6 @@ func (m *making) create(ctx context.Context, store, name string) (*credential.Cr
 	return m.credential(key), nil
 }
 
-// keep stores a key. Without a storage the key is used all the same, and stored later.
-func (m *making) keep(ctx context.Context, key *stored) {
-	if err := m.store.save(ctx, key); err != nil {
-		m.store.unstored.add(key)
-		m.warn("API keys cannot be stored, so that only this replica has them: "+
-			"make Caddy's storage writable for Caddy", err)
-		return
-	}
-	m.store.unstored.remove(key.ID)
-}
-
 // credential returns a key as what is sent.
 func (m *making) credential(s *stored) *credential.Credential {
 	c := &credential.Credential{
@@ -207,74 +199,4 @@ func renewAt(s *stored, replica string) int64 {
 	life := max(0, s.Until-s.Since)
 	earlier := int64(binary.BigEndian.Uint32(sum[:4])) * (life / spread) >> 32
 	return s.Since + life/2 - earlier
-}
-
-// unstored has the keys of a store that could not be stored. They are this process's alone, until the storage is there
-// again.
-type unstored struct {
-	mu   sync.Mutex
-	keys map[string]*stored
-	name *head
-}
-
-// unstoredKeys has those of each store by its place. They outlive a configuration, as the credentials do, and are those
-// of all handlers: the one that sweeps would take the keys of others for keys that nobody knows.
-var unstoredKeys struct {
-	mu    sync.Mutex
-	known map[string]*unstored
-}
-
-// unstoredOf returns the keys that could not be stored at a place.
-func unstoredOf(place string) *unstored {
-	unstoredKeys.mu.Lock()
-	defer unstoredKeys.mu.Unlock()
-	if unstoredKeys.known == nil {
-		unstoredKeys.known = make(map[string]*unstored)
-	}
-	u := unstoredKeys.known[place]
-	if u == nil {
-		u = new(unstored)
-		unstoredKeys.known[place] = u
-	}
-	return u
-}
-
-// head returns a name for a store that cannot be read.
-func (u *unstored) head() *head {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.name == nil {
-		u.name = newHead()
-	}
-	return u.name
-}
-
-func (u *unstored) add(key *stored) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.keys == nil {
-		u.keys = make(map[string]*stored)
-	}
-	u.keys[key.ID] = key
-}
-
-func (u *unstored) remove(id string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.keys, id)
-}
-
-// list returns those that have not ended.
-func (u *unstored) list(now int64) []*stored {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var keys []*stored
-	for id, key := range u.keys {
-		if key.Until <= now {
-			delete(u.keys, id)
-			continue
-		}
-		keys = append(keys, key)
-	}
-	return keys
 }

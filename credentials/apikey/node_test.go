@@ -98,6 +98,10 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil {
 		_ = json.NewDecoder(r.Body).Decode(&body)
 	}
+	if id, ok := strings.CutPrefix(r.URL.Path, "/_security/api_key/key-"); ok && r.Method == http.MethodPut {
+		n.describe(w, "key-"+id, user, body)
+		return
+	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET /_security/_authenticate":
 		fmt.Fprintf(w, `{"username":%q}`, user)
@@ -179,9 +183,7 @@ func (n *node) create(w http.ResponseWriter, r *http.Request, user string, body 
 		fail(w, http.StatusForbidden, "security_exception", "action [cluster:admin/xpack/security/api_key/create] is unauthorized")
 		return
 	}
-	var metadata map[string]struct{ Store string }
-	_ = json.Unmarshal(k.Metadata, &metadata)
-	k.Store = metadata["caddy_elasticsearch_jwt"].Store
+	k.readStore()
 	k.Expires = k.Created.Add(n.lifetime(body))
 	n.serial++
 	k.ID, k.Secret = fmt.Sprintf("key-%d", n.serial), fmt.Sprintf("secret-%d", n.serial)
@@ -190,6 +192,23 @@ func (n *node) create(w http.ResponseWriter, r *http.Request, user string, body 
 		"id": k.ID, "name": k.Name, "expiration": k.Expires.UnixMilli(), "api_key": k.Secret,
 		"encoded": base64.StdEncoding.EncodeToString([]byte(k.ID + ":" + k.Secret)),
 	})
+}
+
+func (k *key) readStore() {
+	var metadata map[string]struct{ Store string }
+	_ = json.Unmarshal(k.Metadata, &metadata)
+	k.Store = metadata["caddy_elasticsearch_jwt"].Store
+}
+
+func (n *node) describe(w http.ResponseWriter, id, user string, body map[string]json.RawMessage) {
+	k := n.keys[id]
+	if !k.isFound() || k.Owner != user || !k.isGood() {
+		fail(w, http.StatusNotFound, "resource_not_found_exception", "no API key owned by requesting user found")
+		return
+	}
+	k.Metadata = body["metadata"]
+	k.readStore()
+	_, _ = w.Write([]byte(`{"updated":true}`))
 }
 
 // isFound reports whether the node's search finds a key.

@@ -72,14 +72,6 @@ func (m *making) renew(
 	return m.credential(&renewed), nil
 }
 
-// has reports whether a key could not be stored.
-func (u *unstored) has(id string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	_, ok := u.keys[id]
-	return ok
-}
-
 // renewals gathers the renewals that come together, so that the cluster is asked once for all of them.
 type renewals struct {
 	mu       sync.Mutex

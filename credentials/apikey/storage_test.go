@@ -2,14 +2,19 @@ package apikey_test
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"os"
 	"path"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgejwt/caddy-elasticsearch-jwt/credentials/apikey"
 )
 
 // TestAStorageThatIsEmptyAllAtOnce, as that of a volume that is not mounted any more, takes no key away from anybody.
@@ -60,6 +65,99 @@ func (p *prefixed) List(ctx context.Context, name string, recursive bool) ([]str
 		names[i] = path.Join("prefix", names[i])
 	}
 	return names, err
+}
+
+// faulty is a storage that gives no lock, or takes nothing, from when a test says so.
+type faulty struct {
+	certmagic.FileStorage
+	Root string `json:"root"`
+	*faults
+}
+
+type faults struct{ noLocks, readOnly atomic.Bool }
+
+// nextFaults are those of the storage of the replica that is provisioned next.
+var nextFaults *faults
+
+func init() { caddy.RegisterModule(new(faulty)) }
+
+func (*faulty) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.faulty", New: func() caddy.Module { return &faulty{faults: nextFaults} }}
+}
+
+func (f *faulty) CertMagicStorage() (certmagic.Storage, error) {
+	f.Path = f.Root
+	return f, nil
+}
+
+func (f *faulty) Store(ctx context.Context, key string, value []byte) error {
+	if f.readOnly.Load() {
+		return errors.New("read-only file system")
+	}
+	return f.FileStorage.Store(ctx, key, value)
+}
+
+func (f *faulty) Lock(ctx context.Context, name string) error {
+	if f.noLocks.Load() {
+		return errors.New("no locks available")
+	}
+	return f.FileStorage.Lock(ctx, name)
+}
+
+func (f *faulty) TryLock(ctx context.Context, name string) (bool, error) {
+	if f.noLocks.Load() {
+		return false, errors.New("no locks available")
+	}
+	return f.FileStorage.TryLock(ctx, name)
+}
+
+// faultyReplica is a replica whose storage has faults.
+func (s *scene) faultyReplica(t *testing.T) (a *apikey.APIKey, f *faults) {
+	t.Helper()
+	module := s.module
+	defer func() { s.module = module }()
+	s.module, nextFaults = "faulty", new(faults)
+	return s.replica(t), nextFaults
+}
+
+// TestAStorageWithoutLocks: the keys of denied clients are deleted all the same.
+func TestAStorageWithoutLocks(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		a, f := s.faultyReplica(t)
+		made := get(t, a, newClient(t, "alice", "ops"), nil)
+		f.noLocks.Store(true)
+		defer begin(t, a, func([]*x509.Certificate) bool { return true })()
+		time.Sleep(5 * time.Minute)
+		require.Nil(t, s.keyOf(made.Authorization))
+	})
+}
+
+// TestAReplicaThatCannotWriteKeepsItsKeys: another one, which can, does not take them for keys that nobody knows.
+func TestAReplicaThatCannotWriteKeepsItsKeys(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		alice, bob := newClient(t, "alice", "ops"), newClient(t, "bob", "ops")
+		a := s.replica(t)
+		b, f := s.faultyReplica(t)
+		endA := begin(t, a, nil)
+		defer begin(t, b, nil)()
+		before := get(t, b, alice, nil)
+		f.readOnly.Store(true)
+		during := get(t, b, bob, nil)
+		time.Sleep(30 * time.Minute)
+		require.NotNil(t, s.keyOf(during.Authorization))
+		time.Sleep(100 * time.Minute)
+		renewed := get(t, b, alice, before)
+		require.Equal(t, before.ID, renewed.ID)
+		during = get(t, b, bob, during)
+		time.Sleep(150 * time.Minute)
+		require.NotNil(t, s.keyOf(renewed.Authorization), "although the storage has it as it was before it was renewed")
+		require.NotNil(t, s.keyOf(during.Authorization))
+
+		endA() // in this test the two are one process, of which one handler sweeps
+		f.readOnly.Store(false)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, during.ID, get(t, s.replica(t), bob, nil).ID, "it is stored when that is possible again")
+	})
 }
 
 // TestAStorageThatListsOtherNames takes no key away from anybody either.

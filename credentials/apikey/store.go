@@ -136,6 +136,13 @@ func ask[T any](ctx context.Context, s *store, call func(context.Context) (T, er
 	return none, err
 }
 
+// isDown reports whether the storage has just failed, so that nobody asks it.
+func (s *store) isDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down != nil && time.Now().Before(s.until)
+}
+
 // open returns the head of the store, and makes it if there is none.
 func (s *store) open(ctx context.Context) (*head, error) {
 	if known := s.readHead(); known != nil {
@@ -265,6 +272,9 @@ func (s *store) take(
 	answers := hanging.Go("the storage", func() (struct{}, error) { return struct{}{}, lock(ctx, name) })
 	select {
 	case a := <-answers:
+		if a.Err != nil && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return unlock, a.Err
 	case <-ctx.Done():
 		go func() {

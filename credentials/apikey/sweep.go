@@ -3,7 +3,6 @@ package apikey
 import (
 	"context"
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -99,10 +98,14 @@ func (a *APIKey) sweep(ctx context.Context) error {
 		return nil // another handler sweeps
 	}
 	release, err := s.tryLock(ctx, "sweep")
-	if err != nil {
+	switch {
+	case errors.Is(err, errTaken):
 		return nil // another replica sweeps
+	case err != nil:
+		a.warn("Caddy's storage gives no lock, so that replicas may delete API keys at the same time, which does no harm", err)
+	default:
+		defer release()
 	}
-	defer release()
 	if err := s.check(ctx, head); err != nil {
 		return err
 	}
@@ -291,17 +294,15 @@ type suspects struct {
 func (s *suspects) confirmed(suspect []string, now time.Time) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.since == nil {
-		s.since = make(map[string]time.Time)
-	}
-	maps.DeleteFunc(s.since, func(id string, _ time.Time) bool { return !slices.Contains(suspect, id) })
+	before := s.since
+	s.since = make(map[string]time.Time, len(suspect))
 	var long []string
 	for _, id := range suspect {
-		since, ok := s.since[id]
+		since, ok := before[id]
 		if !ok {
-			s.since[id] = now
-			continue
+			since = now
 		}
+		s.since[id] = since
 		if now.Sub(since) >= suspicion {
 			long = append(long, id)
 		}
