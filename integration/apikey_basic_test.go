@@ -71,6 +71,7 @@ func TestABasicLicenceIsEnough(t *testing.T) {
 			t.Run("a key that nobody needs is deleted", func(t *testing.T) { s.testStray(t, alice) })
 			t.Run("somebody else deletes a key", func(t *testing.T) { s.testDeleted(t, alice) })
 			t.Run("a changed role counts", func(t *testing.T) { s.testRole(t, alice) })
+			t.Run("what the proxy's user gains reaches the keys", s.testGranted)
 			t.Run("the proxy's password changes", func(t *testing.T) { s.testPassword(t, alice) })
 			t.Run("a denied client's key is deleted", func(t *testing.T) { s.testDenied(t, alice, bob) })
 		})
@@ -248,6 +249,24 @@ func (s *basicStack) testRole(t *testing.T, alice pki.Pair) {
 	}, 40*time.Second, 200*time.Millisecond)
 	require.Equal(t, http.StatusOK, s.ask(t, alice, http.MethodGet, "/sales/_search", "").status)
 	t.Logf("the key before was invalidated meanwhile: %v", s.isInvalidated(t, before))
+}
+
+func (s *basicStack) testGranted(t *testing.T) {
+	setRoles := func(roles string) {
+		s.do(t, http.MethodPut, "/_security/user/"+s.keyStack.user, `{"roles":[`+roles+`]}`)
+	}
+	setRoles(`"key_maker","sales_reader"`)
+	s.write(t, "operators.json", `{"cluster": ["monitor","manage_own_api_key"]}`) // so that it is checked again
+	requireLogged(t, s.caddy, "lacks what the role of the group \\\"operators\\\" has: the cluster privilege monitor")
+	gil := clientCA().Client("gil", "operators")
+	require.Equal(t, http.StatusForbidden, s.ask(t, gil, http.MethodGet, "/_cluster/health", "").status)
+	_, id := s.who(t, gil.TLS, nil)
+	setRoles(`"key_maker","sales_reader","cluster_watcher"`)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.Equal(c, http.StatusOK, s.ask(t, gil, http.MethodGet, "/_cluster/health", "").status)
+	}, time.Minute, time.Second)
+	_, still := s.who(t, gil.TLS, nil)
+	require.Equal(t, id, still)
 }
 
 func (s *basicStack) testPassword(t *testing.T, alice pki.Pair) {

@@ -76,6 +76,7 @@ type APIKey struct {
 
 	cluster  atomic.Pointer[cluster.Cluster]
 	missing  atomic.Pointer[[]string] // what the checks have found
+	outdated atomic.Bool              // the user's privileges are others than when the keys were made
 	denied   atomic.Pointer[credential.Denied]
 	stores   stores
 	renewals renewals

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
 )
 
 const (
@@ -22,9 +23,10 @@ const (
 	longestCheckPause = 5 * time.Minute
 
 	// noticePause is how often it is looked whether a file has changed, and recheckAfter when all is checked again in
-	// any case: somebody may have changed the user, its roles or the licence.
-	noticePause  = 10 * time.Second
-	recheckAfter = time.Hour
+	// any case: somebody may have changed the user, its roles or the licence. That is likely while something is missing.
+	noticePause    = 10 * time.Second
+	recheckAfter   = time.Hour / timing.TimeScale
+	recheckMissing = time.Minute / timing.TimeScale
 
 	checkTimeout = 20 * time.Second
 )
@@ -51,8 +53,8 @@ func (a *APIKey) keepChecking(ctx context.Context) {
 			continue
 		}
 		pause = checkPause
-		first := a.missing.Swap(&missing) == nil
-		if first || !slices.Equal(missing, logged) {
+		before := a.missing.Swap(&missing)
+		if before == nil || !slices.Equal(missing, logged) {
 			for _, m := range missing {
 				a.logger.Error("something is missing for `credential api_key`: " + m)
 			}
@@ -60,8 +62,13 @@ func (a *APIKey) keepChecking(ctx context.Context) {
 				a.logger.Info("the cluster has what `credential api_key` needs")
 			}
 			logged = missing
+			a.outdated.Store(before != nil)
 		}
-		for began := time.Now(); a.Version() == version && time.Since(began) < recheckAfter; {
+		after := recheckAfter
+		if len(missing) > 0 {
+			after = recheckMissing
+		}
+		for began := time.Now(); a.Version() == version && time.Since(began) < after; {
 			if !sleep(ctx, noticePause) {
 				return
 			}

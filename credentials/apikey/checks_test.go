@@ -121,3 +121,25 @@ func TestARestrictionIsForOneGroupAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, logs(), warning)
 }
+
+// TestWhatTheUserGainsReachesTheKeys that are there: a key has the privileges that its maker had when it was made.
+func TestWhatTheUserGainsReachesTheKeys(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.lacks = []string{"read"}
+		a := s.replica(t)
+		defer begin(t, a, nil)()
+		alice := get(t, a, newClient(t, "alice", "ops"), nil)
+		lacks := func() []string {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.keys[alice.ID].Lacks
+		}
+		expires := s.keys[alice.ID].Expires
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, []string{"read"}, lacks())
+		s.set(func() { s.lacks = nil })
+		time.Sleep(4 * time.Minute)
+		require.Empty(t, lacks())
+		require.Equal(t, expires, s.keys[alice.ID].Expires)
+	})
+}

@@ -41,6 +41,7 @@ type key struct {
 	Metadata                       json.RawMessage
 	Created, Expires               time.Time
 	Invalidated                    bool
+	Lacks                          []string // of what its maker lacked when it was made or renewed
 }
 
 func newNode(t testing.TB) *node {
@@ -185,6 +186,7 @@ func (n *node) create(w http.ResponseWriter, r *http.Request, user string, body 
 	}
 	k.readStore()
 	k.Expires = k.Created.Add(n.lifetime(body))
+	k.Lacks = n.lacks
 	n.serial++
 	k.ID, k.Secret = fmt.Sprintf("key-%d", n.serial), fmt.Sprintf("secret-%d", n.serial)
 	n.keys[k.ID] = k
@@ -231,7 +233,10 @@ func (n *node) update(w http.ResponseWriter, user string, body map[string]json.R
 		case !k.isGood():
 			failures[id] = map[string]string{"type": "illegal_argument_exception", "reason": "cannot update [" + id + "]"}
 		default:
-			k.Expires = time.Now().Add(n.lifetime(body))
+			if body["expiration"] != nil {
+				k.Expires = time.Now().Add(n.lifetime(body))
+			}
+			k.Lacks = n.lacks
 			updated = append(updated, id)
 		}
 	}

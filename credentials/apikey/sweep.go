@@ -3,6 +3,8 @@ package apikey
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -121,7 +123,25 @@ func (a *APIKey) sweep(ctx context.Context) error {
 	if err := w.read(ctx); err != nil {
 		return err
 	}
-	return w.clean(ctx)
+	return errors.Join(w.clean(ctx), w.refresh(ctx))
+}
+
+// refresh gives all keys the privileges that the proxy's user has now, if they were others before.
+func (w *sweeping) refresh(ctx context.Context) error {
+	outdated := false
+	for _, a := range w.users {
+		outdated = a.outdated.Swap(false) || outdated
+	}
+	if !outdated {
+		return nil
+	}
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(w.living)), maxGathered) {
+		if err := w.api.refresh(ctx, ids); err != nil {
+			w.outdated.Store(true)
+			return fmt.Errorf("renewing the privileges of API keys: %w", err)
+		}
+	}
+	return nil
 }
 
 // usersOf returns the makers in use that share a store.
