@@ -30,5 +30,6 @@ func (o ownQuestions) RoundTrip(req *http.Request) (*http.Response, error) {
 		// A node behind proxy_protocol sees the proxy itself.
 		"reverse_proxy.proxy_protocol_info": reverseproxy.ProxyProtocolInfo{AddrPort: netip.AddrPortFrom(netip.IPv4Unspecified(), 0)},
 	})
-	return o.HTTPTransport.RoundTrip(req.WithContext(ctx))
+	res, err := o.HTTPTransport.RoundTrip(req.WithContext(ctx))
+	return res, explained(err, req.URL.Host, req)
 }

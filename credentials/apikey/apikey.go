@@ -215,12 +215,21 @@ func (a *APIKey) Plan(client *credential.Client) (credential.Plan, error) {
 		fmt.Fprintf(digest, "%q %q ", r.group, d.json)
 	}
 	if len(p.roles) == 0 {
-		return credential.Plan{}, credential.Refuse(credential.NoRole, nil,
-			"the client has no group for which `credential api_key` has a role: add one, or change its groups")
+		return credential.Plan{}, credential.RefuseGroups(
+			"the client has no group for which `credential api_key` has a role: add one, or change its groups",
+			client.Groups, a.groups())
 	}
 	groups := credential.SortedGroups(client.Groups)
 	key := fmt.Sprintf("%q %q %q %x", p.user.Name(), client.Principal, groups, digest.Sum(nil))
 	return credential.Plan{Key: key, Detail: p}, nil
+}
+
+// groups returns the groups that have a role.
+func (a *APIKey) groups() (groups []string) {
+	for _, r := range a.roles {
+		groups = append(groups, r.group)
+	}
+	return groups
 }
 
 // checkName checks that an API key can have a name.

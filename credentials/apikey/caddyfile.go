@@ -60,9 +60,9 @@ func parseUser(content []byte) (cluster.User, error) {
 	switch {
 	case errors.Is(err, cluster.ErrNoColon):
 		return cluster.User{}, errors.New("it has no colon: write `user:password`")
-	case err != nil:
+	case err != nil && !errors.Is(err, cluster.ErrNotEncoded):
 		return cluster.User{}, err
-	case user.Scheme() == cluster.APIKey:
+	case err != nil || user.Scheme() == cluster.APIKey:
 		return cluster.User{}, errors.New("it is an API key, which cannot make others that can do something: " +
 			"make a user for the proxy, and write `user:password`")
 	}

@@ -82,8 +82,13 @@ func (a *APIKey) checkCluster(ctx context.Context) (missing []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	if refused, err := asked.checkUser(ctx); err != nil || refused != "" {
+	refused, superuser, err := asked.checkUser(ctx)
+	if err != nil || refused != "" {
 		return one(refused), err
+	}
+	if superuser {
+		a.logger.Warn("the user of `credential api_key` is a superuser, so whoever can read its password has the cluster: "+
+			"give it no more than the privileges of the roles, and "+managePrivilege, zap.String("user", asked.user.Name()))
 	}
 	if _, err := asked.isGood(ctx, "none"); errors.Is(err, errKeysOff) {
 		return one(errKeysOff.Error()), nil
@@ -95,6 +100,11 @@ func (a *APIKey) checkCluster(ctx context.Context) (missing []string, err error)
 	missing = append(missing, asked.lacking("", lacked)...)
 	for _, r := range a.roles {
 		lacked, err := asked.checkPrivileges(ctx, r.file.Get())
+		if unknown, ok := errors.AsType[*unknownPrivilegeError](err); ok {
+			missing = append(missing, fmt.Sprintf("the role of the group %q has what the cluster does not know: correct it (%v)",
+				r.group, unknown.cause))
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -111,26 +121,27 @@ func one(s string) []string {
 	return []string{s}
 }
 
-// checkUser says why the user cannot make keys; "" if the cluster knows it.
-func (a *api) checkUser(ctx context.Context) (refused string, err error) {
+// checkUser says why the user cannot make keys; "" if the cluster knows it. superuser says that it has the role.
+func (a *api) checkUser(ctx context.Context) (refused string, superuser bool, err error) {
 	var who struct {
-		Username string `json:"username"`
+		Username string   `json:"username"`
+		Roles    []string `json:"roles"`
 	}
 	err = a.ask(ctx, http.MethodGet, "/_security/_authenticate", nil, &who)
 	refusal, ok := errors.AsType[*credential.Refusal](err)
 	switch {
 	case err == nil && who.Username != a.user.Name():
 		return fmt.Sprintf("a node takes the user %q for %q: no anonymous or other user may take its place",
-			a.user.Name(), who.Username), nil
+			a.user.Name(), who.Username), false, nil
 	case err == nil:
-		return "", nil
+		return "", slices.Contains(who.Roles, "superuser"), nil
 	case errors.Is(err, errSecurityOff):
-		return errSecurityOff.Error(), nil
+		return errSecurityOff.Error(), false, nil
 	case ok && refusal.Problem == credential.ProxyRefused:
-		return fmt.Sprintf("the cluster refuses the user %q: make it there, or set its password in the file of the "+
-			"setting user (%v)", a.user.Name(), refusal.Cause), nil
+		return fmt.Sprintf("the cluster refuses the user %q: make it there, enable it, or set its password in the file of "+
+			"the setting user (%v)", a.user.Name(), refusal.Cause), false, nil
 	}
-	return "", err
+	return "", false, err
 }
 
 // lacking says what to do about privileges that the user lacks.
@@ -146,8 +157,16 @@ func (a *api) lacking(group string, lacked []string) []string {
 		"or take it out of the role; until then clients of the group cannot do it either", a.user.Name(), group, what)}
 }
 
-// checkPrivileges returns the privileges of a role that the user lacks. If the cluster does not know one of them, that
-// is what it returns.
+// unknownPrivilegeError says that the cluster does not know a privilege.
+type unknownPrivilegeError struct{ cause error }
+
+func (e *unknownPrivilegeError) Error() string { return e.cause.Error() }
+
+// Unwrap returns what the cluster said.
+func (e *unknownPrivilegeError) Unwrap() error { return e.cause }
+
+// checkPrivileges returns the privileges of a role that the user lacks. If the cluster does not know one of them, the
+// error is an unknownPrivilegeError.
 func (a *api) checkPrivileges(ctx context.Context, role descriptor) (lacked []string, err error) {
 	body := make(map[string]any)
 	if len(role.cluster) > 0 {
@@ -178,7 +197,7 @@ func (a *api) checkPrivileges(ctx context.Context, role descriptor) (lacked []st
 	case err != nil:
 		return nil, unreachable(err)
 	case answer.Status == http.StatusBadRequest:
-		return []string{"what the cluster does not know: " + answer.Err().Error()}, nil
+		return nil, &unknownPrivilegeError{answer.Err()}
 	case !answer.OK():
 		return nil, refusal(answer)
 	}

@@ -80,6 +80,20 @@ func TestWhatIsMissingIsSaidAtStart(t *testing.T) {
 	}
 }
 
+// TestASuperuserMakesNoKeysWithoutAWarning: who has its password has more than all clients together.
+func TestASuperuserMakesNoKeysWithoutAWarning(t *testing.T) {
+	for role, want := range map[string]bool{"superuser": true, "key_maker": false} {
+		inScene(t, func(t *testing.T, s *scene) {
+			s.role = role
+			a, logs, err := s.provision(t, s.settings())
+			require.NoError(t, err)
+			defer begin(t, a, nil)()
+			time.Sleep(time.Minute)
+			require.Equal(t, want, strings.Contains(logs(), "is a superuser"))
+		})
+	}
+}
+
 // TestTheChecksAreRepeated when they could not be made, and when what they have found may have changed.
 func TestTheChecksAreRepeated(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {

@@ -31,6 +31,7 @@ type node struct {
 	answers  func(r *http.Request) (status int, body string) // instead of the node; 0: as ever
 	lacks    []string                                        // privileges that every user lacks
 	licence  string
+	role     string // of each user
 	security bool
 	latency  time.Duration
 }
@@ -105,7 +106,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET /_security/_authenticate":
-		fmt.Fprintf(w, `{"username":%q}`, user)
+		fmt.Fprintf(w, `{"username":%q,"roles":[%q]}`, user, n.role)
 	case "GET /_license":
 		fmt.Fprintf(w, `{"license":{"type":%q,"status":"active"}}`, n.licence)
 	case "POST /_security/user/_has_privileges":

@@ -25,7 +25,7 @@ func (p *DelegatePKI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	if err := p.check(); err != nil {
+	if err := p.checkSettings(); err != nil {
 		return lines.Wrap(err)
 	}
 	return nil

@@ -8,14 +8,17 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/clusteruser"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -41,8 +44,12 @@ type DelegatePKI struct {
 	// needs the cluster privilege delegate_pki and no other. A change is noticed within ten seconds or so. Required.
 	User string `json:"user,omitempty"`
 
-	user  *watch.Setting[cluster.User]
-	nodes *cluster.Cluster
+	user   *watch.Setting[cluster.User]
+	nodes  *cluster.Cluster
+	logger *zap.Logger
+
+	warnings throttle.Throttle
+	missing  atomic.Pointer[string] // what the check has found; nil: nothing yet
 }
 
 // CaddyModule returns the Caddy module information.
@@ -55,15 +62,16 @@ func (*DelegatePKI) CaddyModule() caddy.ModuleInfo {
 
 // Provision reads the user once, so that `caddy validate` finds what is wrong with it.
 func (p *DelegatePKI) Provision(ctx caddy.Context) error {
-	if err := p.check(); err != nil {
+	if err := p.checkSettings(); err != nil {
 		return err
 	}
+	p.logger = ctx.Logger()
 	var err error
-	p.user, err = clusteruser.Open("user", p.User, cluster.ParseUser, ctx.Logger())
+	p.user, err = clusteruser.Open("user", p.User, cluster.ParseUser, p.logger)
 	return err
 }
 
-func (p *DelegatePKI) check() error {
+func (p *DelegatePKI) checkSettings() error {
 	if err := clusteruser.CheckAddresses(p.Cluster); err != nil {
 		return err
 	}
@@ -167,7 +175,7 @@ func (p *DelegatePKI) Explain(client *credential.Client) (credential.Explanation
 	if _, err := p.Plan(client); err != nil {
 		return credential.Explanation{}, err
 	}
-	return credential.Explanation{
+	e := credential.Explanation{
 		Kind:  "delegate_pki",
 		Sends: []string{"Authorization: Bearer …"},
 		Needs: []string{
@@ -177,7 +185,11 @@ func (p *DelegatePKI) Explain(client *credential.Client) (credential.Explanation
 			"xpack.security.authc.token.enabled: true",
 			fmt.Sprintf("the cluster privilege delegate_pki for %q", p.user.Get().Name()),
 		},
-	}, nil
+	}
+	if missing := p.missing.Load(); missing != nil && *missing != "" {
+		e.Missing = []string{*missing}
+	}
+	return e, nil
 }
 
 // Interface guards
@@ -186,6 +198,7 @@ var (
 	_ credential.Choosy     = (*DelegatePKI)(nil)
 	_ credential.Dropper    = (*DelegatePKI)(nil)
 	_ credential.Clustered  = (*DelegatePKI)(nil)
+	_ credential.Runner     = (*DelegatePKI)(nil)
 	_ credential.Watcher    = (*DelegatePKI)(nil)
 	_ caddy.Provisioner     = (*DelegatePKI)(nil)
 	_ caddyfile.Unmarshaler = (*DelegatePKI)(nil)

@@ -58,6 +58,8 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusUnauthorized, "unable to authenticate user [proxy] for REST request ["+r.URL.Path+"]")
 	case r.URL.Path == "/_security/_authenticate":
 		_, _ = io.WriteString(w, `{"username":"proxy"}`)
+	case r.URL.Path == "/_security/user/_has_privileges":
+		_, _ = fmt.Fprintf(w, `{"cluster":{"delegate_pki":%t}}`, n.may)
 	case !n.licence:
 		fail(http.StatusForbidden, "current license is non-compliant for [pki]")
 	case !n.may:
@@ -77,11 +79,16 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func newKind(t testing.TB, n *node) *delegatepki.DelegatePKI {
+func userFile(t testing.TB) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "user")
 	require.NoError(t, os.WriteFile(file, []byte("proxy:secret\n"), 0o600))
-	kind := &delegatepki.DelegatePKI{User: "{file." + file + "}"}
+	return file
+}
+
+func newKind(t testing.TB, n *node) *delegatepki.DelegatePKI {
+	t.Helper()
+	kind := &delegatepki.DelegatePKI{User: "{file." + userFile(t) + "}"}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
 	require.NoError(t, kind.Provision(ctx))

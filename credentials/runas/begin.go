@@ -82,8 +82,8 @@ func (r *RunAs) judge(ctx context.Context, key cluster.User, doubted bool) (doub
 	v, err := r.ask(ctx, key)
 	before := r.verdictOn(key)
 	if err != nil {
-		if ctx.Err() == nil && before == nil {
-			r.logger.Debug("the cluster does not say yet what the API key of run_as may do", zap.Error(err))
+		if before == nil {
+			r.warn("the cluster does not say what the API key of run_as may do: it is asked again", err)
 		}
 		return doubted
 	}
@@ -126,7 +126,7 @@ func (r *RunAs) report(key cluster.User, v *verdict) {
 			"give its run_as a pattern that only clients match, such as edge-*", id, zap.Strings("users", reached))
 	}
 	for _, missing := range v.missing {
-		r.logger.Warn("the API key of run_as lacks something", id, zap.String("missing", missing))
+		r.logger.Warn("some clients are refused: run_as needs "+missing, id)
 	}
 	fields := []zap.Field{id, zap.Strings("run_as", v.grants.runAs)}
 	if v.grants.expires > 0 {
@@ -171,7 +171,40 @@ func (r *RunAs) ask(ctx context.Context, key cluster.User) (*verdict, error) {
 	if v.grants, err = parseGrants(answer.Body, key.Name()); err != nil {
 		return nil, err
 	}
-	return v.weigh(r.Users), nil
+	v.weigh(r.Users)
+	if v.refusal != nil {
+		return v, nil
+	}
+	return v, r.lookUp(ctx, key, v)
+}
+
+// lookUp asks for each user of a group whether the key can run as it, and so whether it exists. The key's patterns have
+// said already for whom it may.
+func (r *RunAs) lookUp(ctx context.Context, key cluster.User, v *verdict) error {
+	for _, u := range r.Users {
+		if !v.grants.mayRunAs(u.Name) {
+			continue
+		}
+		header := key.Header()
+		header.Set(runAsUser, u.Name)
+		answer, err := r.nodes.Ask(ctx, whoAmI(header))
+		switch {
+		case err != nil:
+			return err
+		case answer.Status == http.StatusForbidden:
+			v.missing = append(v.missing, fmt.Sprintf("a user %q, which the cluster does not have: make it", u.Name))
+		case answer.Status == http.StatusUnauthorized:
+			v.missing = append(v.missing, fmt.Sprintf("the user %q to be enabled", u.Name))
+		}
+	}
+	return nil
+}
+
+// warn warns at most once a minute.
+func (r *RunAs) warn(what string, err error) {
+	if times, due := r.warnings.Due(what, time.Now()); due {
+		r.logger.Warn(what, zap.Int("times", times), zap.Error(err))
+	}
 }
 
 // askWho asks who the key is. A 401 counts if no node says otherwise: one that has just started may know no keys yet.
@@ -185,24 +218,31 @@ func (r *RunAs) askWho(ctx context.Context, key cluster.User) (answer *cluster.A
 	return answer, err
 }
 
+// lacksPattern says what an API key lacks for a user.
+func lacksPattern(user string) string {
+	return fmt.Sprintf("an API key whose run_as has %q, or a pattern that matches it: make another one", user)
+}
+
 // weigh decides whether what the key may do is right. An API key without role descriptors has every right of its owner.
-func (v *verdict) weigh(users []User) *verdict {
+func (v *verdict) weigh(users []User) {
 	switch g := v.grants; {
 	case g.owner:
-		return v.refuse(nil, "the API key of run_as has no role_descriptors, and so every right of its owner: "+
+		v.refuse(nil, "the API key of run_as has no role_descriptors, and so every right of its owner: "+
 			"the operator must make one that has run_as and nothing else")
 	case len(g.more) > 0:
-		return v.refuse(fmt.Errorf("it grants %s", strings.Join(g.more, ", ")),
+		v.refuse(fmt.Errorf("its role descriptors have %s", strings.Join(g.more, ", ")),
 			"the API key of run_as has other rights beside run_as: the operator must make one that has nothing else")
 	case len(g.runAs) == 0:
-		return v.refuse(nil, "the API key of run_as has no run_as: the operator must make one that has it, and nothing else")
+		v.refuse(nil, "the API key of run_as has no run_as: the operator must make one that has it, and nothing else")
+	}
+	if v.refusal != nil {
+		return
 	}
 	for _, u := range users {
 		if !v.grants.mayRunAs(u.Name) {
-			v.missing = append(v.missing, fmt.Sprintf("run_as for %q in the API key", u.Name))
+			v.missing = append(v.missing, lacksPattern(u.Name))
 		}
 	}
-	return v
 }
 
 func (v *verdict) refuse(cause error, detail string) *verdict {

@@ -14,7 +14,7 @@ import (
 // grants is what an API key may do.
 type grants struct {
 	runAs   []string // patterns of names
-	more    []string // the members of its role descriptors that grant more, such as "r.cluster"
+	more    []string // the members of its role descriptors that grant more, such as `cluster (in "r")`
 	owner   bool     // it has no role descriptor, and so every right of its owner
 	expires int64    // in Unix milliseconds; 0: never
 }
@@ -46,7 +46,7 @@ func parseGrants(answer []byte, id string) (*grants, error) {
 		members := key.Roles[role]
 		for _, member := range slices.Sorted(maps.Keys(members)) {
 			if !slices.Contains(harmless, member) && !isEmpty(members[member]) {
-				g.more = append(g.more, role+"."+member)
+				g.more = append(g.more, fmt.Sprintf("%s (in %q)", member, role))
 			}
 		}
 		var names []string

@@ -22,6 +22,8 @@ func parseKey(content []byte) (cluster.User, error) {
 	}
 	key, err := cluster.ParseUser(content)
 	switch {
+	case errors.Is(err, cluster.ErrNoColon):
+		return cluster.User{}, errNotKey("it has one word, and no `ApiKey ` before it")
 	case err != nil:
 		return cluster.User{}, err
 	case key.Scheme() != cluster.APIKey:

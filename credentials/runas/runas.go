@@ -17,6 +17,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/clusteruser"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
 )
 
@@ -49,6 +50,7 @@ type RunAs struct {
 	nodes  *cluster.Cluster
 	logger *zap.Logger
 
+	warnings throttle.Throttle
 	verdict  atomic.Pointer[verdict]
 	verdicts atomic.Uint64 // counts the verdicts
 }
@@ -142,14 +144,23 @@ func (r *RunAs) userOf(client *credential.Client) (string, error) {
 		}
 	}
 	if len(r.Users) > 0 {
-		return "", credential.Refuse(credential.NoRole, nil,
-			"the client has no group for which `credential run_as` has a user: add one, or change its groups")
+		return "", credential.RefuseGroups(
+			"the client has no group for which `credential run_as` has a user: add one, or change its groups",
+			client.Groups, r.groups())
 	}
 	if err := checkName(client.Principal); err != nil {
 		return "", credential.Refuse(credential.InvalidName, err, "Elasticsearch can run a request as no user "+
 			"of the client's name, or must not: choose another principal, or write a line `user <group> <user>` for its group")
 	}
 	return client.Principal, nil
+}
+
+// groups returns the groups that have a user.
+func (r *RunAs) groups() (groups []string) {
+	for _, u := range r.Users {
+		groups = append(groups, u.Group)
+	}
+	return groups
 }
 
 // Make implements [credential.Maker]. It asks nobody.
@@ -194,8 +205,8 @@ func (r *RunAs) Explain(client *credential.Client) (credential.Explanation, erro
 		if v.endsSoon(time.Now()) {
 			e.Missing = append(e.Missing, "an API key that lasts: this one ends at "+v.grants.end().Format(time.RFC3339))
 		}
-		if v.grants != nil && !v.grants.mayRunAs(p.user) {
-			e.Missing = append(e.Missing, fmt.Sprintf("run_as for %q in the API key", p.user))
+		if v.grants != nil && !v.grants.mayRunAs(p.user) && !slices.Contains(e.Missing, lacksPattern(p.user)) {
+			e.Missing = append(e.Missing, lacksPattern(p.user))
 		}
 	}
 	return e, nil

@@ -163,8 +163,9 @@ func (*Static) Requires() string { return "a group" }
 func (s *Static) Plan(client *credential.Client) (credential.Plan, error) {
 	e, ok := s.of(client.Groups)
 	if !ok {
-		return credential.Plan{}, credential.Refuse(credential.NoRole, nil,
-			"the client has no group for which `credential static` has a credential: add one, or change its groups")
+		return credential.Plan{}, credential.RefuseGroups(
+			"the client has no group for which `credential static` has a credential: add one, or change its groups",
+			client.Groups, s.groups())
 	}
 	digest := sha256.Sum256([]byte(e.authorization))
 	return credential.Plan{Key: fmt.Sprintf("%q %q %x", client.Principal, e.group, digest), Detail: e}, nil
@@ -180,6 +181,16 @@ func (s *Static) of(groups []string) (entry, bool) {
 		}
 	}
 	return entry{}, false
+}
+
+// groups returns the groups that have a credential.
+func (s *Static) groups() (groups []string) {
+	for _, t := range s.tables {
+		for _, e := range t.Get() {
+			groups = append(groups, e.group)
+		}
+	}
+	return groups
 }
 
 // Make implements [credential.Maker].

@@ -26,6 +26,10 @@ const (
 // ErrNoColon is the error of [ParseUser] for what is neither a user with its password nor an API key.
 var ErrNoColon = errors.New("it has no colon: write `user:password`, or `ApiKey <encoded>`")
 
+// ErrNotEncoded is the error of [ParseUser] for an API key that is written in another way.
+var ErrNotEncoded = errors.New("it begins with ApiKey, and what follows is not what Elasticsearch calls encoded: " +
+	"the base64 of the key's id, a colon and its api_key")
+
 // ParseUser parses the content of a file or a variable: `user:password`, or `ApiKey <encoded>`, where the encoded key
 // is what Elasticsearch's answer calls encoded. Line ends after it are dropped. An error has none of the content in it.
 func ParseUser(content []byte) (User, error) {
@@ -41,13 +45,15 @@ func ParseUser(content []byte) (User, error) {
 		decoded, err := base64.StdEncoding.DecodeString(encoded)
 		id, _, found := strings.Cut(string(decoded), ":")
 		if err != nil || !found || id == "" {
-			return User{}, errors.New("it begins with ApiKey, and what follows is not what Elasticsearch calls encoded: " +
-				"the base64 of the key's id, a colon and its api_key")
+			return User{}, ErrNotEncoded
 		}
 		return User{name: id, authorization: string(APIKey) + " " + encoded, password: encoded}, nil
 	}
 	name, password, ok := strings.Cut(text, ":")
 	switch {
+	case strings.EqualFold(name, "Authorization") || strings.EqualFold(name, string(APIKey)):
+		return User{}, errors.New("it begins with a name and a colon: of an API key write `ApiKey <encoded>`, " +
+			"with a blank and no colon")
 	case !ok:
 		return User{}, ErrNoColon
 	case name == "" || password == "":

@@ -10,8 +10,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
@@ -214,6 +216,28 @@ func (r *Refusal) Unwrap() error { return r.Cause }
 
 // Refuse makes a Refusal.
 func Refuse(p Problem, cause error, detail string) *Refusal { return &Refusal{p, detail, cause} }
+
+// RefuseGroups is the refusal of a client that has none of the groups which count. The operator alone sees them.
+func RefuseGroups(detail string, has, count []string) *Refusal {
+	return Refuse(NoRole, fmt.Errorf("the groups of the client: %s; those that count, and so does their case: %s",
+		shownGroups(has), shownGroups(count)), detail)
+}
+
+// shownGroups returns groups for a person, but not all if there are many.
+func shownGroups(groups []string) string {
+	const most, longest = 10, 100
+	if len(groups) == 0 {
+		return "none"
+	}
+	var shown []string
+	for _, g := range groups[:min(most, len(groups))] {
+		shown = append(shown, fmt.Sprintf("%.*q", longest, g))
+	}
+	if more := len(groups) - most; more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(shown, ", ")
+}
 
 // AsRefusal returns an error as a Refusal. What is none becomes one: the cluster cannot make a credential now.
 func AsRefusal(err error) *Refusal {

@@ -39,5 +39,6 @@ func Unauthorized(sent Token) string {
 		"OpenSearch: at DEBUG, of org.opensearch.security.auth). Compare the realm's settings " +
 		"with what was sent: allowed_issuer is this issuer, to the byte (" + slash + "); " +
 		"allowed_audiences has one of these audiences; token_type is " + sent.Type + "; " +
-		algorithms + "; " + secret + "; " + keys
+		algorithms + "; " + secret + "; " + keys +
+		". Without a Platinum licence or a trial there is no JWT realm: set another credential"
 }
