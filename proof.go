@@ -2,7 +2,6 @@ package esjwt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -88,7 +87,7 @@ func (p *proofs) ask(prover credential.Prover, out *http.Request, id proof, admi
 	case r := <-answer:
 		return r.Err
 	case <-timeout.C:
-		return errors.New("the node did not say in time who a client is")
+		return credential.Refuse(credential.Unavailable, nil, "the node did not say in time who a client is: try again")
 	case <-out.Context().Done():
 		return context.Cause(out.Context())
 	}

@@ -196,11 +196,11 @@ func TestADoubtfulRouteIsAWarningWhenValidating(t *testing.T) {
 		},
 		"plain HTTP": {
 			"AUTH\nreverse_proxy http://es1:9200 {\nOURS}",
-			[]string{"es.example.com [es1:9200] tokens go to this upstream over plain HTTP"},
+			[]string{"es.example.com [es1:9200] credentials go to this upstream over plain HTTP"},
 		},
 		"plain HTTP on this machine": {
 			"AUTH\nreverse_proxy 127.0.0.1:9200 {\nOURS}",
-			[]string{"es.example.com [localhost:9200] tokens go to this machine over plain HTTP"},
+			[]string{"es.example.com [localhost:9200] credentials go to this machine over plain HTTP"},
 		},
 		"a way around": {
 			"handle /es* {\nAUTH\n" + ours + "}\nreverse_proxy https://ES1:9200",

@@ -36,6 +36,7 @@ func TestPKIRealmKnowsTheSameClientsBehindTheProxy(t *testing.T) {
 		caddyfile, err := f.site.caddyfile()
 		require.NoError(t, err)
 		f.caddy = StartCaddy(t, tokenSettings.ReplaceAllString(caddyfile, ""))
+		requireLogged(t, f.caddy, "the cluster has what `credential delegate_pki` needs")
 
 		type who struct {
 			Username string

@@ -274,6 +274,7 @@ func (a *APIKey) Explain(client *credential.Client) (credential.Explanation, err
 		explanation.Needs = append(explanation.Needs, "a Platinum, Enterprise or trial licence, "+
 			"because a role has document or field level security")
 	}
+	explanation.Missing = []string{credential.NotAsked}
 	if missing := a.missing.Load(); missing != nil {
 		explanation.Missing = slices.Clone(*missing)
 	}

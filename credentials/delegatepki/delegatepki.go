@@ -186,7 +186,10 @@ func (p *DelegatePKI) Explain(client *credential.Client) (credential.Explanation
 			fmt.Sprintf("the cluster privilege delegate_pki for %q", p.user.Get().Name()),
 		},
 	}
-	if missing := p.missing.Load(); missing != nil && *missing != "" {
+	switch missing := p.missing.Load(); {
+	case missing == nil:
+		e.Missing = []string{credential.NotAsked}
+	case *missing != "":
 		e.Missing = []string{*missing}
 	}
 	return e, nil

@@ -15,10 +15,15 @@ const (
 		"and that xpack.security.enabled is not false"
 	adviceKeyRefused = "the cluster refuses the proxy's own API key: " +
 		"the operator must see that the `key` of run_as is right, and has neither expired nor been invalidated"
+	adviceSilent = "the node cannot be asked whether it obeys the header of run_as: try again, " +
+		"or see the log of elasticsearch_jwt"
 	adviceNotYet  = "the node cannot check the proxy's own API key right now, as when it has just started: try again"
 	adviceIgnored = "the node does not obey the header es-security-runas-user, and would serve everybody as the proxy: " +
 		"the operator must see that nothing between Caddy and the node removes it, and that it is Elasticsearch"
 )
+
+// silent is the refusal for want of an answer that says anything.
+func silent(err error) error { return credential.Refuse(credential.Unavailable, err, adviceSilent) }
 
 // who is how a node sees a request.
 type who struct {
@@ -74,7 +79,7 @@ func (r *RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *crede
 	answer, err := node.Ask(ctx, whoAmI(header))
 	switch {
 	case err != nil:
-		return credential.AsRefusal(err)
+		return silent(err)
 	case answer.OK():
 		return proves(answer, user)
 	case isWithoutSecurity(answer):
@@ -84,7 +89,7 @@ func (r *RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *crede
 	case answer.Status == http.StatusUnauthorized:
 		return r.provesWithout(ctx, node, c.Authorization, header, answer)
 	default:
-		return credential.AsRefusal(answer.Err())
+		return silent(answer.Err())
 	}
 }
 
@@ -114,12 +119,12 @@ func (r *RunAs) provesWithout(
 	v := r.verdict.Load()
 	switch {
 	case err != nil:
-		return credential.AsRefusal(err)
+		return silent(err)
 	case answer.OK():
 		again, err := node.Ask(ctx, whoAmI(header))
 		switch {
 		case err != nil:
-			return credential.AsRefusal(err)
+			return silent(err)
 		case again.Status != http.StatusUnauthorized:
 			return credential.Refuse(credential.Unavailable, refused.Err(),
 				"the node has just begun to take the proxy's own API key: try again")
@@ -130,6 +135,6 @@ func (r *RunAs) provesWithout(
 	case answer.Status == http.StatusUnauthorized:
 		return credential.Refuse(credential.ProxyRefused, refused.Err(), adviceKeyRefused)
 	default:
-		return credential.AsRefusal(answer.Err())
+		return silent(answer.Err())
 	}
 }

@@ -200,6 +200,7 @@ func (r *RunAs) Explain(client *credential.Client) (credential.Explanation, erro
 				key.Name(), p.user),
 		},
 	}
+	e.Missing = []string{credential.NotAsked}
 	if v := r.verdictOn(key); v != nil {
 		e.Missing = slices.Clone(v.missing)
 		if v.endsSoon(time.Now()) {

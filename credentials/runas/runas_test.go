@@ -377,7 +377,7 @@ func TestExplainShowsNoSecret(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"Authorization: ApiKey …", userHeader + ": alice"}, e.Sends)
 	require.NotContains(t, fmt.Sprint(e), strings.TrimPrefix(apiKey("secret"), "ApiKey "))
-	require.Empty(t, e.Missing)
+	require.Equal(t, []string{credential.NotAsked}, e.Missing)
 	_, err = kind.Explain(client("elastic"))
 	require.Equal(t, credential.InvalidName, credential.AsRefusal(err).Problem)
 }

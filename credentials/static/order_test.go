@@ -16,7 +16,7 @@ import (
 // TestExplainShowsNoSecretInTheWrongPlace: a line in another order has an API key where its scheme should be.
 func TestExplainShowsNoSecretInTheWrongPlace(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
-	require.NoError(t, os.WriteFile(file, []byte("ApiKey essu_the-secret analysts\n"), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte("\"ApiKey\" essu_the-secret analysts\n"), 0o600))
 	kind := &static.Static{File: file}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)

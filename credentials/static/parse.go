@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -34,10 +35,17 @@ const (
 	schemeBearer = "Bearer"
 )
 
+var schemes = []string{schemeAPIKey, schemeBasic, schemeBearer}
+
+// isScheme reports whether a word is a scheme of which something is known.
+func isScheme(word string) bool {
+	return slices.ContainsFunc(schemes, func(known string) bool { return strings.EqualFold(word, known) })
+}
+
 // shownScheme returns the scheme and a blank, for a person; "" if it is none that is known, and so perhaps a secret in the
 // wrong place.
 func (e entry) shownScheme() string {
-	for _, known := range []string{schemeAPIKey, schemeBasic, schemeBearer} {
+	for _, known := range schemes {
 		if strings.EqualFold(e.scheme(), known) {
 			return known + " "
 		}
@@ -106,6 +114,13 @@ func parseLine(line string) (entry, error) {
 	} else {
 		group = line
 	}
+	switch quoted := line[0] == '"'; {
+	case isScheme(group) && !quoted:
+		return entry{}, errors.New("the line begins with the scheme of a credential: write the group before it, " +
+			"in quotes if it has that name")
+	case strings.HasSuffix(group, ":") && !quoted:
+		return entry{}, errors.New("the group ends with a colon: leave that out, or write the group in quotes if it has one")
+	}
 	if err := checkGroup(group); err != nil {
 		return entry{}, err
 	}
@@ -140,7 +155,7 @@ func parseOne(content []byte) (string, error) {
 }
 
 // parseCredential checks that a header can carry a credential: a scheme (RFC 9110 section 11.1), a blank and a value.
-// More is not known of them, with two exceptions, of which a mistake would show as a 401 without a reason. The errors
+// More is not known of them, with three exceptions, of which a mistake would show as a 401 without a reason. The errors
 // have nothing of it in them.
 func parseCredential(text string) (string, error) {
 	scheme, value, found := cut(text)
@@ -164,6 +179,8 @@ func parseCredential(text string) (string, error) {
 		return "", errors.New("write `Bearer` with a capital B, which is the only spelling that Elasticsearch knows")
 	case strings.EqualFold(scheme, schemeBasic):
 		return basic(value)
+	case strings.EqualFold(scheme, schemeAPIKey) && strings.Contains(value, ":"):
+		return "", errors.New("it is the id and the secret of an API key: write what Elasticsearch's answer calls encoded")
 	}
 	return scheme + " " + value, nil
 }

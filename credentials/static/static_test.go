@@ -193,6 +193,7 @@ func TestAnythingElseThanACredentialIsAnError(t *testing.T) {
 		"not ASCII":              {"ApiKey " + secret + "ë", "printable ASCII"},
 		"a control character":    {"ApiKey " + secret + "\x00", "printable ASCII"},
 		"another bearer":         {"bearer " + secret, "with a capital B"},
+		"an undecoded key":       {"ApiKey id:" + secret, "calls encoded"},
 		"a password as it is":    {"Basic alice:" + secret, "the base64 of `user:password`"},
 		"a password and no user": {"Basic " + base64.StdEncoding.EncodeToString([]byte(secret)), "the base64 of"},
 	}
@@ -238,6 +239,8 @@ func TestAFileThatIsWrongIsAnError(t *testing.T) {
 		"no name":              {`"" ApiKey hunter2`, "the group has no name"},
 		"blanks around a name": {`" a" ApiKey hunter2`, "begins or ends with a blank"},
 		"a control character":  {"a\x01b ApiKey hunter2", "control character"},
+		"the scheme first":     {"ApiKey hunter2 analysts", "write the group before it"},
+		"a colon":              {"analysts: ApiKey hunter2", "leave that out"},
 		"two wrong lines":      {"a hunter2\nb hunter2", "line 2: "},
 		"UTF-16":               {"\xff\xfea\x00", "UTF-16"},
 		"not UTF-8":            {"a\xff ApiKey hunter2", "not UTF-8"},

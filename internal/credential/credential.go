@@ -183,6 +183,9 @@ type Explanation struct {
 	Missing []string `json:"missing,omitempty"` // what is known to be missing
 }
 
+// NotAsked is what is missing as long as nobody knows.
+const NotAsked = "not known: a running Caddy asks the cluster, and it has not answered yet"
+
 // Problem is why there is no credential.
 type Problem int
 

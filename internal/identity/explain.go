@@ -12,8 +12,8 @@ import (
 
 // Explanation says who a handler takes the holder of a certificate for, or why it refuses the certificate.
 type Explanation struct {
-	Issuer   string   `json:"issuer"`
-	Audience []string `json:"audience"`
+	Issuer   string   `json:"issuer,omitempty"`
+	Audience []string `json:"audience,omitempty"`
 
 	// Trust says what the certificate's chain was checked against.
 	Trust string `json:"trust"`

@@ -317,11 +317,11 @@ func (p *Proxy) countsClientErrors() bool {
 }
 
 func (f *findings) ofPlainHTTP(p *Proxy) {
-	const node = "a node that expects TLS, as Elasticsearch does by default, makes a 502 (EOF) of that: " +
+	const node = "a node that expects TLS, as Elasticsearch does by default, fails with EOF then: " +
 		"write https:// before the address"
 	if slices.ContainsFunc(p.upstreams, func(u string) bool { return !strings.HasPrefix(u, "localhost:") }) {
-		f.add(false, p.sites, p.upstreams, "tokens go to this upstream over plain HTTP, where others can read them; "+node)
+		f.add(false, p.sites, p.upstreams, "credentials go to this upstream over plain HTTP, where others can read them; "+node)
 	} else {
-		f.add(false, p.sites, p.upstreams, "tokens go to this machine over plain HTTP; "+node)
+		f.add(false, p.sites, p.upstreams, "credentials go to this machine over plain HTTP; "+node)
 	}
 }
