@@ -10,9 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rewrite"
 )
 
 // announce tells the rest of Caddy who the client is: it sets the placeholder {http.auth.user.id}, which the access
@@ -30,9 +30,9 @@ func (h *Handler) announce(r *http.Request, admitted *admission) {
 	if h.delivered.Load() || h.cache != nil { // a credential that is no token goes over the transport, or not at all
 		return
 	}
-	h.rewriter.set(r.Header, admitted, &admitted.byHandler)
+	admitted.set(r.Header, &admitted.byHandler)
 	if h.secret != nil && admitted.client != nil {
-		setSharedSecret(r.Header, h.secret.Get())
+		rewrite.SetSharedSecret(r.Header, h.secret.Get())
 	}
 }
 
@@ -42,20 +42,20 @@ func (h *Handler) takeBack(header http.Header, admitted *admission) {
 	// The variable itself stays: a transport that dials a connection for a later request may be reading the
 	// variables at this moment.
 	admitted.over.Store(true)
-	h.rewriter.takeBack(header)
+	h.rewriter.TakeBack(header)
 	if admitted.credential == nil {
-		admitted.own.takeBack(header)
+		admitted.own.TakeBack(header)
 	}
 	if h.secret != nil {
-		delete(header, clientAuthHeader)
+		delete(header, rewrite.ClientAuthentication)
 	}
 }
 
 // sizeOf returns the size of the headers that the handler or the transport sets for an admission.
 func (h *Handler) sizeOf(admitted *admission) int {
-	size := h.rewriter.size(admitted)
+	size := admitted.size()
 	if h.secret != nil {
-		size += headersize.Line(clientAuthHeader, sharedSecret(h.secret.Get()))
+		size += rewrite.SharedSecretSize(h.secret.Get())
 	}
 	return size
 }
@@ -71,12 +71,12 @@ type admission struct {
 	renewed  bool                // the credential replaces one that a node has refused
 	unsure   error               // why to try again although a node has refused the credential
 	sent     bool                // the transport has set the headers before, for another node
-	own      *credentials        // the client's own, if it has no certificate; nil if it has one
+	own      *rewrite.Own        // the client's own, if it has no certificate; nil if it has one
 	upgrade  bool                // the client asks for a WebSocket, and the handler watches over it
 	over     atomic.Bool         // the handler has returned, or another one has refused the request
 	attempts retry.Attempts      // at sending it to nodes
 
-	// The value of the first header that the handler and the transport set, see rewriter.set. Each has a place of
+	// The value of the first header that the handler and the transport set, see [rewrite.Rewriter.Set]. Each has a place of
 	// its own, because net/http may still read the transport's when other handlers edit theirs.
 	byHandler, byTransport [1]string
 }
@@ -89,6 +89,22 @@ func admissionOf(ctx context.Context) *admission {
 		return nil
 	}
 	return a
+}
+
+// set sets the headers that follow from the admission, and returns their size. See [rewrite.Rewriter.Set] for first.
+func (a *admission) set(h http.Header, first *[1]string) (size int) {
+	if a.credential == nil {
+		return a.own.Set(h, first)
+	}
+	return a.handler.rewriter.Set(h, a.credential, a.client.Headers, first)
+}
+
+// size returns the size of the headers that set would set.
+func (a *admission) size() int {
+	if a.credential == nil {
+		return a.own.Size()
+	}
+	return a.handler.rewriter.Size(a.credential, a.client.Headers)
 }
 
 // wants returns who wants a credential.

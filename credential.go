@@ -15,6 +15,7 @@ import (
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rewrite"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
@@ -146,7 +147,7 @@ func (h *Handler) provisionKind(ctx caddy.Context, settings *identity.Settings) 
 func (h *Handler) checkHeaders(sets []string) error {
 	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
 		for _, other := range sets {
-			if strings.Map(foldRune, name) == strings.Map(foldRune, other) {
+			if rewrite.Fold(name) == rewrite.Fold(other) {
 				return setting.In("header "+name, errors.New("the credential sets it: leave it out"))
 			}
 		}
@@ -176,8 +177,8 @@ func (h *Handler) believed() []string {
 // protectWith has what a node believes of one handler removed by the others too. No requests come yet.
 func (h *Handler) protectWith(others []*Handler) {
 	for _, other := range others {
-		other.rewriter.protect(h.believed())
-		h.rewriter.protect(other.believed())
+		other.rewriter.Protect(h.believed())
+		h.rewriter.Protect(other.believed())
 	}
 }
 

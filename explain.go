@@ -62,8 +62,9 @@ func (h *Handler) explain(sent []*x509.Certificate, now time.Time) Explanation {
 // explainToken says what a token needs of the realm.
 func (h *Handler) explainToken() *credential.Explanation {
 	e := &credential.Explanation{Kind: jwtKind}
-	for i := range h.rewriter.headers {
-		if header := &h.rewriter.headers[i]; header.HasToken() {
+	headers := h.rewriter.Headers()
+	for i := range headers {
+		if header := &headers[i]; header.HasToken() {
 			e.Sends = append(e.Sends, header.Name+": "+header.WithToken(token.Bearer+"…"))
 		}
 	}

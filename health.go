@@ -21,6 +21,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/name"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rewrite"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 )
 
@@ -67,7 +68,7 @@ func (t *Transport) provisionHealthChecks(ctx caddy.Context) error {
 		return nil
 	}
 	for header := range active.Headers {
-		if identityNames.protects(header) {
+		if rewrite.Always.Protects(header) {
 			return fmt.Errorf("the health checks have the header %s too, by health_headers: leave one of them out",
 				http.CanonicalHeaderKey(header))
 		}
@@ -137,10 +138,10 @@ func (t *Transport) warnOfNobody(node string) {
 // among them.
 func (t *Transport) setHealthHeaders(h http.Header, as *admission) (secret bool) {
 	rw := as.handler.rewriter
-	rw.takeBack(h)
-	for i := range rw.count(as) {
+	rw.TakeBack(h)
+	for i := range rw.Count(as.credential) {
 		// A header whose value depends on the certificate is left out.
-		if name, value := rw.header(i, as); value != "" {
+		if name, value := rw.Header(i, as.credential, as.client.Headers); value != "" {
 			h[name] = []string{value}
 		}
 	}
@@ -148,7 +149,7 @@ func (t *Transport) setHealthHeaders(h http.Header, as *admission) (secret bool)
 	if shared == nil {
 		return false
 	}
-	setSharedSecret(h, shared.Get())
+	rewrite.SetSharedSecret(h, shared.Get())
 	return true
 }
 

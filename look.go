@@ -4,13 +4,14 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/nodetransport"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rewrite"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/routes"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
@@ -151,7 +152,7 @@ func nodesBehind(h *routes.Handler) []cluster.Node {
 		if !ok {
 			continue
 		}
-		over := ownQuestions{&t.HTTPTransport}
+		over := nodetransport.Over(&t.HTTPTransport)
 		for _, address := range p.Nodes() {
 			nodes = append(nodes, cluster.NewNode(t.scheme()+"://"+address, over))
 		}
@@ -196,15 +197,15 @@ func (h *Handler) door() routes.Door {
 	}
 	isInjected := func(name string) bool {
 		return slices.ContainsFunc(door.Injects, func(injected string) bool {
-			return strings.Map(foldRune, injected) == strings.Map(foldRune, name)
+			return rewrite.Fold(injected) == rewrite.Fold(name)
 		})
 	}
 	if !isInjected("Authorization") {
 		door.Injects = append(door.Injects, "Authorization")
 	}
 	if h.SharedSecret != "" {
-		door.Injects = append(door.Injects, clientAuthHeader)
+		door.Injects = append(door.Injects, rewrite.ClientAuthentication)
 	}
-	door.Protects = func(name string) bool { return identityNames.protects(name) || isInjected(name) }
+	door.Protects = func(name string) bool { return rewrite.Always.Protects(name) || isInjected(name) }
 	return door
 }

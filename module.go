@@ -21,6 +21,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credentialpath"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rewrite"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/site"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -201,7 +202,7 @@ type Handler struct {
 	keys       *signingSet       // nil if that is no token
 	begun      bool              // whether beginCredentials was called
 	cache      *credential.Cache // nil if it is a token
-	rewriter   *rewriter
+	rewriter   *rewrite.Rewriter
 	secret     *watch.Setting[string] // nil without a SharedSecret
 
 	optional         bool // whether Certificate is optional
@@ -229,14 +230,14 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // the credential itself. When the next handler returns, all of that is over.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
-	if !hasPath(r) {
-		h.rewriter.strip(r) // handle_errors gets the request, and can have a reverse_proxy
+	if !rewrite.HasPath(r) {
+		h.rewriter.Strip(r) // handle_errors gets the request, and can have a reverse_proxy
 		return h.serveError(w, r, refuseNoPath())
 	}
 	if h.optional && identity.HasNoCertificate(r.TLS) {
 		return h.serveOwnCredentials(w, r, next)
 	}
-	found := h.rewriter.strip(r)
+	found := h.rewriter.Strip(r)
 
 	client, notAfter, err := h.identifier.Identify(r.Context(), r.TLS, r.Host, now.Unix())
 	if err != nil {
@@ -255,15 +256,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	admitted := &admission{
 		decision: decision{certificate: chain[0], credential: with}, handler: h, client: client,
-		chain: chain, notAfter: notAfter, upgrade: found.upgrade || r.Method == http.MethodConnect,
+		chain: chain, notAfter: notAfter, upgrade: found.Upgrade || r.Method == http.MethodConnect,
 	}
-	if err := h.fits(found.size+h.sizeOf(admitted), r); err != nil {
+	if err := h.fits(found.Size+h.sizeOf(admitted), r); err != nil {
 		return h.serveError(w, r, err)
 	}
 	defer h.takeBack(r.Header, admitted)
 	h.announce(r, admitted)
 	metrics.authenticated.Inc()
-	if found.authorization {
+	if found.Authorization {
 		h.noteReplaced(r, client)
 	}
 	if admitted.upgrade {

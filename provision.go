@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rewrite"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/trustpool"
 )
@@ -68,7 +69,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.identifier.NoteIn(&metrics.sightings)
-	h.rewriter = newRewriter(profile.Headers(), h.sets())
+	h.rewriter = rewrite.New(profile.Headers(), h.sets())
 	h.server = h.app.servers.Of(ctx)
 	h.server.WatchHandshakes(h.noteHandshake)
 	h.server.WarnOfHandler(pool != nil, h.logger)

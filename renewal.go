@@ -43,8 +43,8 @@ func (a *admission) renew(ctx context.Context, headers http.Header) bool {
 		return false
 	}
 	a.credential, a.renewed = renewed, true
-	h.rewriter.takeBack(headers)
-	h.rewriter.set(headers, a, new([1]string))
+	h.rewriter.TakeBack(headers)
+	a.set(headers, new([1]string))
 	return true
 }
 

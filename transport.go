@@ -14,11 +14,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/eserror"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/nodefault"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/proof"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/retry"
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/rewrite"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/setting"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/throttle"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/watch"
@@ -29,9 +32,6 @@ func init() {
 }
 
 const (
-	// clientAuthHeader has the shared secret of a realm whose client_authentication.type is shared_secret.
-	clientAuthHeader = "Es-Client-Authentication"
-
 	// authenticatedVar is the variable of a request that the handler has let through. Its value is an
 	// *admission, for the transport.
 	authenticatedVar = "elasticsearch_jwt.client"
@@ -40,16 +40,6 @@ const (
 	// that is not kept after a burst costs a TLS handshake in the next one.
 	idleConnsPerHost = 512
 )
-
-// sharedSecret returns the value of the header by which Elasticsearch recognizes the proxy.
-func sharedSecret(secret string) string { return "SharedSecret " + secret }
-
-// setSharedSecret sets the header by which Elasticsearch recognizes the proxy, and returns its size.
-func setSharedSecret(h http.Header, secret string) (size int) {
-	value := sharedSecret(secret)
-	h[clientAuthHeader] = []string{value}
-	return headersize.Line(clientAuthHeader, value)
-}
 
 // Transport is Caddy's http transport, with the same settings, made for the nodes of a cluster:
 //
@@ -90,7 +80,7 @@ type Transport struct {
 
 	secret   *watch.Setting[string]
 	nodes    *retry.Transport
-	proofs   proofs
+	proofs   *proof.Proofs
 	logger   *zap.Logger
 	warnings throttle.Throttle
 
@@ -136,7 +126,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return setting.In("health_principal", err)
 	}
 	t.nodes = retry.New(&t.HTTPTransport, metrics.retries.Inc)
-	t.proofs.over = &t.HTTPTransport
+	t.proofs = proof.New(&t.HTTPTransport)
 	return t.app.lookOnce(ctx)
 }
 
@@ -162,11 +152,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	node, _ := reverseproxy.GetDialInfo(req.Context())
 	t.SetScheme(out) // a node that must prove something is asked at this URL
-	if refusal := t.proofs.check(out, node.Address, admitted); refusal != nil {
+	if err := t.prove(out, node.Address, admitted); err != nil {
 		if req.Context().Err() != nil {
 			return nil, context.Cause(req.Context()) // the client has gone, and nobody has refused it
 		}
-		return refuseToSend(req, admitted, refusal), nil
+		return refuseToSend(req, admitted, refuseNoCredential(credential.AsRefusal(err))), nil
 	}
 	res, err := t.send(out, node.Address, admitted)
 	switch {
@@ -179,14 +169,26 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if answer := t.answerForNode(req, node, err); answer != nil {
 			return answer, nil
 		}
-		t.proofs.forget(node.Address)
+		t.proofs.Forget(node.Address)
 		return nil, explained(err, node.Address, out)
 	case res.StatusCode == http.StatusUnauthorized && admitted.isUnsure():
 		return refuseUnsure(req, admitted, res), nil
 	case isRefusal(res.StatusCode):
-		t.listen(sent{admitted, out.Header[clientAuthHeader] != nil}, node.Address, res)
+		t.listen(sent{admitted, out.Header[rewrite.ClientAuthentication] != nil}, node.Address, res)
 	}
 	return res, nil
+}
+
+// prove returns why a node must not get a request: it may not obey the client's credential.
+func (t *Transport) prove(out *http.Request, node string, admitted *admission) error {
+	if admitted.client == nil || admitted.handler.cache == nil {
+		return nil
+	}
+	prover, ok := admitted.handler.cache.Maker().(credential.Prover)
+	if !ok {
+		return nil
+	}
+	return t.proofs.Check(out, node, prover, admitted.credential)
 }
 
 // refuseToSend answers a request that no node must get.
@@ -229,27 +231,27 @@ func (t *Transport) deliver(req *http.Request, admitted *admission) (out *http.R
 		secret = nil // it says that the proxy vouches for the client
 	}
 	place := &admitted.byTransport
-	if admitted.renewed || admitted.sent && !h.rewriter.setsOne() { // net/http may still be reading these headers
+	if admitted.renewed || admitted.sent && !h.rewriter.SetsOne() { // net/http may still be reading these headers
 		own := *req
 		own.Header = maps.Clone(req.Header)
 		req, place = &own, new([1]string)
 	}
 	req.Trailer = nil
 	out = req
-	size, sent := h.rewriter.sweep(req.Header, place)
+	size, sent := h.rewriter.Sweep(req.Header, place)
 	if sent {
 		return req, headersize.Sent(req, size) // net/http may still be reading these headers
 	}
-	dropUpgrade(req.Header, admitted.upgrade)
-	if secret != nil || admitted.own != nil && admitted.own.clientAuth != "" || h.rewriter.hidden {
+	rewrite.DropUpgrade(req.Header, admitted.upgrade)
+	if secret != nil || admitted.own.HasSecret() || h.rewriter.Hidden() {
 		own := *req
 		own.Header = maps.Clone(req.Header)
 		out = &own
 	}
-	size += h.rewriter.set(out.Header, admitted, place)
+	size += admitted.set(out.Header, place)
 	admitted.sent = true
 	if secret != nil {
-		size += setSharedSecret(out.Header, secret.Get())
+		size += rewrite.SetSharedSecret(out.Header, secret.Get())
 	}
 	return out, headersize.Sent(out, size)
 }

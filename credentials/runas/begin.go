@@ -172,10 +172,10 @@ func (r *RunAs) ask(ctx context.Context, key cluster.User) (*verdict, error) {
 		return nil, err
 	}
 	v.weigh(r.Users)
-	if v.refusal != nil {
-		return v, nil
+	if v.isGood() {
+		err = r.lookUp(ctx, key, v)
 	}
-	return v, r.lookUp(ctx, key, v)
+	return v, err
 }
 
 // lookUp asks for each user of a group whether the key can run as it, and so whether it exists. The key's patterns have

@@ -57,8 +57,7 @@ func isWithoutSecurity(answer *cluster.Answer) bool {
 	}
 }
 
-// Prove implements [credential.Prover]. The name of the client is not looked at: who a request must be is in the
-// credential. A node that obeys the header answers in one of three ways, each of which proves it:
+// Prove implements [credential.Prover]. A node that obeys the header answers in one of three ways, each of which proves it:
 //
 //	200  the request is the user, who was looked up in another realm than that of API keys. The name alone proves
 //	     nothing: the key can be that user's own
@@ -67,7 +66,7 @@ func isWithoutSecurity(answer *cluster.Answer) bool {
 //	     just started and not have known the key
 //
 // After the last two, the client's request goes to the node, which gives it the same answer.
-func (r *RunAs) Prove(ctx context.Context, node cluster.Node, _ string, c *credential.Credential) error {
+func (r *RunAs) Prove(ctx context.Context, node cluster.Node, c *credential.Credential) error {
 	header := http.Header{authorization: {c.Authorization}}
 	var user string
 	for _, h := range c.Headers {

@@ -218,7 +218,7 @@ func TestEachNodeProvesThatItObeys(t *testing.T) {
 				c.change(n)
 			}
 			kind, _ := newKind(t, n)
-			err := kind.Prove(context.Background(), n.asNode(), "another name", &credential.Credential{
+			err := kind.Prove(context.Background(), n.asNode(), &credential.Credential{
 				Authorization: apiKey("secret"), Headers: []credential.Header{{Name: userHeader, Value: c.user}},
 			})
 			if c.problem == 0 {

@@ -36,7 +36,7 @@ func TestANodeThatHasJustStartedProvesNothing(t *testing.T) {
 	n := newNode()
 	n.ignores = true
 	kind, _ := newKind(t, n)
-	err := kind.Prove(context.Background(), cluster.NewNode("http://es1:9200", &starting{n, 1}), "alice",
+	err := kind.Prove(context.Background(), cluster.NewNode("http://es1:9200", &starting{n, 1}),
 		&credential.Credential{
 			Authorization: apiKey("secret"), Headers: []credential.Header{{Name: userHeader, Value: "alice"}},
 		})
@@ -55,7 +55,7 @@ func TestANodeThatHasJustStartedRefusesNobody(t *testing.T) {
 		time.Sleep(time.Second)
 		alice := made(t, kind, client("alice"))
 		prove := func() *credential.Refusal {
-			return credential.AsRefusal(kind.Prove(context.Background(), n.asNode(), "", alice))
+			return credential.AsRefusal(kind.Prove(context.Background(), n.asNode(), alice))
 		}
 		time.Sleep(5*time.Minute - 3*time.Second)
 		n.set(func() { n.key = "" })

@@ -158,7 +158,7 @@ type Clustered interface {
 // the node is asked.
 type Prover interface {
 	// Prove asks a node whether a credential makes a request that of the client. The error is a [Refusal].
-	Prove(ctx context.Context, node cluster.Node, client string, c *Credential) error
+	Prove(ctx context.Context, node cluster.Node, c *Credential) error
 }
 
 // Choosy is a [Maker] that may make no credential for somebody who has a name alone, such as a health check.

@@ -1,4 +1,6 @@
-package esjwt
+// Package rewrite removes from a request what a client says about itself, and adds what the proxy says. It decides nothing
+// about who the client is.
+package rewrite
 
 import (
 	"math"
@@ -7,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/headersize"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/identity"
 )
@@ -34,19 +37,18 @@ var identityHeaders = []string{
 	"x-forwarded-access-token", // what other authenticating proxies forward
 }
 
-// rewriter removes what a client says about itself from a request, and adds what the proxy says.
-type rewriter struct {
+// Rewriter removes what a client says about itself from a request, and adds what the proxy says.
+type Rewriter struct {
 	protected [256][]headerPattern // the headers that a client must not set, by the first byte of their names
 	shortest  [256]uint8           // the length of the shortest of them, or 255
 	headers   []identity.Header
 	sets      []string // the names of the headers of a credential that is no token
 
-	// hidden is true if a header other than Authorization has a token in it, which log lines of Caddy's would print.
-	hidden bool
+	hidden bool // see Hidden
 }
 
-// identityNames protects the headers that every handler protects, whatever its settings.
-var identityNames = newRewriter(nil, nil)
+// Always protects the headers that every handler protects, whatever its settings.
+var Always = New(nil, nil)
 
 // headerPattern matches header names which, folded, are equal to its text or, for a prefix, begin with it.
 type headerPattern struct {
@@ -54,28 +56,28 @@ type headerPattern struct {
 	prefix bool
 }
 
-// newRewriter returns a rewriter that sets headers, with a token in them or beside a credential that sets others.
-func newRewriter(headers []identity.Header, sets []string) *rewriter {
-	rw := &rewriter{headers: headers, sets: sets}
+// New returns a Rewriter that sets headers, with a token in them or beside a credential that sets others.
+func New(headers []identity.Header, sets []string) *Rewriter {
+	rw := &Rewriter{headers: headers, sets: sets}
 	for first := range rw.shortest {
 		rw.shortest[first] = math.MaxUint8
 	}
-	rw.protect(identityHeaders)
+	rw.Protect(identityHeaders)
 	// Caddy itself tells the client to go on (100 Continue, RFC 9110 section 10.1.1). A node that does not
 	// know Expect would take the body for the next request.
-	rw.protect([]string{"expect"})
+	rw.Protect([]string{"expect"})
 	for _, h := range headers {
-		rw.protect([]string{h.Name})
+		rw.Protect([]string{h.Name})
 		rw.hidden = rw.hidden || h.HasToken() && h.Name != "Authorization"
 	}
-	rw.protect(sets)
+	rw.Protect(sets)
 	return rw
 }
 
-// protect has more headers removed from requests. It must not be called when there may be requests.
-func (rw *rewriter) protect(names []string) {
+// Protect has more headers removed from requests. It must not be called when there may be requests.
+func (rw *Rewriter) Protect(names []string) {
 	for _, name := range names {
-		text, prefix := strings.CutSuffix(strings.Map(foldRune, name), "*")
+		text, prefix := strings.CutSuffix(Fold(name), "*")
 		first := text[0]
 		rw.protected[first] = append(rw.protected[first], headerPattern{text, prefix})
 		rw.shortest[first] = uint8(min(int(rw.shortest[first]), len(text))) //nolint:gosec // at most 255
@@ -86,13 +88,13 @@ func (rw *rewriter) protect(names []string) {
 	}
 }
 
-// protects reports whether a header name, in any spelling, is one that the client must not set.
-func (rw *rewriter) protects(name string) bool {
+// Protects reports whether a header name, in any spelling, is one that the client must not set.
+func (rw *Rewriter) Protects(name string) bool {
 	return name != "" && len(name) >= int(rw.shortest[name[0]]) && rw.matches(name)
 }
 
-// matches is the rest of protects, of which the compiler inlines the beginning: for most names that is all.
-func (rw *rewriter) matches(name string) bool {
+// matches is the rest of Protects, of which the compiler inlines the beginning: for most names that is all.
+func (rw *Rewriter) matches(name string) bool {
 	patterns := rw.protected[name[0]]
 	for i := range patterns {
 		if patterns[i].matches(name) {
@@ -136,6 +138,9 @@ func foldByte(c byte) byte {
 	}
 }
 
+// Fold returns one spelling of a header name for all that a server along the way may treat as the same.
+func Fold(name string) string { return strings.Map(foldRune, name) }
+
 func foldRune(r rune) rune {
 	if r < utf8.RuneSelf {
 		return rune(foldByte(byte(r))) //nolint:gosec // it is ASCII
@@ -143,35 +148,35 @@ func foldRune(r rune) rune {
 	return r
 }
 
-// stripped is what strip has found in a request.
-type stripped struct {
-	size          int  // of the headers that are left
-	upgrade       bool // they ask for an upgrade of the connection
-	authorization bool // there was an Authorization
+// Stripped is what Strip has found in a request.
+type Stripped struct {
+	Size          int  // of the headers that are left
+	Upgrade       bool // they ask for an upgrade of the connection
+	Authorization bool // there was an Authorization
 }
 
-// strip removes every identity header from the request, and what could add or remove one later: Expect,
+// Strip removes every identity header from the request, and what could add or remove one later: Expect,
 // trailers, and the options of Connection. It changes the request in place, and what it removes never comes
 // back, not even for an error page.
 //
 // It is a loop over the headers, with no look-ups, because it runs for each request.
-func (rw *rewriter) strip(r *http.Request) (found stripped) {
+func (rw *Rewriter) Strip(r *http.Request) (found Stripped) {
 	connection := false
 	for name, values := range r.Header {
 		switch {
-		case rw.protects(name), name == "Trailer":
-			found.authorization = found.authorization || name == "Authorization"
+		case rw.Protects(name), name == "Trailer":
+			found.Authorization = found.Authorization || name == "Authorization"
 			delete(r.Header, name)
 			continue
 		case name == "Connection", name == "Upgrade":
 			connection = true
 		}
-		found.size += headersize.Lines(name, values)
+		found.Size += headersize.Lines(name, values)
 	}
 	// reverse_proxy forwards trailers, which could be identity headers. No client of Elasticsearch needs them.
 	r.Trailer = nil
 	if connection {
-		found.upgrade = dropConnection(r.Header)
+		found.Upgrade = dropConnection(r.Header)
 	}
 	return found
 }
@@ -202,9 +207,9 @@ func dropConnection(h http.Header) (upgrade bool) {
 	return true
 }
 
-// dropUpgrade removes the headers of an upgrade, but for one to a WebSocket if the client has asked for that. Nobody
+// DropUpgrade removes the headers of an upgrade, but for one to a WebSocket if the client has asked for that. Nobody
 // watches over a tunnel that header_up asks for, and in one for h2c the client could send requests past the handler.
-func dropUpgrade(h http.Header, asked bool) {
+func DropUpgrade(h http.Header, asked bool) {
 	protocols := h["Upgrade"]
 	if protocols == nil || asked && len(protocols) == 1 && strings.EqualFold(protocols[0], "websocket") {
 		return
@@ -213,81 +218,81 @@ func dropUpgrade(h http.Header, asked bool) {
 	delete(h, "Upgrade")
 }
 
-// set sets the headers that tell a node who the client is, and returns their size. Each has exactly one value, in a
-// slice of its own, because other handlers edit values in place.
+// Set sets the headers that tell a node who the client is, and returns their size: those of its credential, and the
+// configured ones with the client's values. Each has exactly one value, in a slice of its own, because other handlers edit
+// values in place.
 //
-// The slice of the first header is a place in the admission, which spares an allocation. The admission is of this
-// request alone, and nothing else uses that place. So what other handlers do to the slice does not reach another
-// request: a change of its value stays in there, and append makes a new slice, because this one is full.
-func (rw *rewriter) set(h http.Header, a *admission, first *[1]string) (size int) {
-	if a.credential == nil {
-		return a.own.set(h, first)
-	}
-	values := first[:]
-	for i := range rw.count(a) {
-		name, value := rw.header(i, a)
+// The slice of the first header is a place of the caller's, which spares an allocation. It must be of this request alone,
+// and nothing else may use it. So what other handlers do to the slice does not reach another request: a change of its
+// value stays in there, and append makes a new slice, because this one is full.
+func (rw *Rewriter) Set(h http.Header, with *credential.Credential, values []string, first *[1]string) (size int) {
+	place := first[:]
+	for i := range rw.Count(with) {
+		name, value := rw.Header(i, with, values)
 		if i > 0 {
-			values = make([]string, 1)
+			place = make([]string, 1)
 		}
-		if values[0] != value { // else net/http may be reading it, for an earlier attempt at another node
-			values[0] = value
+		if place[0] != value { // else net/http may be reading it, for an earlier attempt at another node
+			place[0] = value
 		}
-		h[name] = values
+		h[name] = place
 		size += headersize.Line(name, value)
 	}
 	return size
 }
 
-// setsOne reports whether there is one header that is set.
-func (rw *rewriter) setsOne() bool { return len(rw.headers)+len(rw.sets) == 1 }
+// SetsOne reports whether there is one header that is set.
+func (rw *Rewriter) SetsOne() bool { return len(rw.headers)+len(rw.sets) == 1 }
 
-// count returns how many headers an admission has: those that are configured, after those of a credential that is no
-// token.
-func (rw *rewriter) count(a *admission) int {
+// Hidden reports whether a header other than Authorization has a token in it, which log lines of Caddy's would print.
+func (rw *Rewriter) Hidden() bool { return rw.hidden }
+
+// Headers returns the configured headers.
+func (rw *Rewriter) Headers() []identity.Header { return rw.headers }
+
+// Count returns how many headers Set sets: those that are configured, after those of a credential that is no token.
+func (rw *Rewriter) Count(with *credential.Credential) int {
 	if rw.sets == nil {
 		return len(rw.headers)
 	}
-	n := len(a.credential.Headers) + len(rw.headers)
-	if a.credential.Authorization != "" {
+	n := len(with.Headers) + len(rw.headers)
+	if with.Authorization != "" {
 		n++
 	}
 	return n
 }
 
-// header returns one of the headers of an admission.
-func (rw *rewriter) header(i int, a *admission) (name, value string) {
+// Header returns one of the headers that Set sets.
+func (rw *Rewriter) Header(i int, with *credential.Credential, values []string) (name, value string) {
 	if rw.sets != nil {
-		if a.credential.Authorization != "" {
+		if with.Authorization != "" {
 			if i == 0 {
-				return "Authorization", a.credential.Authorization
+				return "Authorization", with.Authorization
 			}
 			i--
 		}
-		if i < len(a.credential.Headers) {
-			return a.credential.Headers[i].Name, a.credential.Headers[i].Value
+		if i < len(with.Headers) {
+			return with.Headers[i].Name, with.Headers[i].Value
 		}
-		i -= len(a.credential.Headers)
+		i -= len(with.Headers)
 	}
-	if value := a.client.Headers[i]; value != "" {
+	if value := values[i]; value != "" {
 		return rw.headers[i].Name, value
 	}
-	return rw.headers[i].Name, rw.headers[i].WithToken(a.credential.Authorization)
+	return rw.headers[i].Name, rw.headers[i].WithToken(with.Authorization)
 }
 
-// size returns the size of the headers that set would set.
-func (rw *rewriter) size(a *admission) (size int) {
-	if a.credential == nil {
-		return a.own.size()
-	}
-	for i := range rw.count(a) {
-		name, value := rw.header(i, a)
+// Size returns the size of the headers that Set would set.
+func (rw *Rewriter) Size(with *credential.Credential, values []string) (size int) {
+	for i := range rw.Count(with) {
+		name, value := rw.Header(i, with, values)
 		size += headersize.Line(name, value)
 	}
 	return size
 }
 
-// takeBack removes what set has set, so that neither handle_errors nor a log sees it.
-func (rw *rewriter) takeBack(h http.Header) {
+// TakeBack removes what Set has set, so that neither handle_errors nor a log sees it.
+func (rw *Rewriter) TakeBack(h http.Header) {
 	for i := range rw.headers {
 		delete(h, rw.headers[i].Name)
 	}
@@ -296,12 +301,12 @@ func (rw *rewriter) takeBack(h http.Header) {
 	}
 }
 
-// sweep removes every identity header that was put into a request behind the handler, by header_up for example. It
-// returns the size of the headers that are left, and whether the admission's header is among them, since it was sent
-// in an earlier attempt at another node: place is where its value is. Then there is nothing else to remove either.
-func (rw *rewriter) sweep(h http.Header, place *[1]string) (size int, sent bool) {
+// Sweep removes every identity header that was put into a request behind the handler, by header_up for example. It
+// returns the size of the headers that are left, and whether the first header of Set is among them, since it was sent in
+// an earlier attempt at another node: place is where its value is. Then there is nothing else to remove either.
+func (rw *Rewriter) Sweep(h http.Header, place *[1]string) (size int, sent bool) {
 	for name, values := range h {
-		if rw.protects(name) {
+		if rw.Protects(name) {
 			if len(values) != 1 || &values[0] != &place[0] {
 				delete(h, name)
 				continue

@@ -1,11 +1,11 @@
-package esjwt
+package rewrite
 
 import (
 	"net/http"
 	"strings"
 )
 
-// hasPath reports whether a request is for a path, or is the OPTIONS of the whole server (RFC 9112 section
+// HasPath reports whether a request is for a path, or is the OPTIONS of the whole server (RFC 9112 section
 // 3.2). net/http accepts two other forms. Caddy's matchers see no path in them, but a node does:
 //
 //	GET x:_search    the path is empty, and "_search" is sent on, which a node takes for /_search
@@ -16,8 +16,8 @@ import (
 //
 // A query can come with a blank in it over HTTP/2 and HTTP/3, and goes to the node so. A blank ends the target in the line
 // of a request (RFC 9112 section 3), which a node cannot read then: it closes a connection that others want to use.
-func hasPath(r *http.Request) bool {
-	if r.Method == http.MethodConnect && !opensWebSocket(r) || strings.Contains(r.URL.RawQuery, " ") {
+func HasPath(r *http.Request) bool {
+	if r.Method == http.MethodConnect && !OpensWebSocket(r) || strings.Contains(r.URL.RawQuery, " ") {
 		return false
 	}
 	switch r.URL.Path {
@@ -30,9 +30,9 @@ func hasPath(r *http.Request) bool {
 	}
 }
 
-// opensWebSocket reports whether a CONNECT opens a WebSocket over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). It must be one
+// OpensWebSocket reports whether a CONNECT opens a WebSocket over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). It must be one
 // for reverse_proxy too, which makes a GET of it.
-func opensWebSocket(r *http.Request) bool {
+func OpensWebSocket(r *http.Request) bool {
 	switch r.ProtoMajor {
 	case 2:
 		return r.Header.Get(":protocol") == "websocket"

@@ -1,4 +1,4 @@
-package esjwt
+package rewrite
 
 import (
 	"maps"
@@ -72,19 +72,19 @@ func plainFold(name string) string {
 }
 
 // requireStripped has a rewriter strip headers, and compares that with plainStrip.
-func requireStripped(t *testing.T, rw *rewriter, header http.Header, configured ...string) {
+func requireStripped(t *testing.T, rw *Rewriter, header http.Header, configured ...string) {
 	t.Helper()
 	want, wantSize, wantUpgrade := plainStrip(header, configured...)
 	r := &http.Request{Header: header.Clone(), Trailer: http.Header{"Authorization": nil}}
-	found := rw.strip(r)
+	found := rw.Strip(r)
 	require.Equal(t, want, r.Header)
-	require.Equal(t, wantSize, found.size)
-	require.Equal(t, wantUpgrade, found.upgrade)
-	require.Equal(t, header["Authorization"] != nil && r.Header["Authorization"] == nil, found.authorization)
+	require.Equal(t, wantSize, found.Size)
+	require.Equal(t, wantUpgrade, found.Upgrade)
+	require.Equal(t, header["Authorization"] != nil && r.Header["Authorization"] == nil, found.Authorization)
 	require.Nil(t, r.Trailer)
 
 	swept := header.Clone() // by the transport, to which Connection and Trailer are no more than headers
-	size, sent := rw.sweep(swept, new([1]string))
+	size, sent := rw.Sweep(swept, new([1]string))
 	require.False(t, sent)
 	left, wantSize := http.Header{}, 0
 	for name, values := range header {
@@ -108,7 +108,7 @@ func FuzzStrip(f *testing.F) {
 	f.Add("Connection", "Upgrade", "Authorization", "websocket")
 	f.Add("", "\u212a", "", "")
 	f.Add("", "0", " ", "0")
-	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}}, nil)
+	rw := New([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}}, nil)
 	f.Fuzz(func(t *testing.T, a, b, connection, upgrade string) {
 		header := http.Header{"Accept": {"*/*"}}
 		if connection != "" {
@@ -131,7 +131,7 @@ func TestStripKnowsEverySpelling(t *testing.T) {
 	for i, name := range configured {
 		headers[i].Name = name
 	}
-	rw := newRewriter(headers, nil)
+	rw := New(headers, nil)
 	for _, pattern := range slices.Concat(identityHeaders, configured, []string{"expect"}) {
 		name := strings.TrimSuffix(pattern, "*")
 		spellings := []string{name, strings.ToUpper(name), http.CanonicalHeaderKey(name), name + "x", name + "-*", name[1:]}
@@ -142,7 +142,7 @@ func TestStripKnowsEverySpelling(t *testing.T) {
 			spellings = append(spellings, name[:i]+strings.ToUpper(name[i:i+1])+name[i+1:], name[:i])
 		}
 		for _, spelling := range spellings {
-			require.Equal(t, plainProtects(spelling, configured), rw.protects(spelling), "%q", spelling)
+			require.Equal(t, plainProtects(spelling, configured), rw.Protects(spelling), "%q", spelling)
 			requireStripped(t, rw, http.Header{spelling: {"evil"}, "Accept": {"*/*"}}, configured...)
 		}
 	}
@@ -151,12 +151,12 @@ func TestStripKnowsEverySpelling(t *testing.T) {
 // TestAHeaderIsOfOneRequestAlone: another handler may change the values of a header, append to them and keep
 // them. No other request sees that.
 func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
-	client := &identity.Client{Headers: []string{"Bearer a.b.c", "alice"}}
-	rw := newRewriter([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}}, nil)
+	values := []string{"Bearer a.b.c", "alice"}
+	rw := New([]identity.Header{{Name: "Authorization"}, {Name: "X-User"}}, nil)
 	inject := func() http.Header {
 		h := http.Header{}
-		admitted := &admission{decision: decision{credential: new(credential.Credential)}, client: client}
-		require.Equal(t, rw.size(admitted), rw.set(h, admitted, &admitted.byHandler))
+		with := new(credential.Credential)
+		require.Equal(t, rw.Size(with, values), rw.Set(h, with, values, new([1]string)))
 		return h
 	}
 	want := http.Header{"Authorization": {"Bearer a.b.c"}, "X-User": {"alice"}}
@@ -176,31 +176,34 @@ func TestAHeaderIsOfOneRequestAlone(t *testing.T) {
 	}
 	require.Equal(t, want, second)
 	require.Equal(t, want, inject())
-	require.Equal(t, []string{"Bearer a.b.c", "alice"}, client.Headers)
+	require.Equal(t, []string{"Bearer a.b.c", "alice"}, values)
 }
 
 // TestASecondAttemptChangesNothing that the first may still be reading: the header is where it was, and others are not
 // touched.
 func TestASecondAttemptChangesNothing(t *testing.T) {
-	rw := newRewriter([]identity.Header{{Name: "Authorization"}}, nil)
-	for name, admitted := range map[string]*admission{
-		"a client": {
-			decision: decision{credential: new(credential.Credential)}, client: &identity.Client{Headers: []string{"Bearer a.b.c"}},
+	rw := New([]identity.Header{{Name: "Authorization"}}, nil)
+	own, ok := OwnOf(http.Header{"Authorization": {"Basic YTpi"}})
+	require.True(t, ok)
+	for name, set := range map[string]func(http.Header, *[1]string) int{
+		"a client": func(h http.Header, first *[1]string) int {
+			return rw.Set(h, new(credential.Credential), []string{"Bearer a.b.c"}, first)
 		},
-		"credentials its own": {own: &credentials{authorization: "Basic YTpi"}},
+		"credentials its own": own.Set,
 	} {
+		place := new([1]string)
 		h := http.Header{"Accept": {"*/*"}, "Es-Security-Runas-User": {"evil"}}
-		size, sent := rw.sweep(h, &admitted.byTransport)
+		size, sent := rw.Sweep(h, place)
 		require.False(t, sent, name)
-		size += rw.set(h, admitted, &admitted.byTransport)
+		size += set(h, place)
 		first := maps.Clone(h)
-		again, sent := rw.sweep(h, &admitted.byTransport)
+		again, sent := rw.Sweep(h, place)
 		require.True(t, sent, name)
 		require.Equal(t, size, again, name)
 		require.Equal(t, first, h, name)
 
 		h["Authorization"] = []string{h.Get("Authorization")} // not ours, though it looks so
-		_, sent = rw.sweep(h, &admitted.byTransport)
+		_, sent = rw.Sweep(h, place)
 		require.False(t, sent, name)
 		require.NotContains(t, h, "Authorization", name)
 	}
@@ -208,14 +211,14 @@ func TestASecondAttemptChangesNothing(t *testing.T) {
 
 // TestStripReportsWhatMayUpgrade: only a WebSocket may, and its headers stay.
 func TestStripReportsWhatMayUpgrade(t *testing.T) {
-	rw := newRewriter(nil, nil)
+	rw := New(nil, nil)
 	asked := map[string]bool{"Upgrade": true, "close": false, "keep-alive, upgrade": true, "": false}
 	for connection, want := range asked {
 		for protocol, isWebSocket := range map[string]bool{"websocket": true, "WebSocket": true, "h2c": false} {
 			r := &http.Request{Header: http.Header{"Connection": {connection}, "Upgrade": {protocol}}}
-			found := rw.strip(r)
-			require.Equal(t, want && isWebSocket, found.upgrade, "%s %s", connection, protocol)
-			require.Equal(t, found.upgrade, r.Header["Upgrade"] != nil)
+			found := rw.Strip(r)
+			require.Equal(t, want && isWebSocket, found.Upgrade, "%s %s", connection, protocol)
+			require.Equal(t, found.Upgrade, r.Header["Upgrade"] != nil)
 		}
 	}
 }
