@@ -300,12 +300,8 @@ func (a *App) addDefaultKeySet() error {
 // have the same name, the same storage, and a source with the same origin. All of that can have a password in it, so
 // the ID is a hash.
 func keySetStateID(name string, source keys.Source, storage certmagic.Storage) string {
-	where, err := json.Marshal(storage)
-	if err != nil || string(where) == "{}" {
-		where = fmt.Appendf(nil, "%p", storage) // it has no JSON to compare: no other configuration shares the state
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %T %q",
-		name, caddy.GetModuleID(source), source.Origin(), storage, where))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %q",
+		name, caddy.GetModuleID(source), source.Origin(), setting.Identity(storage)))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -374,7 +370,7 @@ func (a *App) Stop() error {
 	a.stopped.Store(true)
 	a.cancel()
 	if !hanging.Within(timing.StopTimeout, a.running.Wait) {
-		a.logger.Warn("a key source is still busy; it is left behind")
+		a.logger.Warn("a source of keys or a kind of credential is still busy; it is left behind")
 	}
 	return nil
 }

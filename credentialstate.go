@@ -44,7 +44,7 @@ func (h *Handler) beginCredentials(ctx context.Context, nodes []cluster.Node) {
 		clustered.SetCluster(cluster.New(nodes...))
 	}
 	id := sha256.New()
-	fmt.Fprintf(id, "%s %s", h.CredentialRaw, setting.AsJSON(h.app.ctx.Storage()))
+	fmt.Fprintf(id, "%s %s", h.CredentialRaw, setting.Identity(h.app.ctx.Storage()))
 	for _, node := range nodes {
 		fmt.Fprintf(id, " %s", node.URL)
 	}

@@ -209,17 +209,17 @@ func (a *api) checkPrivileges(ctx context.Context, role descriptor) (lacked []st
 	if err := answer.Decode(&has); err != nil {
 		return nil, err
 	}
-	if no := denied(has.Cluster); no != "" {
+	if no := withheld(has.Cluster); no != "" {
 		lacked = append(lacked, "the cluster privilege "+no)
 	}
 	for _, name := range slices.Sorted(maps.Keys(has.Index)) {
-		if no := denied(has.Index[name]); no != "" {
+		if no := withheld(has.Index[name]); no != "" {
 			lacked = append(lacked, no+" on "+name)
 		}
 	}
 	for _, application := range slices.Sorted(maps.Keys(has.Application)) {
 		for _, resource := range slices.Sorted(maps.Keys(has.Application[application])) {
-			if no := denied(has.Application[application][resource]); no != "" {
+			if no := withheld(has.Application[application][resource]); no != "" {
 				lacked = append(lacked, fmt.Sprintf("%s on %s of the application %s", no, resource, application))
 			}
 		}
@@ -227,8 +227,8 @@ func (a *api) checkPrivileges(ctx context.Context, role descriptor) (lacked []st
 	return lacked, nil
 }
 
-// denied returns the names of the privileges that are not there.
-func denied(has map[string]bool) string {
+// withheld returns the names of the privileges that are not there.
+func withheld(has map[string]bool) string {
 	var no []string
 	for _, name := range slices.Sorted(maps.Keys(has)) {
 		if !has[name] {

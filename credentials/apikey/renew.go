@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	// gatherTime is how long a renewal waits for others that can go with it, and maxGathered how many go together.
-	gatherTime  = 200 * time.Millisecond
-	maxGathered = 500
+	// gatherTime is how long a renewal waits for others that can go with it.
+	gatherTime = 200 * time.Millisecond
+
+	// maxUpdated is how many keys are updated with one question.
+	maxUpdated = 500
 
 	// renewTimeout is how long the cluster may take to renew some keys.
 	renewTimeout = 8 * time.Second
@@ -29,7 +31,6 @@ const (
 func (m *making) renew(
 	ctx context.Context, last *credential.Credential, had *stored,
 ) (*credential.Credential, error) {
-	current := had
 	if found, _, err := m.store.load(ctx, had.name); err == nil && found != nil && m.isUsable(found) {
 		if found.ID != had.ID || found.Until > had.Until {
 			return m.credential(found), nil
@@ -43,7 +44,7 @@ func (m *making) renew(
 	if life <= 0 {
 		return nil, errEnded
 	}
-	if until(now, life) <= current.Until+seconds(minLeft) {
+	if until(now, life) <= had.Until+seconds(minLeft) {
 		kept := *last
 		kept.RenewAt = last.Until // no renewal makes it live longer
 		return &kept, nil
@@ -65,7 +66,7 @@ func (m *making) renew(
 		m.store.unstored.remove(had.ID)
 		return m.first(ctx)
 	}
-	renewed := *current
+	renewed := *had
 	renewed.Since, renewed.Until, renewed.old = now.Unix(), until(now, life), false
 	renewed.setClient(m.client)
 	m.keep(ctx, &renewed)
@@ -119,17 +120,12 @@ func (r *renewals) gather(what sameRenewal, id string) *gathering {
 		time.AfterFunc(gatherTime, func() { r.ask(what, g) })
 	}
 	g.ids = append(g.ids, id)
-	if len(g.ids) == maxGathered {
-		delete(r.gathered, what)
-	}
 	return g
 }
 
 func (r *renewals) ask(what sameRenewal, g *gathering) {
 	r.mu.Lock()
-	if r.gathered[what] == g {
-		delete(r.gathered, what)
-	}
+	delete(r.gathered, what)
 	r.mu.Unlock()
 	defer close(g.done)
 	ctx, cancel := context.WithTimeout(context.Background(), renewTimeout)

@@ -88,7 +88,7 @@ func (s *stores) of(storage certmagic.Storage, user cluster.User, c *cluster.Clu
 	}
 	opened := &store{
 		storage: storage, path: where, user: user,
-		unstored: unstoredOf(fmt.Sprintf("%s %s", setting.AsJSON(storage), where)),
+		unstored: unstoredOf(fmt.Sprintf("%s %s", setting.Identity(storage), where)),
 	}
 	for _, other := range s.known {
 		if other.path == where {

@@ -135,7 +135,7 @@ func (w *sweeping) refresh(ctx context.Context) error {
 	if !outdated {
 		return nil
 	}
-	for ids := range slices.Chunk(slices.Sorted(maps.Keys(w.living)), maxGathered) {
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(w.living)), maxUpdated) {
 		if err := w.api.refresh(ctx, ids); err != nil {
 			w.outdated.Store(true)
 			return fmt.Errorf("renewing the privileges of API keys: %w", err)

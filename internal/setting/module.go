@@ -48,3 +48,13 @@ func AsJSON(module any) string {
 	}
 	return string(settings)
 }
+
+// Identity returns what identifies a module, such as a storage, beside those of other configurations: its type and its
+// settings. A module without settings that can be written as JSON is only equal to itself. There can be a password in it.
+func Identity(module any) string {
+	settings := AsJSON(module)
+	if settings == "{}" {
+		settings = fmt.Sprintf("%p", module)
+	}
+	return fmt.Sprintf("%T %s", module, settings)
+}

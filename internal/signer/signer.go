@@ -22,7 +22,7 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/keys"
 )
 
-// errSlowKey says that a key has not signed within signatureTimeout.
+// errSlowKey says that a key has not signed in time.
 var errSlowKey = errors.New("the key did not sign in time")
 
 // signed is a signed JWT. It is immutable.

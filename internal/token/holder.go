@@ -10,8 +10,9 @@ type Holder struct {
 	Claims   Claims
 	Lifetime time.Duration
 
-	// Slot is for the signer alone: it keeps there where the holder's last token came from, so that
-	// the next request finds it with a load, and with no look-up.
+	// Slot is for whoever gives the holder its tokens or other credentials: it keeps there where the last one came from,
+	// so that the next request finds it with a load, and with no look-up. A holder has one such giver, since an
+	// [atomic.Value] takes values of one type.
 	Slot atomic.Value
 }
 

@@ -10,23 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/cluster"
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/credential"
-	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/timing"
-)
-
-const (
-	// glance is how often the check looks whether there is another key, and asks again if the cluster said nothing.
-	glance = 10 * time.Second
-
-	// recheck is how often the cluster is asked what a key may do that it has been asked about: somebody can update it.
-	recheck = 5 * time.Minute
-
-	// endsSoon is how long before its end the operator is told of a key that ends, and reminder how often.
-	endsSoon = 14 * 24 * time.Hour
-	reminder = 24 * time.Hour
 )
 
 // verdict is what the cluster says of the key.
@@ -35,6 +20,7 @@ type verdict struct {
 	grants        *grants  // nil if they were not asked for
 	missing       []string // for a person
 	refusal       *credential.Refusal
+	keyRefused    bool // the refusal is for a 401, which a node that has just started gives to good keys too
 }
 
 // verdictOn returns the verdict on a key, or nil if there is none.
@@ -43,60 +29,6 @@ func (r *RunAs) verdictOn(key cluster.User) *verdict {
 		return v
 	}
 	return nil
-}
-
-// Run implements [credential.Runner]. It asks the cluster what the key may do, until it knows, and then
-// now and then.
-func (r *RunAs) Run(ctx context.Context, _ credential.Denied) { r.watchKey(ctx) }
-
-func (r *RunAs) watchKey(ctx context.Context) {
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
-	var asked, reminded time.Time
-	doubts := false
-	for {
-		key := r.key.Get()
-		if v := r.verdictOn(key); doubts || v == nil || v.refusal != nil || time.Since(asked) >= recheck {
-			asked = time.Now()
-			doubts = r.judge(ctx, key, doubts)
-		}
-		if v := r.verdictOn(key); v.endsSoon(time.Now()) && time.Since(reminded) >= reminder {
-			reminded = time.Now()
-			r.logger.Warn("the API key of run_as ends soon, and all clients are refused from then on: make another one, "+
-				"and write it into the file of the setting key",
-				zap.String("key_id", key.Name()), zap.Time("expires", v.grants.end()))
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// judge asks the cluster about a key. A verdict stands until there is another one: an outage tells nothing, and a node
-// that has just started refuses good keys for a moment. So it doubts that a good key is refused, but not twice.
-func (r *RunAs) judge(ctx context.Context, key cluster.User, doubted bool) (doubts bool) {
-	ctx, cancel := context.WithTimeout(ctx, timing.CredentialTimeout)
-	defer cancel()
-	v, err := r.ask(ctx, key)
-	before := r.verdictOn(key)
-	if err != nil {
-		if before == nil {
-			r.warn("the cluster does not say what the API key of run_as may do: it is asked again", err)
-		}
-		return doubted
-	}
-	if !doubted && before.isGood() && v.refusal != nil && v.refusal.Detail == adviceKeyRefused {
-		return true
-	}
-	if v.same(before) {
-		return false
-	}
-	r.verdict.Store(v)
-	r.verdicts.Add(1) // after the verdict is there, so that whoever sees the count sees the verdict
-	r.report(key, v)
-	return false
 }
 
 // isGood reports whether a verdict, which can be nil, says that the key is good.
@@ -114,27 +46,6 @@ func (v *verdict) same(other *verdict) bool {
 		reflect.DeepEqual(v.grants, other.grants)
 }
 
-// report tells the operator what the cluster says of a key.
-func (r *RunAs) report(key cluster.User, v *verdict) {
-	id := zap.String("key_id", key.Name())
-	if v.refusal != nil {
-		r.logger.Error("all clients are refused: "+v.refusal.Detail, id, zap.Error(v.refusal.Cause))
-		return
-	}
-	if reached := v.grants.reaches(); len(reached) > 0 {
-		r.logger.Warn("the API key of run_as reaches reserved users, and perhaps every superuser: "+
-			"give its run_as a pattern that only clients match, such as edge-*", id, zap.Strings("users", reached))
-	}
-	for _, missing := range v.missing {
-		r.logger.Warn("some clients are refused: run_as needs "+missing, id)
-	}
-	fields := []zap.Field{id, zap.Strings("run_as", v.grants.runAs)}
-	if v.grants.expires > 0 {
-		fields = append(fields, zap.Time("expires", v.grants.end()))
-	}
-	r.logger.Info("clients run as users of the cluster", fields...)
-}
-
 // ask asks the cluster what a key may do. An error says that it did not answer.
 func (r *RunAs) ask(ctx context.Context, key cluster.User) (*verdict, error) {
 	who, err := r.askWho(ctx, key)
@@ -147,6 +58,7 @@ func (r *RunAs) ask(ctx context.Context, key cluster.User) (*verdict, error) {
 	case isWithoutSecurity(who):
 		return v.refuse(who.Err(), adviceNoSecurity), nil
 	case who.Status == http.StatusUnauthorized:
+		v.keyRefused = true
 		return v.refuse(who.Err(), adviceKeyRefused), nil
 	default:
 		return nil, who.Err()
@@ -198,13 +110,6 @@ func (r *RunAs) lookUp(ctx context.Context, key cluster.User, v *verdict) error 
 		}
 	}
 	return nil
-}
-
-// warn warns at most once a minute.
-func (r *RunAs) warn(what string, err error) {
-	if times, due := r.warnings.Due(what, time.Now()); due {
-		r.logger.Warn(what, zap.Int("times", times), zap.Error(err))
-	}
 }
 
 // askWho asks who the key is. A 401 counts if no node says otherwise: one that has just started may know no keys yet.
