@@ -277,19 +277,11 @@ func (s *slot) pausing(now time.Time, hasOne bool) error {
 
 // wait waits for a credential, but no longer than its request lasts, and not for a cluster that hangs.
 func wait(ctx context.Context, result <-chan singleflight.Result) (*Credential, error) {
-	timeout := time.NewTimer(timing.CredentialTimeout)
-	defer timeout.Stop()
-	select {
-	case r := <-result:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*Credential), nil
-	case <-timeout.C:
-		return nil, errSlow
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for a credential: %w", context.Cause(ctx))
+	made, err := hanging.Wait(ctx, result, timing.CredentialTimeout, errSlow)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for a credential: %w", err)
 	}
+	return made.(*Credential), nil
 }
 
 // Renewed implements [Kind]. At most one credential in dropPause replaces a refused one. All requests whose credential

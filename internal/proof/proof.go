@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/sync/singleflight"
@@ -74,14 +73,8 @@ func (p *Proofs) ask(out *http.Request, id proof, with *credential.Credential) e
 		proved := <-hanging.Go("the proof", func() (any, error) { return nil, id.prover.Prove(ctx, asked, with) })
 		return nil, proved.Err
 	})
-	timeout := time.NewTimer(timing.CredentialTimeout)
-	defer timeout.Stop()
-	select {
-	case r := <-answer:
-		return r.Err
-	case <-timeout.C:
-		return credential.Refuse(credential.Unavailable, nil, "the node did not say in time who a client is: try again")
-	case <-out.Context().Done():
-		return context.Cause(out.Context())
-	}
+	_, err := hanging.Wait(out.Context(), answer, timing.CredentialTimeout, errSlow)
+	return err
 }
+
+var errSlow = credential.Refuse(credential.Unavailable, nil, "the node did not say in time who a client is: try again")

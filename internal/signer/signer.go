@@ -249,19 +249,11 @@ func (s *Signer) start(
 
 // wait waits for a token to be signed, but no longer than its request lasts, and not for a key that hangs.
 func wait(ctx context.Context, result <-chan singleflight.Result) (*credential.Credential, error) {
-	timeout := time.NewTimer(timing.SignatureTimeout)
-	defer timeout.Stop()
-	select {
-	case r := <-result:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return &r.Val.(*signed).Credential, nil
-	case <-timeout.C:
-		return nil, errSlowKey
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for a signature: %w", context.Cause(ctx))
+	made, err := hanging.Wait(ctx, result, timing.SignatureTimeout, errSlowKey)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for a signature: %w", err)
 	}
+	return &made.(*signed).Credential, nil
 }
 
 // sign has a key sign. A key in a KMS may hang.
