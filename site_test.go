@@ -133,7 +133,7 @@ func TestASiteThatNobodyNamesInTheHandshakeIsWarnedOf(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSceneOf(t, "{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\n"+
+			s := newSceneOf(t, "{\nadmin off\nstorage file_system {{storage}}\nauto_https disable_redirects\nskip_install_trust\n"+
 				tt.options+"}\n"+tt.sites)
 			for _, warning := range []string{byAddress, byLabel} {
 				require.Equal(t, warning == tt.warning, strings.Contains(s.logs.String(), warning), warning)
