@@ -24,7 +24,11 @@ func (h *Handler) auditor(client *identity.Client, leaf *x509.Certificate) func(
 			zap.String("certificate_fingerprint", hex.EncodeToString(fingerprint[:])),
 			logfield.Time("certificate_not_after", leaf.NotAfter),
 		}
-		h.logMade("token signed", "credential made", client, c, fields)
+		made := "credential made"
+		if c.Found {
+			made = "credential found"
+		}
+		h.logMade("token signed", made, client, c, fields)
 		if h.cache == nil {
 			h.noteGroupless(client)
 		}

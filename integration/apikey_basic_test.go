@@ -215,6 +215,7 @@ func (s *basicStack) testRestart(t *testing.T, alice, bob pki.Pair) {
 	}
 	require.Subset(t, made, ids())
 	requireLogged(t, s.caddy, "the cluster has what `credential api_key` needs")
+	requireLogged(t, s.caddy, "credential found")
 }
 
 // testStray: a key that a Caddy has made and not stored is deleted. Those of others stay.

@@ -86,7 +86,7 @@ func (a *APIKey) checkCluster(ctx context.Context) (missing []string, err error)
 	if err != nil || refused != "" {
 		return one(refused), err
 	}
-	if superuser {
+	if superuser && a.missing.Load() == nil { // at the first check
 		a.logger.Warn("the user of `credential api_key` is a superuser, so whoever can read its password has the cluster: "+
 			"give it no more than the privileges of the roles, and "+managePrivilege, zap.String("user", asked.user.Name()))
 	}

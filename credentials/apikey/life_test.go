@@ -55,6 +55,7 @@ func TestReplicasAndRestartsShareAKey(t *testing.T) {
 		time.Sleep(time.Minute)
 		second := get(t, s.replica(t), alice, nil)
 		require.Equal(t, first.Authorization, second.Authorization)
+		require.Equal(t, []bool{false, true}, []bool{first.Found, second.Found}, "so that the log does not say it was made")
 		require.Equal(t, first.Until, second.Until)
 		require.Equal(t, 1, s.total(creates))
 		s.set(func() { s.down = true })

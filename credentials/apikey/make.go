@@ -78,14 +78,14 @@ func (m *making) first(ctx context.Context) (*credential.Credential, error) {
 	}
 	name, found := m.find(ctx)
 	if found != nil {
-		return m.credential(found), nil
+		return m.adopt(found), nil
 	}
 	release, lockErr := m.store.lock(ctx, "make_"+path.Base(name))
 	if lockErr == nil {
 		defer release()
 	}
 	if _, found := m.find(ctx); found != nil {
-		return m.credential(found), nil
+		return m.adopt(found), nil
 	}
 	where := head.ID
 	if m.store.isDown() {
@@ -99,7 +99,7 @@ func (m *making) first(ctx context.Context) (*credential.Credential, error) {
 	if lockErr != nil {
 		if _, found := m.find(ctx); found != nil {
 			m.discard(m.api, key.ID) // which nobody has used
-			return m.credential(found), nil
+			return m.adopt(found), nil
 		}
 	}
 	m.keep(ctx, key)
@@ -188,6 +188,13 @@ func (m *making) credential(s *stored) *credential.Credential {
 	if !m.endsWithCertificate(s) {
 		c.RenewAt = renewAt(s, m.replica())
 	}
+	return c
+}
+
+// adopt returns a key that is stored as what is sent.
+func (m *making) adopt(found *stored) *credential.Credential {
+	c := m.credential(found)
+	c.Found = true
 	return c
 }
 

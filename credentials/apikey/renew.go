@@ -33,7 +33,7 @@ func (m *making) renew(
 ) (*credential.Credential, error) {
 	if found, _, err := m.store.load(ctx, had.name); err == nil && found != nil && m.isUsable(found) {
 		if found.ID != had.ID || found.Until > had.Until {
-			return m.credential(found), nil
+			return m.adopt(found), nil
 		}
 	} else if err == nil && found == nil && !m.store.unstored.has(had.ID) {
 		// Somebody has deleted it, because its client was denied or a node refused it.

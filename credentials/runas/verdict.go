@@ -85,16 +85,16 @@ func (r *RunAs) ask(ctx context.Context, key cluster.User) (*verdict, error) {
 	}
 	v.weigh(r.Users)
 	if v.isGood() {
-		err = r.lookUp(ctx, key, v)
+		v.missing = append(v.missing, r.lookUp(ctx, key, v.grants)...)
 	}
-	return v, err
+	return v, nil
 }
 
-// lookUp asks for each user of a group whether the key can run as it, and so whether it exists. The key's patterns have
-// said already for whom it may.
-func (r *RunAs) lookUp(ctx context.Context, key cluster.User, v *verdict) error {
+// lookUp returns which users of groups the cluster does not have. The key's patterns have said already for whom it may run
+// requests. Without an answer nothing is missing, as far as is known.
+func (r *RunAs) lookUp(ctx context.Context, key cluster.User, granted *grants) (missing []string) {
 	for _, u := range r.Users {
-		if !v.grants.mayRunAs(u.Name) {
+		if !granted.mayRunAs(u.Name) {
 			continue
 		}
 		header := key.Header()
@@ -102,14 +102,14 @@ func (r *RunAs) lookUp(ctx context.Context, key cluster.User, v *verdict) error 
 		answer, err := r.nodes.Ask(ctx, whoAmI(header))
 		switch {
 		case err != nil:
-			return err
+			return nil
 		case answer.Status == http.StatusForbidden:
-			v.missing = append(v.missing, fmt.Sprintf("a user %q, which the cluster does not have: make it", u.Name))
+			missing = append(missing, fmt.Sprintf("a user %q, which the cluster does not have: make it", u.Name))
 		case answer.Status == http.StatusUnauthorized:
-			v.missing = append(v.missing, fmt.Sprintf("the user %q to be enabled", u.Name))
+			missing = append(missing, fmt.Sprintf("the user %q to be enabled", u.Name))
 		}
 	}
-	return nil
+	return missing
 }
 
 // askWho asks who the key is. A 401 counts if no node says otherwise: one that has just started may know no keys yet.

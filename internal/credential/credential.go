@@ -38,6 +38,9 @@ type Credential struct {
 	// Until is when it ends, and RenewAt when to make the next one, in Unix seconds.
 	Until, RenewAt int64
 
+	// Found says that it was not made now, but found where other replicas and restarts find it too.
+	Found bool
+
 	// Detail is for its [Maker] alone.
 	Detail any
 }
