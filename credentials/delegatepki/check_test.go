@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,16 +17,28 @@ import (
 	"github.com/edgejwt/caddy-elasticsearch-jwt/internal/testing/module"
 )
 
-// unconnected asks a node without a connection, so that both can be in a bubble. It is down while it is nil.
-type unconnected struct{ *node }
+// unconnected asks a node without a connection, so that both can be in a bubble.
+type unconnected struct {
+	mu   sync.Mutex
+	down bool
+	*node
+}
 
 func (u *unconnected) RoundTrip(r *http.Request) (*http.Response, error) {
-	if u.node == nil {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.down {
 		return nil, http.ErrServerClosed
 	}
 	recorder := httptest.NewRecorder()
 	u.ServeHTTP(recorder, r)
 	return recorder.Result(), nil
+}
+
+func (u *unconnected) set(change func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	change()
 }
 
 // TestWhatTheProxysUserLacksIsSaidAtStart, and that it is mended.
@@ -35,7 +48,7 @@ func TestWhatTheProxysUserLacksIsSaidAtStart(t *testing.T) {
 		kind, logs, err := module.Load[*delegatepki.DelegatePKI](t, "elasticsearch_jwt.credentials.delegate_pki",
 			map[string]string{"user": "{file." + userFile(t) + "}"})
 		require.NoError(t, err)
-		u := new(unconnected)
+		u := &unconnected{node: n, down: true}
 		kind.SetCluster(cluster.New(cluster.NewNode("http://es1:9200", u)))
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -49,12 +62,11 @@ func TestWhatTheProxysUserLacksIsSaidAtStart(t *testing.T) {
 		require.Contains(t, missing(), "not known")
 		require.Contains(t, logs(), "it could not be checked")
 
-		n.may = false
-		u.node = n
+		u.set(func() { u.down, n.may = false, false })
 		require.Contains(t, missing(), `"proxy" lacks the cluster privilege delegate_pki: grant it`)
-		n.password = "another"
+		u.set(func() { n.password = "another" })
 		require.Contains(t, missing(), "refuses the proxy's own user")
-		n.password, n.may = "secret", true
+		u.set(func() { n.password, n.may = "secret", true })
 		require.Empty(t, missing())
 		require.Contains(t, logs(), "the cluster has what `credential delegate_pki` needs")
 		require.Equal(t, 2, strings.Count(logs(), "something is missing"))
