@@ -145,17 +145,17 @@ func TestWhatTheUserGainsReachesTheKeys(t *testing.T) {
 		a := s.replica(t)
 		defer begin(t, a, nil)()
 		alice := get(t, a, newClient(t, "alice", "ops"), nil)
-		lacks := func() []string {
+		now := func() key {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.keys[alice.ID].Lacks
+			return *s.keys[alice.ID]
 		}
-		expires := s.keys[alice.ID].Expires
+		expires := now().Expires
 		time.Sleep(10 * time.Minute)
-		require.Equal(t, []string{"read"}, lacks())
+		require.Equal(t, []string{"read"}, now().Lacks)
 		s.set(func() { s.lacks = nil })
 		time.Sleep(4 * time.Minute)
-		require.Empty(t, lacks())
-		require.Equal(t, expires, s.keys[alice.ID].Expires)
+		require.Empty(t, now().Lacks)
+		require.Equal(t, expires, now().Expires)
 	})
 }
