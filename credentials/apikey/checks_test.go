@@ -142,7 +142,8 @@ func TestARestrictionIsForOneGroupAlone(t *testing.T) {
 func TestWhatTheUserGainsReachesTheKeys(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
 		s.lacks = []string{"read"}
-		a := s.replica(t)
+		a, logs, err := s.provision(t, s.settings())
+		require.NoError(t, err)
 		defer begin(t, a, nil)()
 		alice := get(t, a, newClient(t, "alice", "ops"), nil)
 		now := func() key {
@@ -153,8 +154,20 @@ func TestWhatTheUserGainsReachesTheKeys(t *testing.T) {
 		expires := now().Expires
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, []string{"read"}, now().Lacks)
-		s.set(func() { s.lacks = nil })
+		s.set(func() {
+			s.lacks = nil
+			s.answers = func(r *http.Request) (int, string) {
+				if strings.HasSuffix(r.URL.Path, "/_bulk_update") {
+					return http.StatusServiceUnavailable, `{"error":{"type":"x"}}`
+				}
+				return 0, ""
+			}
+		})
 		time.Sleep(4 * time.Minute)
+		require.Contains(t, logs(), "API keys still have the privileges that the proxy's user had before")
+		require.Equal(t, []string{"read"}, now().Lacks)
+		s.set(func() { s.answers = nil })
+		time.Sleep(3 * time.Minute)
 		require.Empty(t, now().Lacks)
 		require.Equal(t, expires, now().Expires)
 	})

@@ -40,6 +40,9 @@ type stored struct {
 
 // client returns for whom it was made.
 func (s *stored) client() (*credential.Client, error) {
+	if len(s.Chain) == 0 {
+		return nil, errors.New("it has no certificate")
+	}
 	c := &credential.Client{Principal: s.Principal, Groups: s.Groups, NotAfter: s.Until}
 	for _, raw := range s.Chain {
 		certificate, err := x509.ParseCertificate(raw)

@@ -3,7 +3,6 @@ package apikey
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -123,25 +122,30 @@ func (a *APIKey) sweep(ctx context.Context) error {
 	if err := w.read(ctx); err != nil {
 		return err
 	}
-	return errors.Join(w.clean(ctx), w.refresh(ctx))
+	w.refresh(ctx)
+	return w.clean(ctx)
 }
 
-// refresh gives all keys the privileges that the proxy's user has now, if they were others before.
-func (w *sweeping) refresh(ctx context.Context) error {
+// refresh gives all keys the privileges that the proxy's user has now, if they were others before. What fails is done by
+// the next sweep.
+func (w *sweeping) refresh(ctx context.Context) {
 	outdated := false
 	for _, a := range w.users {
 		outdated = a.outdated.Swap(false) || outdated
 	}
 	if !outdated {
-		return nil
+		return
 	}
 	for ids := range slices.Chunk(slices.Sorted(maps.Keys(w.living)), maxUpdated) {
 		if err := w.api.refresh(ctx, ids); err != nil {
 			w.outdated.Store(true)
-			return fmt.Errorf("renewing the privileges of API keys: %w", err)
+			if ctx.Err() == nil {
+				w.warn("API keys still have the privileges that the proxy's user had before: it is tried again in a few minutes",
+					cause(err))
+			}
+			return
 		}
 	}
-	return nil
 }
 
 // usersOf returns the makers in use that share a store.

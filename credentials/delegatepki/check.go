@@ -38,9 +38,12 @@ func (p *DelegatePKI) Run(ctx context.Context, _ credential.Denied) {
 
 // check asks the cluster, and logs what it says if that is something else than before.
 func (p *DelegatePKI) check(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, timing.CredentialTimeout)
+	limited, cancel := context.WithTimeout(ctx, timing.CredentialTimeout)
 	defer cancel()
-	missing, err := p.ask(ctx, p.user.Get())
+	missing, err := p.ask(limited, p.user.Get())
+	if ctx.Err() != nil {
+		return // the configuration has ended
+	}
 	if err != nil {
 		if times, due := p.warnings.Due("", time.Now()); due {
 			p.logger.Warn("it could not be checked what the cluster must have for `credential delegate_pki`: "+

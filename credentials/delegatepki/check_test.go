@@ -19,14 +19,19 @@ import (
 
 // unconnected asks a node without a connection, so that both can be in a bubble.
 type unconnected struct {
-	mu   sync.Mutex
-	down bool
+	mu     sync.Mutex
+	down   bool
+	silent bool
 	*node
 }
 
 func (u *unconnected) RoundTrip(r *http.Request) (*http.Response, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.silent {
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
+	}
 	if u.down {
 		return nil, http.ErrServerClosed
 	}
@@ -71,5 +76,21 @@ func TestWhatTheProxysUserLacksIsSaidAtStart(t *testing.T) {
 		require.Contains(t, logs(), "the cluster has what `credential delegate_pki` needs")
 		require.Equal(t, 2, strings.Count(logs(), "something is missing"))
 		require.NotContains(t, logs(), "secret")
+	})
+}
+
+// TestAConfigurationThatEndsWarnsOfNothing: its question was not answered because nobody waits any more.
+func TestAConfigurationThatEndsWarnsOfNothing(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		kind, logs, err := module.Load[*delegatepki.DelegatePKI](t, "elasticsearch_jwt.credentials.delegate_pki",
+			map[string]string{"user": "{file." + userFile(t) + "}"})
+		require.NoError(t, err)
+		kind.SetCluster(cluster.New(cluster.NewNode("http://es1:9200", &unconnected{silent: true})))
+		ctx, cancel := context.WithCancel(context.Background())
+		go kind.Run(ctx, nil)
+		time.Sleep(5 * time.Second)
+		cancel()
+		time.Sleep(time.Second)
+		require.NotContains(t, logs(), "could not be checked")
 	})
 }

@@ -53,12 +53,12 @@ func (r *RunAs) Run(ctx context.Context, _ credential.Denied) {
 // judge asks the cluster about a key. A verdict stands until there is another one: an outage tells nothing, and a node
 // that has just started refuses good keys for a moment. So it doubts that a good key is refused, but not twice.
 func (r *RunAs) judge(ctx context.Context, key cluster.User, doubted bool) (doubts bool) {
-	ctx, cancel := context.WithTimeout(ctx, timing.CredentialTimeout)
+	limited, cancel := context.WithTimeout(ctx, timing.CredentialTimeout)
 	defer cancel()
-	v, err := r.ask(ctx, key)
+	v, err := r.ask(limited, key)
 	before := r.verdictOn(key)
 	if err != nil {
-		if before == nil {
+		if before == nil && ctx.Err() == nil { // else the configuration has ended
 			r.warn("the cluster does not say what the API key of run_as may do: it is asked again", err)
 		}
 		return doubted

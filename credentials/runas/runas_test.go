@@ -351,6 +351,34 @@ func TestTheEndOfTheKeyIsAnnounced(t *testing.T) {
 	})
 }
 
+// TestAConfigurationThatEndsWarnsOfNothing: its question was not answered because nobody waits any more.
+func TestAConfigurationThatEndsWarnsOfNothing(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		kind, _, logs := newLoggedKind(t, newNode())
+		kind.SetCluster(cluster.New(cluster.NewNode("http://es1:9200", silent{})))
+		ctx, cancel := context.WithCancel(context.Background())
+		go kind.Run(ctx, nil)
+		time.Sleep(5 * time.Second)
+		cancel()
+		time.Sleep(time.Second)
+		require.NotContains(t, logs(), "does not say")
+
+		ctx, cancel = context.WithCancel(context.Background())
+		defer cancel()
+		go kind.Run(ctx, nil)
+		time.Sleep(time.Minute)
+		require.Contains(t, logs(), "does not say")
+	})
+}
+
+// silent is a node that never answers.
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, context.Cause(r.Context())
+}
+
 func TestAChangedKeyIsUsed(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		n := newNode()

@@ -225,7 +225,7 @@ func Refuse(p Problem, cause error, detail string) *Refusal { return &Refusal{p,
 
 // RefuseGroups is the refusal of a client that has none of the groups which count. The operator alone sees them.
 func RefuseGroups(detail string, has, count []string) *Refusal {
-	return Refuse(NoRole, fmt.Errorf("the groups of the client: %s; those that count, and so does their case: %s",
+	return Refuse(NoRole, fmt.Errorf("the client's groups: %s; the groups that count, in upper and lower case as they are here: %s",
 		shownGroups(has), shownGroups(count)), detail)
 }
 

@@ -16,7 +16,7 @@ import (
 func ParseString(d *caddyfile.Dispenser, field *string) error {
 	name := d.Val()
 	if !d.AllArgs(field) {
-		return d.Errf("%s takes exactly one value, which is not empty (as {$NAME} is of a variable that is not set)", name)
+		return d.Errf("%s takes exactly one value; a {$NAME} whose variable is not set is none", name)
 	}
 	return nil
 }
